@@ -26,3 +26,65 @@ build: ## build every daemon and tool into bin/
 .PHONY: proto
 proto: ## regenerate the gRPC code from proto/*.proto
 	@cd deploy/gen && go run . ../..
+
+.PHONY: test
+test: build ## unit, golden and property tests, a short simulation, a short end-to-end pass (as root)
+	@deploy/prepare
+	go test -shuffle=on $$(go list ./... | grep -v /test/e2e)
+	go run ./test/sim/cmd/hasim -seeds 200
+	go test -short -count=1 -timeout 6m ./test/e2e
+
+.PHONY: race
+race: ## unit tests under the race detector (needs a C compiler)
+	go test -race -shuffle=on $$(go list ./... | grep -v -e /test/ -e /pengine)
+
+.PHONY: e2e
+e2e: build ## the full end-to-end suite on real processes (as root; artifacts are kept on failure)
+	@deploy/prepare
+	go test -count=1 -timeout 30m -v ./test/e2e
+
+.PHONY: sim
+sim: ## run the simulator: SEEDS=n histories from SEED=s on, or SEED=s SEEDS=1 to replay one
+	go run ./test/sim/cmd/hasim -seeds $(or $(SEEDS),2000) $(if $(SEED),-seed $(SEED))
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (default 10s); findings land in testdata/fuzz
+	@set -e; for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) $$p; done; done
+
+.PHONY: bench
+bench: build ## failover times on real processes, and Go benchmarks (see docs/benchmarks.md)
+	@deploy/prepare
+	go run ./test/bench/cmd/failover $(BENCHFLAGS)
+	go test -run '^$$' -bench . -benchtime 1s $$(go list ./... | grep -v -e /test/)
+
+.PHONY: demo
+demo: build ## three nodes, a virtual IP, a killed node: watch the service come back
+	@deploy/prepare
+	$(BIN)/halab demo
+
+.PHONY: lint
+lint: ## gofumpt, vet, staticcheck, go.mod and generated code fresh
+	@out=$$(git ls-files '*.go' | grep -v '\.pb\.go$$' | xargs go tool $(TOOLMOD) gofumpt -l); \
+	  if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go tool $(TOOLMOD) staticcheck ./...
+	go mod tidy -diff
+	@$(MAKE) -s proto && git diff --exit-code --stat -- proto || { echo "generated code is stale: commit what 'make proto' wrote"; exit 1; }
+
+.PHONY: install
+install: build ## install below DESTDIR: daemons, tools, agents, unit; creates hacluster and haclient
+	install -d $(DESTDIR)/usr/lib/heartbeat $(DESTDIR)/usr/sbin $(DESTDIR)/etc/ha.d/resource.d $(DESTDIR)/usr/lib/systemd/system \
+	  $(DESTDIR)/usr/lib/ocf/resource.d/heartbeat $(DESTDIR)/usr/lib/ocf/lib/heartbeat $(DESTDIR)/var/lib/heartbeat/crm $(DESTDIR)/var/lib/heartbeat/pengine
+	set -e; for d in $(DAEMONS); do install -m 755 $(BIN)/$${d%%=*} $(DESTDIR)/usr/lib/heartbeat/; done
+	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
+	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
+	cp -a agents/ocf/. $(DESTDIR)/usr/lib/ocf/
+	install -m 644 deploy/systemd/heartbeat.service $(DESTDIR)/usr/lib/systemd/system/
+	@if [ -z "$(DESTDIR)" ]; then deploy/create-users; fi
+
+.PHONY: clean
+clean: ## remove what was built and what dead labs left behind
+	@if [ -x $(BIN)/halab ]; then $(BIN)/halab clean; fi
+	rm -rf $(BIN)
