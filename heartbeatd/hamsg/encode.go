@@ -1,0 +1,236 @@
+package hamsg
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Limits of HB 3.4.
+const (
+	MaxWire    = 256 << 10 // bytes of a message on the wire
+	MaxPlain   = 2 << 20   // bytes of a message uncompressed
+	maxNesting = 16
+)
+
+// Format is one of the two encodings.
+type Format uint8
+
+// Netstring is what IP media carry; Classic is for serial lines and the FIFO.
+const (
+	Netstring Format = iota
+	Classic
+)
+
+func (f Format) String() string {
+	if f == Classic {
+		return "classic"
+	}
+	return "netstring"
+}
+
+// Options say how a message goes out. The zero value is netstring without the
+// inner field auth and without compression.
+type Options struct {
+	Format    Format
+	InnerAuth bool   // `msgfmt classic`: add the field auth where 3.0.6 does (HB 3.5.2)
+	Compress  string // zlib or bz2: compress the whole message (HB 3.6.2) ...
+	Threshold int    // ... when it has more than this many bytes
+}
+
+// ErrTooBig says that a message exceeds what peers accept.
+var ErrTooBig = errors.New("message too big")
+
+// Encode returns m as it goes on the wire, signed with keys; nil keys leave it
+// unsigned (FIFO). m is not changed.
+func Encode(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	if opt.Format == Classic {
+		return encodeClassicSigned(m, keys)
+	}
+	body, err := netstringBody(m, keys, opt)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Compress != "" && len(body) > opt.Threshold {
+		if body, err = compressWhole(m, body, keys, opt); err != nil {
+			return nil, err
+		}
+	}
+	if keys != nil {
+		token, err := keys.sign(body)
+		if err != nil {
+			return nil, err
+		}
+		body = appendNetstring(body, token)
+	}
+	if len(body) > MaxWire {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(body), MaxWire)
+	}
+	return body, nil
+}
+
+// netstringBody is the message up to and including "%%%\n".
+func netstringBody(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	b, err := appendFields(append(make([]byte, 0, 512), start...), m, 0)
+	if err != nil {
+		return nil, err
+	}
+	if opt.InnerAuth && keys != nil && !hasStruct(m) {
+		text, err := classicFields(nil, m, 0)
+		if err != nil {
+			return nil, err
+		}
+		token, err := keys.sign(text)
+		if err != nil {
+			return nil, err
+		}
+		b = appendNetstring(b, append([]byte("(0)auth="), token...))
+	}
+	return append(b, end...), nil
+}
+
+const (
+	start        = "###\n"
+	end          = "%%%\n"
+	classicStart = ">>>\n"
+	classicEnd   = "<<<\n"
+)
+
+func appendNetstring(b, text []byte) []byte {
+	b = strconv.AppendInt(b, int64(len(text)), 10)
+	b = append(b, ':')
+	b = append(b, text...)
+	return append(b, ',')
+}
+
+func appendFields(b []byte, m *Message, depth int) ([]byte, error) {
+	if depth > maxNesting {
+		return nil, fmt.Errorf("message nested more than %d deep", maxNesting)
+	}
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		if strings.ContainsAny(f.Name, "=\n") || f.Name == "" {
+			return nil, fmt.Errorf("field name %q cannot be sent", f.Name)
+		}
+		value := f.Value
+		switch f.Type {
+		case String, Binary, Compressed:
+		case List:
+			value = listValue(f.List)
+		case Struct, Expandable:
+			if f.Sub == nil {
+				return nil, fmt.Errorf("field %q: struct without content", f.Name)
+			}
+			sub, err := appendFields([]byte(start), f.Sub, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			value = append(sub, end...)
+		default:
+			return nil, fmt.Errorf("field %q: unknown type %d", f.Name, f.Type)
+		}
+		b = strconv.AppendInt(b, int64(len("(0)=")+len(f.Name)+len(value)), 10)
+		b = append(b, ':', '(', '0'+byte(f.Type), ')')
+		b = append(b, f.Name...)
+		b = append(b, '=')
+		b = append(b, value...)
+		b = append(b, ',')
+	}
+	return b, nil
+}
+
+func listValue(list []string) []byte {
+	var b []byte
+	for _, s := range list {
+		b = appendNetstring(b, []byte(s))
+	}
+	return b
+}
+
+func hasStruct(m *Message) bool {
+	for _, f := range m.Fields {
+		if f.Type == Struct || f.Type == Compressed || f.Type == Expandable {
+			return true
+		}
+	}
+	return false
+}
+
+func encodeClassicSigned(m *Message, keys *Keys) ([]byte, error) {
+	text, err := classicFields(nil, m, 0)
+	if err != nil {
+		return nil, err
+	}
+	b := append([]byte(classicStart), text...)
+	if keys != nil {
+		token, err := keys.sign(text)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, "auth="...), token...), '\n')
+	}
+	return append(b, classicEnd...), nil
+}
+
+// newlineAt is the byte that stands for a newline in what is nested that deep:
+// 0 is the text of a string field (HB 3.3).
+func newlineAt(depth int) byte {
+	if b := 0x13 + depth; b <= 0x1f {
+		return byte(b)
+	}
+	return byte(0x0f + depth - 0x0d)
+}
+
+// classicFields appends m's lines, without the frame and without auth.
+func classicFields(b []byte, m *Message, depth int) ([]byte, error) {
+	if depth >= maxNesting {
+		return nil, fmt.Errorf("message nested more than %d deep", maxNesting)
+	}
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		switch {
+		case f.Name == "auth" && depth == 0:
+			continue
+		case f.Type == String:
+			b = append(append(b, f.Name...), '=')
+			from := len(b)
+			b = append(b, f.Value...)
+			replace(b[from:], '\n', newlineAt(0))
+		case f.Type == Binary || f.Type == Compressed:
+			b = append(b, '(', '0'+byte(f.Type), ')')
+			b = append(append(b, f.Name...), '=')
+			b = base64.StdEncoding.AppendEncode(b, f.Value)
+		case f.Type == List:
+			b = append(append(append(b, "(3)"...), f.Name...), '=')
+			b = append(b, listValue(f.List)...)
+		case f.Type == Struct || f.Type == Expandable:
+			if f.Sub == nil {
+				return nil, fmt.Errorf("field %q: struct without content", f.Name)
+			}
+			b = append(b, '(', '0'+byte(f.Type), ')')
+			b = append(append(b, f.Name...), '=')
+			from := len(b)
+			b = append(b, classicStart...)
+			var err error
+			if b, err = classicFields(b, f.Sub, depth+1); err != nil {
+				return nil, err
+			}
+			b = append(b, classicEnd...)
+			replace(b[from:], '\n', newlineAt(depth+1))
+		default:
+			return nil, fmt.Errorf("field %q: unknown type %d", f.Name, f.Type)
+		}
+		b = append(b, '\n')
+	}
+	return b, nil
+}
+
+func replace(b []byte, from, to byte) {
+	for i, c := range b {
+		if c == from {
+			b[i] = to
+		}
+	}
+}
