@@ -1,0 +1,162 @@
+// Package crmadmin is crmadmin: questions to controllers (clients 2.10).
+package crmadmin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"linuxha/internal/cliopt"
+	"linuxha/internal/exitcode"
+	"linuxha/internal/interval"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	crmv1 "linuxha/proto/crm/v1"
+	"linuxha/tools/output"
+)
+
+var spec = &cliopt.Spec{
+	Tool: "crmadmin", Synopsis: "[OPTION...]", Summary: "query and manage the controller",
+	Options: append([]cliopt.Option{
+		{Short: 'h', Long: "help", Help: "show help options"},
+		{Short: 'D', Long: "dc_lookup", Help: "display the uname of the node co-ordinating the cluster", Group: "Commands"},
+		{Short: 'S', Long: "status", Arg: cliopt.RequiredArg, Name: "NODE", Help: "display the status of the specified node", Group: "Commands"},
+		{Short: 'N', Long: "nodes", Arg: cliopt.OptionalArg, Name: "TYPES", Help: "display the uname of all member nodes [optionally filtered by type (comma-separated): cluster, guest, remote]", Group: "Commands"},
+		{Short: 't', Long: "timeout", Arg: cliopt.RequiredArg, Name: "TIMEOUT", Help: "time to wait before declaring the operation failed (with units, default s)", Group: "Additional options"},
+		{Short: 'B', Long: "bash-export", Help: "display nodes as shell commands of the form 'export uname=uuid'", Group: "Additional options"},
+		{Short: 'q', Long: "quiet", Help: "display only the essential query information", Group: "Additional options"},
+	}, output.Common("text, xml")...),
+}
+
+// Run is the tool's entry.
+func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	p, err := spec.Parse(args)
+	if err != nil {
+		return output.Usage(stderr, name, err)
+	}
+	switch {
+	case p.Has("help"), p.Has("help-all"):
+		fmt.Fprint(stdout, spec.Help())
+		return 0
+	case p.Has("version"):
+		fmt.Fprint(stdout, output.VersionText)
+		return 0
+	}
+	timeout := 30 * time.Second
+	if v := p.Value("timeout"); v != "" {
+		d, ok := interval.Parse(v)
+		if !ok || d <= 0 {
+			return output.Usage(stderr, name, fmt.Errorf("bad value %q for --timeout: give a time such as 30s or 500ms", v))
+		}
+		timeout = d
+	}
+	conn, err := ipc.Dial(paths.FromEnv().Socket("crmd"))
+	if err != nil {
+		fmt.Fprintf(stderr, "error: Could not connect to controller: %v\n", err)
+		return int(exitcode.Disconnect)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	q := query{client: crmv1.NewCrmClient(conn), quiet: p.Has("quiet"), export: p.Has("bash-export")}
+	var code exitcode.Code
+	var body *output.Element
+	var text string
+	switch {
+	case p.Has("dc_lookup"):
+		body, text, code, err = q.dc(ctx)
+	case p.Has("status"):
+		body, text, code, err = q.state(ctx, p.Value("status"))
+	case p.Has("nodes"):
+		body, text, code, err = q.nodes(ctx)
+	default:
+		return output.Usage(stderr, name, fmt.Errorf("no command given: choose one of --dc_lookup, --status or --nodes"))
+	}
+	if err != nil {
+		var reason string
+		code, reason = output.FromRPC(err)
+		text, body = "", nil
+		err = fmt.Errorf("Could not connect to controller: %s", reason) //nolint:staticcheck // the reference's text
+	}
+	if p.Value("output-as") == "xml" {
+		var errs []string
+		if err != nil {
+			errs = []string{err.Error()}
+		}
+		var elements []*output.Element
+		if body != nil {
+			elements = append(elements, body)
+		}
+		if werr := output.Result(stdout, name, args, code, errs, elements...); werr != nil {
+			return int(exitcode.IOErr)
+		}
+		return int(code)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "error: %v\n", err)
+	}
+	fmt.Fprint(stdout, text)
+	return int(code)
+}
+
+type query struct {
+	client        crmv1.CrmClient
+	quiet, export bool
+}
+
+func (q query) dc(ctx context.Context) (*output.Element, string, exitcode.Code, error) {
+	r, err := q.client.GetDC(ctx, &crmv1.GetDCRequest{})
+	if err != nil {
+		return nil, "", 0, err
+	}
+	shown := r.Dc
+	if shown == "" {
+		shown = "not yet elected"
+	}
+	text := fmt.Sprintf("Designated Controller is: %s\n", shown)
+	if q.quiet {
+		text = r.Dc + "\n"
+	}
+	return output.New("dc", "node_name", r.Dc), text, exitcode.OK, nil
+}
+
+func (q query) state(ctx context.Context, node string) (*output.Element, string, exitcode.Code, error) {
+	r, err := q.client.GetState(ctx, &crmv1.GetStateRequest{Node: node})
+	if err != nil {
+		return nil, "", 0, err
+	}
+	if r.Rc != 0 {
+		return nil, fmt.Sprintf("Controller on %s cannot be asked: %s\n", node, r.Error), exitcode.Timeout, nil
+	}
+	text := fmt.Sprintf("Controller on %s in state %s: ok\n", r.Node, r.State)
+	if q.quiet {
+		text = r.State + "\n"
+	}
+	return output.New("crmd", "node_name", r.Node, "state", r.State, "result", "ok"), text, exitcode.OK, nil
+}
+
+func (q query) nodes(ctx context.Context) (*output.Element, string, exitcode.Code, error) {
+	r, err := q.client.ListNodes(ctx, &crmv1.ListNodesRequest{})
+	if err != nil {
+		return nil, "", 0, err
+	}
+	list := output.New("nodes")
+	text := ""
+	for _, n := range r.Nodes {
+		kind := "cluster"
+		if n.Remote {
+			kind = "remote"
+		}
+		list.Add(output.New("node", "type", kind, "name", n.Name, "id", n.Id))
+		switch {
+		case q.export:
+			text += fmt.Sprintf("export %s=%s\n", n.Name, n.Id)
+		case q.quiet:
+			text += n.Name + "\n"
+		default:
+			text += fmt.Sprintf("%s node: %s (%s)\n", kind, n.Name, n.Id)
+		}
+	}
+	return list, text, exitcode.OK, nil
+}

@@ -1,0 +1,151 @@
+// Package output is what the new-family tools share: the XML frame of results
+// (clients 1.5), the texts for mistakes on the command line (clients 1.4) and
+// the version text.
+package output
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"linuxha/internal/cliopt"
+	"linuxha/internal/exitcode"
+)
+
+// APIVersion is the version of the result schema that the XML conforms to.
+const APIVersion = "2.25"
+
+// VersionText is what --version prints: clients match its first line.
+const VersionText = "Pacemaker 2.1.5\nWritten by Andrew Beekhof and the Pacemaker project contributors\n"
+
+// Common are the options that every new-family tool has.
+func Common(formats string) []cliopt.Option {
+	return []cliopt.Option{
+		{Short: 'V', Long: "verbose", Help: "increase debug output (may be specified multiple times)"},
+		{Short: '$', Long: "version", Help: "display software version and exit"},
+		{Long: "output-as", Arg: cliopt.RequiredArg, Name: "FORMAT", Help: "specify output format as one of: " + formats},
+		{Long: "output-to", Arg: cliopt.RequiredArg, Name: "DEST", Help: `specify file name for output (or "-" for stdout)`},
+		{Long: "text-fancy", Help: "use more highly formatted output"},
+		{Long: "help-all", Help: "show all help options"},
+	}
+}
+
+// Element is a node of an XML result.
+type Element struct {
+	Name     string
+	Attrs    []Attr
+	Text     string // character data before the children
+	Children []*Element
+}
+
+// Attr is one attribute; results keep their order.
+type Attr struct{ Name, Value string }
+
+// New returns an element with attributes given as name, value, name, value.
+func New(name string, attrs ...string) *Element {
+	e := &Element{Name: name}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		e.Attrs = append(e.Attrs, Attr{attrs[i], attrs[i+1]})
+	}
+	return e
+}
+
+// Add appends children and returns e.
+func (e *Element) Add(children ...*Element) *Element {
+	e.Children = append(e.Children, children...)
+	return e
+}
+
+// Set appends one attribute and returns e.
+func (e *Element) Set(name, value string) *Element {
+	e.Attrs = append(e.Attrs, Attr{name, value})
+	return e
+}
+
+// Write prints e indented by two blanks per level, as the reference does.
+func (e *Element) Write(w io.Writer, depth int) error {
+	pad := strings.Repeat("  ", depth)
+	var b strings.Builder
+	b.WriteString(pad + "<" + e.Name)
+	for _, a := range e.Attrs {
+		fmt.Fprintf(&b, ` %s="%s"`, a.Name, escape(a.Value))
+	}
+	switch {
+	case e.Text == "" && len(e.Children) == 0:
+		b.WriteString("/>\n")
+		_, err := io.WriteString(w, b.String())
+		return err
+	case len(e.Children) == 0:
+		fmt.Fprintf(&b, ">%s</%s>\n", escape(e.Text), e.Name)
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	b.WriteString(">" + escape(e.Text) + "\n")
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	for _, c := range e.Children {
+		if err := c.Write(w, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s</%s>\n", pad, e.Name)
+	return err
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	// A strings.Builder never fails.
+	_ = xml.EscapeText(&b, []byte(s))
+	return b.String()
+}
+
+// Result writes the frame of clients 1.5 around body: request is the tool's
+// name with its arguments, errs become the errors element.
+func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []string, body ...*Element) error {
+	root := New("pacemaker-result", "api-version", APIVersion, "request", strings.Join(append([]string{name}, args...), " "))
+	root.Add(body...)
+	st := New("status", "code", fmt.Sprint(int(code)), "message", code.Text())
+	if len(errs) > 0 {
+		list := New("errors")
+		for _, e := range errs {
+			list.Add(&Element{Name: "error", Text: e})
+		}
+		st.Add(list)
+	}
+	root.Add(st)
+	if _, err := io.WriteString(w, "<?xml version=\"1.0\"?>\n"); err != nil {
+		return err
+	}
+	return root.Write(w, 0)
+}
+
+// Usage prints a mistake on the command line and returns the status for it.
+func Usage(stderr io.Writer, tool string, err error) int {
+	fmt.Fprintf(stderr, "%s: %v\n", tool, err)
+	return int(exitcode.Usage)
+}
+
+// FromRPC maps a failed call to a daemon to the exit status and the text for
+// people: an absent daemon is Disconnect.
+func FromRPC(err error) (exitcode.Code, string) {
+	switch status.Code(err) {
+	case codes.OK:
+		return exitcode.OK, ""
+	case codes.Unavailable:
+		return exitcode.Disconnect, "Connection refused"
+	case codes.DeadlineExceeded:
+		return exitcode.Timeout, "Connection timed out"
+	case codes.PermissionDenied:
+		return exitcode.InsufficientPriv, "Permission denied"
+	}
+	if st, ok := status.FromError(err); ok && !errors.Is(err, io.EOF) {
+		return exitcode.Error, st.Message()
+	}
+	return exitcode.FromError(err), err.Error()
+}
