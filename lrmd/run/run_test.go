@@ -69,7 +69,7 @@ func TestOutputAndExitCode(t *testing.T) {
 
 func TestChildState(t *testing.T) {
 	res := mustRun(t, program("state.sh"))
-	want := fmt.Sprintf("pid %d pgrp %d\nstdin /dev/null\nfds 0 1 2 \n", res.PID, res.PID)
+	want := fmt.Sprintf("pid %d pgrp %d\nstdin /dev/null\nfds:\n0\n1\n2\n3\n", res.PID, res.PID)
 	if !strings.HasPrefix(res.Stdout, want) {
 		t.Errorf("got:\n%swant:\n%s", res.Stdout, want)
 	}

@@ -3,5 +3,6 @@
 set -- $(cat /proc/$$/stat)
 echo "pid $1 pgrp $5"
 echo "stdin $(readlink /proc/$$/fd/0)"
-echo "fds $(ls /proc/$$/fd | grep -v '^1[0-9]$\|^255$' | tr '\n' ' ')"
+echo fds: # 3 is the folder that ls reads
+ls /proc/self/fd
 grep -E '^Sig(Blk|Ign)' /proc/$$/status
