@@ -1,0 +1,633 @@
+// Package te is the transition engine: it runs the graphs that the scheduler
+// computes and says when the next one is needed (crm 5).
+//
+// Core is a state machine without I/O. It is active on the DC only. The shell
+// feeds it what happened (answers of the scheduler, results of operations,
+// outcomes of fencing, nodes that left, changes of the CIB) and carries out the
+// effects: ask the scheduler, start an action, count a failure. After the last
+// event of a turn the shell steps TurnEnd, so that what arrives together causes
+// one computation (crm 9.2).
+//
+// Unlike the reference an abort does not wait for what is in flight (crm 9.1).
+// The aborted graph keeps only its completion actions (priority 1000000,
+// notifications for instance) and ends by itself. The next graph is computed at
+// once with the operations in flight as given facts: as pending records in the
+// CIB or, where those are not yet written, in Compute.Unrecorded. An action of
+// the new graph that is in flight already is adopted, not started twice; any
+// other action for the same resource waits for it.
+package te
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"linuxha/internal/graph"
+)
+
+// Version is a CIB's tuple: admin_epoch, epoch, num_updates. The zero value
+// stands for "not a change of the CIB".
+type Version [3]int64
+
+// After says whether v is later than w.
+func (v Version) After(w Version) bool { return slices.Compare(v[:], w[:]) > 0 }
+
+// Status values of an operation that the engine looks at (crm 4.6).
+const (
+	StatusPending   = -1
+	StatusDone      = 0
+	StatusCancelled = 1
+	StatusTimeout   = 2
+	StatusNotNow    = 9
+)
+
+// Event is something that happened.
+type Event interface{ event() }
+
+// Started: this node is DC and its first join is done.
+type Started struct{ UUID string }
+
+// Stopped: this node is DC no more. Nothing is ordered from here on.
+type Stopped struct{}
+
+// Options are set again whenever one changes.
+type Options struct {
+	TransitionDelay time.Duration
+	Recheck         time.Duration // 0: never
+	NodeLimit       int           // resource actions in flight per node; 0: no limit
+}
+
+// Aborted: something changed that no graph in force knows of (crm 5.8).
+type Aborted struct {
+	Reason  string
+	Detail  string  // rest of the log line
+	Version Version // CIB version that brought it; zero: not from the CIB
+	Config  bool    // configuration changed: fencing that failed is worth a try at once
+}
+
+// Asked: the scheduler was asked with the CIB of this version.
+type Asked struct {
+	Ref     uint64
+	Version Version
+}
+
+// Scheduled: the scheduler's answer.
+type Scheduled struct {
+	Ref   uint64
+	Graph *graph.Graph
+	File  string // saved input
+}
+
+// ScheduleFailed: no answer; the shell asks again when told to.
+type ScheduleFailed struct {
+	Ref   uint64
+	Error string
+	// Hopeless: this very input cannot be scheduled; wait for a change (crm 9.18).
+	Hopeless bool
+}
+
+// Recorded: a pending record of an operation is in the CIB.
+type Recorded struct{ Key string }
+
+// Result: an operation ended, by the CIB or told directly.
+type Result struct {
+	Node       string
+	Resource   string
+	OpKey      string // RSC_TASK_INTERVAL
+	Task       string
+	IntervalMS int64
+	Key        string // transition key
+	CallID     int64
+	RC         int
+	Status     int
+	RCChange   int64 // last-rc-change, tells repeated failures apart
+	Reason     string
+	Replayed   bool // crm-debug-origin="build_active_RAs": not news
+	Direct     bool // told by the node, not seen in the CIB
+	Version    Version
+}
+
+// OpRemoved: an lrm_rsc_op went from the history.
+type OpRemoved struct {
+	Node, OpKey string
+	Version     Version
+}
+
+// Done: an action that leaves no record ended: fencing, clean-up.
+type Done struct {
+	Key    string
+	OK     bool
+	Reason string
+}
+
+// NodeLost: a node's controller left for good.
+type NodeLost struct{ Node string }
+
+// Ready: these nodes, and no others, take orders now.
+type Ready struct{ Nodes []string }
+
+// Fenced: somebody else had a node fenced.
+type Fenced struct{ Target string }
+
+// Counted: one CountFailure has reached the CIB, or could not.
+type Counted struct{}
+
+// TurnEnd: nothing else happened at this moment.
+type TurnEnd struct{}
+
+// Woken: the time named by WakeAt has come.
+type Woken struct{}
+
+func (Started) event()        {}
+func (Stopped) event()        {}
+func (Options) event()        {}
+func (Aborted) event()        {}
+func (Asked) event()          {}
+func (Scheduled) event()      {}
+func (ScheduleFailed) event() {}
+func (Recorded) event()       {}
+func (Result) event()         {}
+func (OpRemoved) event()      {}
+func (Done) event()           {}
+func (NodeLost) event()       {}
+func (Ready) event()          {}
+func (Fenced) event()         {}
+func (Counted) event()        {}
+func (TurnEnd) event()        {}
+func (Woken) event()          {}
+
+// Effect is something for the shell to do.
+type Effect interface{ effect() }
+
+// Compute asks the scheduler with the CIB as it is now. Operations in
+// Unrecorded are under way but not in it.
+type Compute struct {
+	Ref        uint64
+	Unrecorded []Flight
+}
+
+// Initiate starts an action. Pseudo actions come too, for their side effects.
+type Initiate struct {
+	Flight
+	NoWait         bool
+	StonithTimeout time.Duration
+}
+
+// CountFailure raises the fail count and sets the last failure (crm 5.7). The
+// shell answers with Counted.
+type CountFailure struct {
+	Node, Resource, Task string
+	IntervalMS           int64
+	Infinity             bool
+	OnlyLast             bool // on-fail=ignore: the count stays
+}
+
+// RecordLost writes the record of crm 4.11 for an action nobody answered.
+type RecordLost struct{ Flight }
+
+// Idle: all is done.
+type Idle struct{ Graph int }
+
+// ShutdownGranted: the DC's own shutdown is through; it may leave.
+type ShutdownGranted struct{}
+
+// Note is a line for the log.
+type Note struct {
+	Level Level
+	Text  string
+}
+
+// Level of a Note.
+type Level int
+
+// Levels of notes.
+const (
+	Debug Level = iota
+	Info
+	Notice
+	Warning
+	Error
+)
+
+func (Compute) effect()         {}
+func (Initiate) effect()        {}
+func (CountFailure) effect()    {}
+func (RecordLost) effect()      {}
+func (Idle) effect()            {}
+func (ShutdownGranted) effect() {}
+func (Note) effect()            {}
+
+// Output is what the shell has to do, in this order.
+type Output struct {
+	Effects []Effect
+	WakeAt  time.Time // zero: no need
+}
+
+// Flight is an action under way.
+type Flight struct {
+	Action *graph.Action
+	Key    string // transition key
+	Graph  int
+}
+
+// Phase is what the engine is about.
+type Phase int
+
+// The phases.
+const (
+	PhaseStopped Phase = iota
+	PhaseWaiting       // a computation is wanted and held back
+	PhaseComputing
+	PhaseExecuting
+	PhaseIdle
+)
+
+// Core is the engine.
+type Core struct {
+	self string
+	uuid string
+	opts Options
+
+	phase   Phase
+	cur     *run
+	old     []*run // aborted graphs with completion actions left
+	lastID  int    // number of the last graph; numbers never repeat
+	flights map[string]*flight
+	ready   map[string]bool
+
+	ref       uint64
+	input     Version // of the computation under way or in force
+	inputSeen bool    // Asked came for ref
+	dirty     bool    // the computation under way is void already
+	dirtyAt   Version // latest CIB change among the reasons; zero: another reason
+	counting  int     // CountFailures not yet answered
+	computeAt time.Time
+	hopeless  bool // last input killed the scheduler: only news may ask again
+
+	failures map[string]int       // failed fencing per target
+	retryAt  map[string]time.Time // no new attempt before
+	counted  map[string]bool      // failures counted already
+	granted  bool
+
+	startOffset, stopOffset string // of the last graph (crm 5.2)
+	leaving                 bool   // the graph shuts this node down
+
+	out Output
+}
+
+// New returns the engine of the node self.
+func New(self string) *Core {
+	return &Core{self: self, lastID: -1, flights: map[string]*flight{}, ready: map[string]bool{},
+		failures: map[string]int{}, retryAt: map[string]time.Time{}, counted: map[string]bool{},
+		startOffset: "INFINITY", stopOffset: "INFINITY"}
+}
+
+// Phase says what the engine is doing.
+func (c *Core) Phase() Phase { return c.phase }
+
+// InFlight returns what is under way, in the order of keys.
+func (c *Core) InFlight() []Flight {
+	var fs []Flight
+	for _, k := range c.flightKeys() {
+		fs = append(fs, c.flights[k].Flight)
+	}
+	return fs
+}
+
+// Explains says whether the graph in force takes the node down on purpose.
+func (c *Core) Explains(node string) bool {
+	if c.cur == nil {
+		return false
+	}
+	for _, s := range c.cur.synapses {
+		for _, a := range s.Actions {
+			if a.Node == node && a.Kind != graph.RscOp && (a.Operation == "do_shutdown" || a.Operation == "stonith") && s.fired {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// TakesDown says whether the graph in force takes the node with this id down.
+func (c *Core) TakesDown(id string) bool {
+	return c.cur != nil && slices.Contains(c.cur.graph.DownedBy(), id)
+}
+
+// Step takes one event in at time now.
+func (c *Core) Step(now time.Time, ev Event) Output {
+	c.out = Output{}
+	switch ev := ev.(type) {
+	case Started:
+		c.start(ev)
+	case Stopped:
+		fresh := New(c.self)
+		fresh.opts, fresh.lastID, fresh.ref = c.opts, c.lastID, c.ref
+		*c = *fresh
+	case Options:
+		c.opts = ev
+	}
+	if c.phase != PhaseStopped {
+		c.step(now, ev)
+	}
+	out := c.out
+	c.out = Output{}
+	return out
+}
+
+func (c *Core) step(now time.Time, ev Event) {
+	switch ev := ev.(type) {
+	case Aborted:
+		if ev.Config {
+			clear(c.retryAt)
+		}
+		c.abort(now, ev.Reason, ev.Detail, ev.Version)
+	case Asked:
+		c.asked(ev)
+	case Scheduled:
+		c.scheduled(now, ev)
+	case ScheduleFailed:
+		c.scheduleFailed(now, ev)
+	case Recorded:
+		if f := c.flights[ev.Key]; f != nil {
+			f.recorded = true
+		}
+	case Result:
+		c.result(now, ev)
+	case OpRemoved:
+		c.opRemoved(now, ev)
+	case Done:
+		c.done(now, ev)
+	case NodeLost:
+		c.nodeLost(now, ev.Node)
+	case Ready:
+		c.setReady(ev.Nodes)
+	case Fenced:
+		c.fenced(now, ev.Target)
+	case Counted:
+		c.counting = max(0, c.counting-1)
+	}
+	c.expire(now)
+	if c.phase == PhaseIdle && !c.computeAt.IsZero() && !now.Before(c.computeAt) {
+		c.note(Info, "Cluster Recheck Timer just popped")
+		c.phase, c.computeAt = PhaseWaiting, time.Time{}
+	}
+	c.advance(now)
+	if _, end := ev.(TurnEnd); end {
+		c.settle(now)
+	}
+	c.out.WakeAt = c.wakeAt(now)
+}
+
+func (c *Core) start(ev Started) {
+	c.uuid = ev.UUID
+	c.phase = PhaseWaiting
+}
+
+// abort makes a new computation necessary, unless the one in force has seen
+// the change already (crm 9.11: a graph is valid for what it was computed from).
+func (c *Core) abort(now time.Time, reason, detail string, v Version) {
+	if v != (Version{}) && c.inputSeen && !v.After(c.input) {
+		c.note(Debug, "Change %v is part of the present graph's input: %s", v, reason)
+		return
+	}
+	c.hopeless = false
+	complete := c.phase != PhaseExecuting
+	level := Info
+	if !complete {
+		level = Notice
+	}
+	if detail != "" {
+		c.note(level, "Transition %d aborted: %s | %s complete=%t", c.lastID, reason, detail, complete)
+	} else {
+		c.note(level, "Transition %d aborted: %s | complete=%t", c.lastID, reason, complete)
+	}
+	if c.phase == PhaseComputing {
+		if !c.dirty {
+			c.dirtyAt = v
+		} else if v == (Version{}) || c.dirtyAt == (Version{}) {
+			c.dirtyAt = Version{}
+		} else if v.After(c.dirtyAt) {
+			c.dirtyAt = v
+		}
+		c.dirty = true
+		return
+	}
+	if c.phase == PhaseExecuting {
+		c.retire()
+	}
+	c.phase = PhaseWaiting
+	c.inputSeen = false
+	c.leaving = false
+	if c.opts.TransitionDelay > 0 {
+		c.computeAt = now.Add(c.opts.TransitionDelay)
+	}
+}
+
+// retire leaves the current graph to its completion actions.
+func (c *Core) retire() {
+	if c.cur == nil {
+		return
+	}
+	c.cur.aborted = true
+	c.end(c.cur)
+	c.old = append(c.old, c.cur)
+	c.cur = nil
+}
+
+// settle asks for a computation if one is wanted and nothing holds it back.
+func (c *Core) settle(now time.Time) {
+	if c.phase != PhaseWaiting || c.counting > 0 || c.hopeless || now.Before(c.computeAt) {
+		return
+	}
+	c.ref++
+	c.phase = PhaseComputing
+	c.dirty, c.inputSeen, c.input = false, false, Version{}
+	c.computeAt = time.Time{}
+	var unrecorded []Flight
+	for _, k := range c.flightKeys() {
+		if f := c.flights[k]; f.Action.Kind == graph.RscOp && f.Action.Operation != "cancel" && !f.recorded {
+			unrecorded = append(unrecorded, f.Flight)
+		}
+	}
+	c.emit(Compute{Ref: c.ref, Unrecorded: unrecorded})
+}
+
+func (c *Core) asked(ev Asked) {
+	if ev.Ref != c.ref || c.phase != PhaseComputing {
+		return
+	}
+	c.input, c.inputSeen = ev.Version, true
+	if c.dirty && c.dirtyAt != (Version{}) && !c.dirtyAt.After(ev.Version) {
+		c.dirty = false // all that came since asking is part of the input
+	}
+}
+
+func (c *Core) scheduled(now time.Time, ev Scheduled) {
+	if ev.Ref != c.ref || c.phase != PhaseComputing {
+		c.note(Info, "pe_calc calculation %d is obsolete", ev.Ref)
+		return
+	}
+	if c.dirty {
+		c.note(Info, "pe_calc calculation %d is obsolete", ev.Ref)
+		c.phase = PhaseWaiting
+		if c.opts.TransitionDelay > 0 {
+			c.computeAt = now.Add(c.opts.TransitionDelay)
+		}
+		return
+	}
+	c.lastID = max(c.lastID+1, ev.Graph.ID)
+	c.cur = newRun(c.lastID, ev.Graph, ev.File)
+	c.startOffset, c.stopOffset = ev.Graph.FailedStartOffset, ev.Graph.FailedStopOffset
+	c.phase = PhaseExecuting
+	c.note(Info, "Processing graph %d (ref=%d) derived from %s", c.lastID, ev.Ref, ev.File)
+}
+
+func (c *Core) scheduleFailed(now time.Time, ev ScheduleFailed) {
+	if ev.Ref != c.ref || c.phase != PhaseComputing {
+		return
+	}
+	c.phase = PhaseWaiting
+	c.hopeless = ev.Hopeless && !c.dirty
+	c.inputSeen = false
+	c.note(Error, "Scheduler did not answer, keeping the present state: %s", ev.Error)
+}
+
+func (c *Core) setReady(nodes []string) {
+	clear(c.ready)
+	for _, n := range nodes {
+		c.ready[n] = true
+	}
+}
+
+func (c *Core) nodeLost(now time.Time, node string) {
+	explained := c.Explains(node)
+	delete(c.ready, node)
+	for _, k := range c.flightKeys() {
+		f := c.flights[k]
+		if f.Action.Kind == graph.CrmEvent && f.Action.Operation == "stonith" {
+			continue
+		}
+		if f.Action.Executor() == node || f.Action.Node == node {
+			c.note(Notice, "Action %d (%s) was pending on %s (offline)", f.Action.ID, f.Action.Key, node)
+			c.land(f, false)
+		}
+	}
+	if c.cur != nil {
+		for _, s := range c.cur.synapses {
+			for _, a := range s.Actions {
+				if !s.fired && a.Kind == graph.RscOp && (a.Node == node || a.Executor() == node) {
+					s.failed = true
+				}
+			}
+		}
+	}
+	if !explained {
+		c.abort(now, "Node failure", "node="+node, Version{})
+	}
+}
+
+func (c *Core) fenced(now time.Time, target string) {
+	delete(c.failures, target)
+	delete(c.retryAt, target)
+	c.abort(now, "External Fencing Operation", "target="+target, Version{})
+}
+
+// done ends an action that leaves no record.
+func (c *Core) done(now time.Time, ev Done) {
+	f := c.flights[ev.Key]
+	if f == nil {
+		return
+	}
+	target := f.Action.Node
+	adopted := f.adopted != nil || c.cur != nil && f.run == c.cur
+	if f.Action.IsFencing() {
+		if ev.OK {
+			delete(c.failures, target)
+			delete(c.retryAt, target)
+		} else {
+			c.failures[target]++
+			wait := c.backoff(c.failures[target])
+			c.retryAt[target] = now.Add(wait)
+			c.note(Warning, "Fencing of %s failed %d times (%s); next attempt in %s", target, c.failures[target], ev.Reason, wait)
+		}
+	}
+	c.land(f, ev.OK)
+	switch {
+	case !ev.OK && f.Action.IsFencing():
+		c.abort(now, "Stonith failed", "target="+target, Version{})
+	case !ev.OK:
+		c.abort(now, "Action failed", fmt.Sprintf("action=%d reason=%q", f.Action.ID, ev.Reason), Version{})
+	case !adopted:
+		c.abort(now, "Old event", "action="+f.Key, Version{})
+	}
+}
+
+// backoff is the pause before fencing attempt n+1 (crm 9.16).
+func (c *Core) backoff(n int) time.Duration {
+	most := c.opts.Recheck
+	if most <= 0 {
+		most = 15 * time.Minute
+	}
+	d := time.Second
+	for i := 1; i < n && d < most; i++ {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+func (c *Core) opRemoved(now time.Time, ev OpRemoved) {
+	for _, r := range append([]*run{c.cur}, c.old...) {
+		if r == nil {
+			continue
+		}
+		for _, s := range r.synapses {
+			for _, a := range s.Actions {
+				if a.Operation == "cancel" && a.Key == ev.OpKey && a.Node == ev.Node {
+					return
+				}
+			}
+		}
+	}
+	c.abort(now, "Resource operation removal", "op="+ev.OpKey+" node="+ev.Node, ev.Version)
+}
+
+func (c *Core) flightKeys() []string {
+	keys := make([]string, 0, len(c.flights))
+	for k := range c.flights {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func (c *Core) emit(e Effect) { c.out.Effects = append(c.out.Effects, e) }
+
+func (c *Core) note(l Level, format string, args ...any) {
+	c.emit(Note{Level: l, Text: fmt.Sprintf(format, args...)})
+}
+
+// TransitionKey names an action of a graph (crm 4.5).
+func TransitionKey(action, graphID, targetRC int, uuid string) string {
+	return fmt.Sprintf("%d:%d:%d:%-36s", action, graphID, targetRC, uuid)
+}
+
+// ParseKey takes a transition key apart.
+func ParseKey(key string) (action, graphID, targetRC int, uuid string, ok bool) {
+	parts := strings.SplitN(key, ":", 4)
+	if len(parts) != 4 || parts[3] == "" {
+		return 0, 0, 0, "", false
+	}
+	var n [3]int
+	for i := range n {
+		v, err := strconv.Atoi(parts[i])
+		if err != nil {
+			return 0, 0, 0, "", false
+		}
+		n[i] = v
+	}
+	return n[0], n[1], n[2], strings.TrimRight(parts[3], " "), true
+}
