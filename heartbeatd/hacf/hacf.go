@@ -103,11 +103,14 @@ type Medium struct {
 	Kind string // ucast, bcast, mcast, ucast6, mcast6, serial
 	Dev  string
 	Addr string // ucast: the peer; mcast: the group
-	Port int
-	TTL  int
-	Loop bool
-	Baud int
-	Line int
+	// Local is the address that ucast binds to, "" for any: a third word, which
+	// 3.0.6 does not have, lets several nodes share a machine's loopback device.
+	Local string
+	Port  int
+	TTL   int
+	Loop  bool
+	Baud  int
+	Line  int
 }
 
 // Child is a respawn or failfast line.

@@ -45,7 +45,15 @@ func applyUcast(p *parser, v string) {
 		p.fail(fmt.Sprintf("glib: ucast: cannot resolve [%s]: %v", words[1], err), "write the peer's IP address")
 		return
 	}
-	p.addMedium(Medium{Kind: "ucast", Dev: dev, Addr: words[1], Port: p.cfg.Port})
+	m := Medium{Kind: "ucast", Dev: dev, Addr: words[1], Port: p.cfg.Port}
+	if len(words) > 2 {
+		if _, err := netip.ParseAddr(words[2]); err != nil {
+			p.fail(fmt.Sprintf("glib: ucast: [%s] bad own address [%s]", dev, words[2]), "write `ucast INTERFACE ADDRESS [OWN-ADDRESS]`")
+			return
+		}
+		m.Local = words[2]
+	}
+	p.addMedium(m)
 }
 
 func applyMcast(p *parser, v string) {
