@@ -1,0 +1,66 @@
+package halog
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestLines(t *testing.T) {
+	var stderr bytes.Buffer
+	file := filepath.Join(t.TempDir(), "var", "ha-log")
+	debug := filepath.Join(t.TempDir(), "ha-debug")
+	l, err := Open(Options{Node: "node1", File: file, Debug: debug, Stderr: &stderr, Syslog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetLevel(slog.LevelDebug)
+	log := l.Logger("heartbeat")
+	log.Info("Link node2:eth0 up.")
+	log.With("peer", "node 2").Warn("late", "err", errors.New("x"), "empty", "")
+	log.Log(t.Context(), LevelCrit, "two\nlines")
+	log.Debug("detail")
+	if err := l.Collect(strings.NewReader("plain\ntime=2026-11-20T11:00:00Z level=WARN msg=\"a \\\"b\\\"\" daemon=cib rc=1\n"), "cib", 77); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := `^MMM dd HH:MM:SS node1 heartbeat: \[\d+\]: info: Link node2:eth0 up\.
+MMM dd HH:MM:SS node1 heartbeat: \[\d+\]: WARN: late peer="node 2" err=x empty=""
+MMM dd HH:MM:SS node1 heartbeat: \[\d+\]: CRIT: two\\nlines
+(MMM dd HH:MM:SS node1 heartbeat: \[\d+\]: debug: detail
+)?MMM dd HH:MM:SS node1 cib: \[77\]: info: plain
+MMM dd HH:MM:SS node1 cib: \[77\]: WARN: a "b" rc=1
+$`
+	re := regexp.MustCompile(strings.ReplaceAll(want, "MMM dd HH:MM:SS", `[A-Z][a-z]{2} \d{2} \d\d:\d\d:\d\d`))
+	for name, debugLine := range map[string]bool{file: false, debug: true} {
+		got, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !re.Match(got) || bytes.Contains(got, []byte("debug: detail")) != debugLine {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+	if !re.Match(stderr.Bytes()) {
+		t.Errorf("stderr:\n%s", &stderr)
+	}
+}
+
+func TestOldFormat(t *testing.T) {
+	var stderr bytes.Buffer
+	l, err := Open(Options{Node: "node1", Stderr: &stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Logger("heartbeat").Info("text")
+	if !regexp.MustCompile(`^heartbeat\[\d+\]: \d{4}/\d\d/\d\d_\d\d:\d\d:\d\d info: text\n$`).Match(stderr.Bytes()) {
+		t.Errorf("got %q", &stderr)
+	}
+}
