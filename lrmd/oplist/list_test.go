@@ -99,7 +99,7 @@ func (s *script) submit(rsc, action string, interval time.Duration, more ...func
 	}
 }
 
-func (s *script) launch(key string) { s.t.Helper(); s.step(Launched{s.run[key], 100}) }
+func (s *script) launch(key string) { s.t.Helper(); s.step(Launched{Run: s.run[key], PID: 100}) }
 func (s *script) exit(key string, rc int) {
 	s.t.Helper()
 	s.step(Exited{s.run[key], Outcome{RC: rc, Raw: rc}})
@@ -446,6 +446,21 @@ func TestTimesOfResults(t *testing.T) {
 	if last.ExecTime != sec {
 		t.Errorf("exec time %v, want 1s also for later runs", last.ExecTime)
 	}
+}
+
+func TestClassFailed(t *testing.T) { // execution 14.4
+	s := newScript(t, Options{})
+	s.step(Registered{"f", Agent{"stonith", "", "fence_dummy"}})
+	s.submit("f", "monitor", 600*sec)
+	s.submit("a", "monitor", 600*sec)
+	s.full("f_monitor_600000", 0)
+	s.full("a_monitor_600000", 0)
+	s.pass(sec)
+	s.log = nil
+	s.step(ClassFailed{"stonith", Outcome{RC: 1, Raw: 1, Status: 4, Reason: "Lost connection to fencer"}})
+	s.expect("1s done f_monitor_600000 #1 rc=1 status=4 (Lost connection to fencer)")
+	s.pass(600 * sec)
+	s.expect("10m0s start a_monitor_600000 #2 run 3", "10m1s start f_monitor_600000 #1 run 4")
 }
 
 func TestManyIntervalsNeverOverlap(t *testing.T) { // execution 60.3 (2)

@@ -96,11 +96,19 @@ type (
 	// Launched says that a run's agent is being executed from now on.
 	Launched struct {
 		Run RunID
-		PID int // 0: no process
+		PID int       // 0: no process
+		At  time.Time // zero: now
 	}
 	// Exited ends a run.
 	Exited struct {
 		Run     RunID
+		Outcome Outcome
+	}
+	// ClassFailed says that nothing of a class can work any more: what waits
+	// fails with Outcome, recurring operations go on (execution 14.4). What
+	// runs reports its own failure.
+	ClassFailed struct {
+		Class   string
 		Outcome Outcome
 	}
 	// Woken says that time has passed.
@@ -113,6 +121,7 @@ func (Submitted) event()    {}
 func (Cancelled) event()    {}
 func (Launched) event()     {}
 func (Exited) event()       {}
+func (ClassFailed) event()  {}
 func (Woken) event()        {}
 
 // Start asks for an agent to be run; Launched and Exited follow, or Exited

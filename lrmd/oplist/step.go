@@ -23,6 +23,8 @@ func (l *List) Step(now time.Time, ev Event) Output {
 		l.launched(now, ev, &out)
 	case Exited:
 		l.exited(now, ev, &out)
+	case ClassFailed:
+		l.classFailed(now, ev, &out)
 	case Woken:
 	}
 	l.expire(now, &out)
@@ -217,11 +219,15 @@ func (l *List) launched(now time.Time, ev Launched, out *Output) {
 	if o == nil {
 		return
 	}
-	o.launchedAt, o.pid = now, ev.PID
-	if o.Timeout > 0 {
-		o.deadline = now.Add(o.Timeout) // from the fork, not from queueing (execution 6.1)
+	at := ev.At
+	if at.IsZero() {
+		at = now
 	}
-	out.Report = append(out.Report, Report{Kind: KindStarted, Op: o.Op, PID: ev.PID, StartedAt: now, LastRun: now, QueueTime: o.begunAt.Sub(o.queuedAt)})
+	o.launchedAt, o.pid = at, ev.PID
+	if o.Timeout > 0 {
+		o.deadline = at.Add(o.Timeout) // from the fork, not from queueing (execution 6.1)
+	}
+	out.Report = append(out.Report, Report{Kind: KindStarted, Op: o.Op, PID: ev.PID, StartedAt: at, LastRun: at, QueueTime: o.begunAt.Sub(o.queuedAt)})
 }
 
 func (l *List) exited(now time.Time, ev Exited, out *Output) {
@@ -232,7 +238,18 @@ func (l *List) exited(now time.Time, ev Exited, out *Output) {
 	delete(l.runs, ev.Run)
 	r := o.rsc
 	r.running = nil
-	rep := o.result(now, ev.Outcome)
+	l.finish(now, o, ev.Outcome, out)
+	if !r.registered {
+		delete(l.resources, r.id)
+	}
+	if o.orphan {
+		out.Drained = append(out.Drained, r.id)
+	}
+}
+
+// finish reports a result, and keeps a recurring operation for its next run.
+func (l *List) finish(now time.Time, o *op, got Outcome, out *Output) {
+	rep := o.result(now, got)
 	again := o.Interval > 0 && !o.orphan && o.fate != cancelled
 	rep.Removed = o.orphan || o.fate == cancelled
 	rep.MoreRuns = again
@@ -244,13 +261,21 @@ func (l *List) exited(now time.Time, ev Exited, out *Output) {
 		o.fate, o.run = alive, 0
 		o.launchedAt, o.deadline, o.killedAt, o.complained = time.Time{}, time.Time{}, time.Time{}, false
 		o.readyAt = now.Add(o.Interval) // from the end of this run (execution 9.4)
-		r.waiting = append(r.waiting, o)
+		o.rsc.waiting = append(o.rsc.waiting, o)
 	}
-	if !r.registered {
-		delete(l.resources, r.id)
-	}
-	if o.orphan {
-		out.Drained = append(out.Drained, r.id)
+}
+
+func (l *List) classFailed(now time.Time, ev ClassFailed, out *Output) {
+	for _, r := range l.sorted() {
+		if !strings.EqualFold(r.agent.Class, ev.Class) {
+			continue
+		}
+		failed := slices.Concat(r.due, r.pending, r.waiting)
+		r.due, r.pending, r.waiting = nil, nil, nil
+		for _, o := range failed {
+			o.begunAt, o.launchedAt = now, time.Time{}
+			l.finish(now, o, ev.Outcome, out)
+		}
 	}
 }
 
