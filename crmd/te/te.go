@@ -126,6 +126,13 @@ type Done struct {
 // NodeLost: a node's controller left for good.
 type NodeLost struct{ Node string }
 
+// Rejoined: a node's controller was restarted and joined. What it does not run
+// any more, and has not reported, never gets an answer.
+type Rejoined struct {
+	Node    string
+	Running []string // transition keys of operations under way there
+}
+
 // Ready: these nodes, and no others, take orders now.
 type Ready struct{ Nodes []string }
 
@@ -154,6 +161,7 @@ func (OpRemoved) event()      {}
 func (Done) event()           {}
 func (NodeLost) event()       {}
 func (Ready) event()          {}
+func (Rejoined) event()       {}
 func (Fenced) event()         {}
 func (Counted) event()        {}
 func (TurnEnd) event()        {}
@@ -365,6 +373,14 @@ func (c *Core) step(now time.Time, ev Event) {
 		c.nodeLost(now, ev.Node)
 	case Ready:
 		c.setReady(ev.Nodes)
+	case Rejoined:
+		for _, k := range c.flightKeys() {
+			if f := c.flights[k]; f.Action.Kind != graph.CrmEvent && f.Action.Executor() == ev.Node && !slices.Contains(ev.Running, k) {
+				c.note(Notice, "Action %d (%s) was lost with the controller of %s", f.Action.ID, f.Action.Key, ev.Node)
+				c.land(f, false)
+			}
+		}
+		c.abort(now, "Node join", "node="+ev.Node, Version{})
 	case Fenced:
 		c.fenced(now, ev.Target)
 	case Counted:

@@ -299,6 +299,14 @@ func TestNodeLossFailsItsActions(t *testing.T) {
 	e.want("compute +b_start_0")
 }
 
+func TestRestartedControllerKeepsWhatRuns(t *testing.T) {
+	e := newEngine(t, "n1", "n2")
+	e.graph(g(0, op(1, "a_start_0", "n2"), op(2, "b_start_0", "n2")))
+	e.done = nil
+	e.step(Rejoined{Node: "n2", Running: []string{TransitionKey(2, 0, 0, uuid)}})
+	e.want("compute +b_start_0")
+}
+
 func TestOrderedShutdownExplainsTheLoss(t *testing.T) {
 	e := newEngine(t, "n1", "n2")
 	e.graph(g(0, op(1, "a_stop_0", "n2"), event(2, "do_shutdown", "n2", 1)))
