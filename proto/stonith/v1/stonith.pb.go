@@ -75,7 +75,7 @@ func (x FenceRecord_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FenceRecord_State.Descriptor instead.
 func (FenceRecord_State) EnumDescriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{2, 0}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type FenceRequest struct {
@@ -87,6 +87,7 @@ type FenceRequest struct {
 	DelayMs       int64                  `protobuf:"varint,5,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`             // -1: disable device delays
 	Client        string                 `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`                               // for history: "crmd", "stonith_admin"
 	Device        string                 `protobuf:"bytes,7,opt,name=device,proto3" json:"device,omitempty"`                               // only this device, local, no topology (stonith_admin internals); usually empty
+	AllowSelf     bool                   `protobuf:"varint,8,opt,name=allow_self,json=allowSelf,proto3" json:"allow_self,omitempty"`       // the target may execute if nobody else can (stonith_admin); given without asking when the asked fencer is alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +171,151 @@ func (x *FenceRequest) GetDevice() string {
 	return ""
 }
 
+func (x *FenceRequest) GetAllowSelf() bool {
+	if x != nil {
+		return x.AllowSelf
+	}
+	return false
+}
+
+// ExecuteDevice runs monitor, list or status of one registered device and is
+// what stonith_admin -Q and -s need (execution 35.1).
+type ExecuteDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Target        string                 `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	TimeoutMs     int64                  `protobuf:"varint,4,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecuteDeviceRequest) Reset() {
+	*x = ExecuteDeviceRequest{}
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecuteDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecuteDeviceRequest) ProtoMessage() {}
+
+func (x *ExecuteDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecuteDeviceRequest.ProtoReflect.Descriptor instead.
+func (*ExecuteDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ExecuteDeviceRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *ExecuteDeviceRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ExecuteDeviceRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ExecuteDeviceRequest) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+type ExecuteDeviceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rc            int32                  `protobuf:"varint,1,opt,name=rc,proto3" json:"rc,omitempty"`
+	ExecStatus    int32                  `protobuf:"varint,2,opt,name=exec_status,json=execStatus,proto3" json:"exec_status,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Output        string                 `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecuteDeviceResponse) Reset() {
+	*x = ExecuteDeviceResponse{}
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecuteDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecuteDeviceResponse) ProtoMessage() {}
+
+func (x *ExecuteDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecuteDeviceResponse.ProtoReflect.Descriptor instead.
+func (*ExecuteDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ExecuteDeviceResponse) GetRc() int32 {
+	if x != nil {
+		return x.Rc
+	}
+	return 0
+}
+
+func (x *ExecuteDeviceResponse) GetExecStatus() int32 {
+	if x != nil {
+		return x.ExecStatus
+	}
+	return 0
+}
+
+func (x *ExecuteDeviceResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExecuteDeviceResponse) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
 type FenceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rc            int32                  `protobuf:"varint,1,opt,name=rc,proto3" json:"rc,omitempty"`                                   // 0 or a positive errno / pcmk code
@@ -182,7 +328,7 @@ type FenceResponse struct {
 
 func (x *FenceResponse) Reset() {
 	*x = FenceResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[1]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +340,7 @@ func (x *FenceResponse) String() string {
 func (*FenceResponse) ProtoMessage() {}
 
 func (x *FenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[1]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +353,7 @@ func (x *FenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceResponse.ProtoReflect.Descriptor instead.
 func (*FenceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{1}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FenceResponse) GetRc() int32 {
@@ -251,13 +397,17 @@ type FenceRecord struct {
 	CompletedUnixNs int64                  `protobuf:"varint,9,opt,name=completed_unix_ns,json=completedUnixNs,proto3" json:"completed_unix_ns,omitempty"`
 	Reason          string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	StartedUnixNs   int64                  `protobuf:"varint,11,opt,name=started_unix_ns,json=startedUnixNs,proto3" json:"started_unix_ns,omitempty"`
+	Rc              int32                  `protobuf:"varint,12,opt,name=rc,proto3" json:"rc,omitempty"`                                   // exit status of a finished operation
+	ExecStatus      int32                  `protobuf:"varint,13,opt,name=exec_status,json=execStatus,proto3" json:"exec_status,omitempty"` // execution status of a finished operation (crm 4.6)
+	Merged          bool                   `protobuf:"varint,14,opt,name=merged,proto3" json:"merged,omitempty"`                           // another request's device run decided this one too
+	Executing       bool                   `protobuf:"varint,15,opt,name=executing,proto3" json:"executing,omitempty"`                     // of a pending one: an executioner is at work
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *FenceRecord) Reset() {
 	*x = FenceRecord{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[2]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +419,7 @@ func (x *FenceRecord) String() string {
 func (*FenceRecord) ProtoMessage() {}
 
 func (x *FenceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[2]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +432,7 @@ func (x *FenceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceRecord.ProtoReflect.Descriptor instead.
 func (*FenceRecord) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{2}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FenceRecord) GetId() string {
@@ -362,6 +512,34 @@ func (x *FenceRecord) GetStartedUnixNs() int64 {
 	return 0
 }
 
+func (x *FenceRecord) GetRc() int32 {
+	if x != nil {
+		return x.Rc
+	}
+	return 0
+}
+
+func (x *FenceRecord) GetExecStatus() int32 {
+	if x != nil {
+		return x.ExecStatus
+	}
+	return 0
+}
+
+func (x *FenceRecord) GetMerged() bool {
+	if x != nil {
+		return x.Merged
+	}
+	return false
+}
+
+func (x *FenceRecord) GetExecuting() bool {
+	if x != nil {
+		return x.Executing
+	}
+	return false
+}
+
 type ConfirmRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
@@ -372,7 +550,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[3]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +562,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[3]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +575,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{3}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConfirmRequest) GetTarget() string {
@@ -427,7 +605,7 @@ type ExecDeviceRequest struct {
 
 func (x *ExecDeviceRequest) Reset() {
 	*x = ExecDeviceRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[4]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +617,7 @@ func (x *ExecDeviceRequest) String() string {
 func (*ExecDeviceRequest) ProtoMessage() {}
 
 func (x *ExecDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[4]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +630,7 @@ func (x *ExecDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecDeviceRequest.ProtoReflect.Descriptor instead.
 func (*ExecDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{4}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExecDeviceRequest) GetRscId() string {
@@ -502,7 +680,7 @@ type ExecDeviceResponse struct {
 
 func (x *ExecDeviceResponse) Reset() {
 	*x = ExecDeviceResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[5]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +692,7 @@ func (x *ExecDeviceResponse) String() string {
 func (*ExecDeviceResponse) ProtoMessage() {}
 
 func (x *ExecDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[5]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +705,7 @@ func (x *ExecDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecDeviceResponse.ProtoReflect.Descriptor instead.
 func (*ExecDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{5}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExecDeviceResponse) GetRc() int32 {
@@ -571,7 +749,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[6]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +761,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[6]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +774,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{6}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Device) GetId() string {
@@ -643,7 +821,7 @@ type RegisterDeviceRequest struct {
 
 func (x *RegisterDeviceRequest) Reset() {
 	*x = RegisterDeviceRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[7]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +833,7 @@ func (x *RegisterDeviceRequest) String() string {
 func (*RegisterDeviceRequest) ProtoMessage() {}
 
 func (x *RegisterDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[7]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +846,7 @@ func (x *RegisterDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDeviceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{7}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RegisterDeviceRequest) GetDevice() *Device {
@@ -688,7 +866,7 @@ type RegisterDeviceResponse struct {
 
 func (x *RegisterDeviceResponse) Reset() {
 	*x = RegisterDeviceResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[8]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +878,7 @@ func (x *RegisterDeviceResponse) String() string {
 func (*RegisterDeviceResponse) ProtoMessage() {}
 
 func (x *RegisterDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[8]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +891,7 @@ func (x *RegisterDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDeviceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{8}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RegisterDeviceResponse) GetRc() int32 {
@@ -739,7 +917,7 @@ type RemoveDeviceRequest struct {
 
 func (x *RemoveDeviceRequest) Reset() {
 	*x = RemoveDeviceRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[9]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +929,7 @@ func (x *RemoveDeviceRequest) String() string {
 func (*RemoveDeviceRequest) ProtoMessage() {}
 
 func (x *RemoveDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[9]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +942,7 @@ func (x *RemoveDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDeviceRequest.ProtoReflect.Descriptor instead.
 func (*RemoveDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{9}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RemoveDeviceRequest) GetId() string {
@@ -784,7 +962,7 @@ type RemoveDeviceResponse struct {
 
 func (x *RemoveDeviceResponse) Reset() {
 	*x = RemoveDeviceResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[10]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +974,7 @@ func (x *RemoveDeviceResponse) String() string {
 func (*RemoveDeviceResponse) ProtoMessage() {}
 
 func (x *RemoveDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[10]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +987,7 @@ func (x *RemoveDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDeviceResponse.ProtoReflect.Descriptor instead.
 func (*RemoveDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{10}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemoveDeviceResponse) GetRc() int32 {
@@ -840,7 +1018,7 @@ type Level struct {
 
 func (x *Level) Reset() {
 	*x = Level{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[11]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1030,7 @@ func (x *Level) String() string {
 func (*Level) ProtoMessage() {}
 
 func (x *Level) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[11]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1043,7 @@ func (x *Level) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Level.ProtoReflect.Descriptor instead.
 func (*Level) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{11}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Level) GetTarget() string {
@@ -919,7 +1097,7 @@ type RegisterLevelRequest struct {
 
 func (x *RegisterLevelRequest) Reset() {
 	*x = RegisterLevelRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[12]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1109,7 @@ func (x *RegisterLevelRequest) String() string {
 func (*RegisterLevelRequest) ProtoMessage() {}
 
 func (x *RegisterLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[12]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1122,7 @@ func (x *RegisterLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterLevelRequest.ProtoReflect.Descriptor instead.
 func (*RegisterLevelRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{12}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RegisterLevelRequest) GetLevel() *Level {
@@ -964,7 +1142,7 @@ type RegisterLevelResponse struct {
 
 func (x *RegisterLevelResponse) Reset() {
 	*x = RegisterLevelResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[13]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1154,7 @@ func (x *RegisterLevelResponse) String() string {
 func (*RegisterLevelResponse) ProtoMessage() {}
 
 func (x *RegisterLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[13]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1167,7 @@ func (x *RegisterLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterLevelResponse.ProtoReflect.Descriptor instead.
 func (*RegisterLevelResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{13}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RegisterLevelResponse) GetRc() int32 {
@@ -1015,7 +1193,7 @@ type RemoveLevelRequest struct {
 
 func (x *RemoveLevelRequest) Reset() {
 	*x = RemoveLevelRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[14]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1205,7 @@ func (x *RemoveLevelRequest) String() string {
 func (*RemoveLevelRequest) ProtoMessage() {}
 
 func (x *RemoveLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[14]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1218,7 @@ func (x *RemoveLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveLevelRequest.ProtoReflect.Descriptor instead.
 func (*RemoveLevelRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{14}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveLevelRequest) GetLevel() *Level {
@@ -1060,7 +1238,7 @@ type RemoveLevelResponse struct {
 
 func (x *RemoveLevelResponse) Reset() {
 	*x = RemoveLevelResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[15]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1250,7 @@ func (x *RemoveLevelResponse) String() string {
 func (*RemoveLevelResponse) ProtoMessage() {}
 
 func (x *RemoveLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[15]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1263,7 @@ func (x *RemoveLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveLevelResponse.ProtoReflect.Descriptor instead.
 func (*RemoveLevelResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{15}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemoveLevelResponse) GetRc() int32 {
@@ -1112,7 +1290,7 @@ type ListDevicesRequest struct {
 
 func (x *ListDevicesRequest) Reset() {
 	*x = ListDevicesRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[16]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1302,7 @@ func (x *ListDevicesRequest) String() string {
 func (*ListDevicesRequest) ProtoMessage() {}
 
 func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[16]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1315,7 @@ func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{16}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListDevicesRequest) GetTarget() string {
@@ -1166,7 +1344,7 @@ type ListDevicesResponse struct {
 
 func (x *ListDevicesResponse) Reset() {
 	*x = ListDevicesResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[17]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1356,7 @@ func (x *ListDevicesResponse) String() string {
 func (*ListDevicesResponse) ProtoMessage() {}
 
 func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[17]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1369,7 @@ func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{17}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListDevicesResponse) GetRc() int32 {
@@ -1231,7 +1409,7 @@ type GetHistoryRequest struct {
 
 func (x *GetHistoryRequest) Reset() {
 	*x = GetHistoryRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[18]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1421,7 @@ func (x *GetHistoryRequest) String() string {
 func (*GetHistoryRequest) ProtoMessage() {}
 
 func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[18]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1434,7 @@ func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{18}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetHistoryRequest) GetTarget() string {
@@ -1275,7 +1453,7 @@ type GetHistoryResponse struct {
 
 func (x *GetHistoryResponse) Reset() {
 	*x = GetHistoryResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[19]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1465,7 @@ func (x *GetHistoryResponse) String() string {
 func (*GetHistoryResponse) ProtoMessage() {}
 
 func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[19]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1478,7 @@ func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{19}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetHistoryResponse) GetRecords() []*FenceRecord {
@@ -1319,7 +1497,7 @@ type CleanupHistoryRequest struct {
 
 func (x *CleanupHistoryRequest) Reset() {
 	*x = CleanupHistoryRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[20]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1509,7 @@ func (x *CleanupHistoryRequest) String() string {
 func (*CleanupHistoryRequest) ProtoMessage() {}
 
 func (x *CleanupHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[20]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1522,7 @@ func (x *CleanupHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CleanupHistoryRequest.ProtoReflect.Descriptor instead.
 func (*CleanupHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{20}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CleanupHistoryRequest) GetTarget() string {
@@ -1362,7 +1540,7 @@ type CleanupHistoryResponse struct {
 
 func (x *CleanupHistoryResponse) Reset() {
 	*x = CleanupHistoryResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[21]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1552,7 @@ func (x *CleanupHistoryResponse) String() string {
 func (*CleanupHistoryResponse) ProtoMessage() {}
 
 func (x *CleanupHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[21]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1565,7 @@ func (x *CleanupHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CleanupHistoryResponse.ProtoReflect.Descriptor instead.
 func (*CleanupHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{21}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{23}
 }
 
 type GetMetadataRequest struct {
@@ -1400,7 +1578,7 @@ type GetMetadataRequest struct {
 
 func (x *GetMetadataRequest) Reset() {
 	*x = GetMetadataRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[22]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1590,7 @@ func (x *GetMetadataRequest) String() string {
 func (*GetMetadataRequest) ProtoMessage() {}
 
 func (x *GetMetadataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[22]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1603,7 @@ func (x *GetMetadataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetadataRequest.ProtoReflect.Descriptor instead.
 func (*GetMetadataRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{22}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetMetadataRequest) GetAgent() string {
@@ -1453,7 +1631,7 @@ type GetMetadataResponse struct {
 
 func (x *GetMetadataResponse) Reset() {
 	*x = GetMetadataResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[23]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1643,7 @@ func (x *GetMetadataResponse) String() string {
 func (*GetMetadataResponse) ProtoMessage() {}
 
 func (x *GetMetadataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[23]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1656,7 @@ func (x *GetMetadataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetadataResponse.ProtoReflect.Descriptor instead.
 func (*GetMetadataResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{23}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetMetadataResponse) GetXml() string {
@@ -1510,7 +1688,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[24]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1700,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[24]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1713,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{24}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{26}
 }
 
 type ListAgentsResponse struct {
@@ -1547,7 +1725,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[25]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1737,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[25]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1750,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{25}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListAgentsResponse) GetAgents() []string {
@@ -1590,7 +1768,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[26]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1780,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[26]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1793,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{26}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{28}
 }
 
 type Event struct {
@@ -1629,7 +1807,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[27]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1819,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[27]
+	mi := &file_proto_stonith_v1_stonith_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1832,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{27}
+	return file_proto_stonith_v1_stonith_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetHello() bool {
@@ -1682,7 +1860,7 @@ var File_proto_stonith_v1_stonith_proto protoreflect.FileDescriptor
 
 const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\n" +
-	"\x1eproto/stonith/v1/stonith.proto\x12\x12linuxha.stonith.v1\"\xcb\x01\n" +
+	"\x1eproto/stonith/v1/stonith.proto\x12\x12linuxha.stonith.v1\"\xea\x01\n" +
 	"\fFenceRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1d\n" +
@@ -1691,13 +1869,27 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\ftolerance_ms\x18\x04 \x01(\x03R\vtoleranceMs\x12\x19\n" +
 	"\bdelay_ms\x18\x05 \x01(\x03R\adelayMs\x12\x16\n" +
 	"\x06client\x18\x06 \x01(\tR\x06client\x12\x16\n" +
-	"\x06device\x18\a \x01(\tR\x06device\"\x8f\x01\n" +
+	"\x06device\x18\a \x01(\tR\x06device\x12\x1d\n" +
+	"\n" +
+	"allow_self\x18\b \x01(\bR\tallowSelf\"}\n" +
+	"\x14ExecuteDeviceRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x04 \x01(\x03R\ttimeoutMs\"x\n" +
+	"\x15ExecuteDeviceResponse\x12\x0e\n" +
+	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x1f\n" +
+	"\vexec_status\x18\x02 \x01(\x05R\n" +
+	"execStatus\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06output\x18\x04 \x01(\tR\x06output\"\x8f\x01\n" +
 	"\rFenceResponse\x12\x0e\n" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x1f\n" +
 	"\vexec_status\x18\x02 \x01(\x05R\n" +
 	"execStatus\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x127\n" +
-	"\x06record\x18\x04 \x01(\v2\x1f.linuxha.stonith.v1.FenceRecordR\x06record\"\xcd\x03\n" +
+	"\x06record\x18\x04 \x01(\v2\x1f.linuxha.stonith.v1.FenceRecordR\x06record\"\xb4\x04\n" +
 	"\vFenceRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
@@ -1710,7 +1902,12 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\x11completed_unix_ns\x18\t \x01(\x03R\x0fcompletedUnixNs\x12\x16\n" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12&\n" +
-	"\x0fstarted_unix_ns\x18\v \x01(\x03R\rstartedUnixNs\"k\n" +
+	"\x0fstarted_unix_ns\x18\v \x01(\x03R\rstartedUnixNs\x12\x0e\n" +
+	"\x02rc\x18\f \x01(\x05R\x02rc\x12\x1f\n" +
+	"\vexec_status\x18\r \x01(\x05R\n" +
+	"execStatus\x12\x16\n" +
+	"\x06merged\x18\x0e \x01(\bR\x06merged\x12\x1c\n" +
+	"\texecuting\x18\x0f \x01(\bR\texecuting\"k\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
@@ -1803,12 +2000,14 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\x05Event\x12\x14\n" +
 	"\x05hello\x18\x01 \x01(\bR\x05hello\x127\n" +
 	"\x06record\x18\x02 \x01(\v2\x1f.linuxha.stonith.v1.FenceRecordR\x06record\x12\x0e\n" +
-	"\x02rc\x18\x03 \x01(\x05R\x02rc2\xc3\t\n" +
+	"\x02rc\x18\x03 \x01(\x05R\x02rc2\xa9\n" +
+	"\n" +
 	"\aStonith\x12L\n" +
 	"\x05Fence\x12 .linuxha.stonith.v1.FenceRequest\x1a!.linuxha.stonith.v1.FenceResponse\x12P\n" +
 	"\aConfirm\x12\".linuxha.stonith.v1.ConfirmRequest\x1a!.linuxha.stonith.v1.FenceResponse\x12[\n" +
 	"\n" +
-	"ExecDevice\x12%.linuxha.stonith.v1.ExecDeviceRequest\x1a&.linuxha.stonith.v1.ExecDeviceResponse\x12g\n" +
+	"ExecDevice\x12%.linuxha.stonith.v1.ExecDeviceRequest\x1a&.linuxha.stonith.v1.ExecDeviceResponse\x12d\n" +
+	"\rExecuteDevice\x12(.linuxha.stonith.v1.ExecuteDeviceRequest\x1a).linuxha.stonith.v1.ExecuteDeviceResponse\x12g\n" +
 	"\x0eRegisterDevice\x12).linuxha.stonith.v1.RegisterDeviceRequest\x1a*.linuxha.stonith.v1.RegisterDeviceResponse\x12a\n" +
 	"\fRemoveDevice\x12'.linuxha.stonith.v1.RemoveDeviceRequest\x1a(.linuxha.stonith.v1.RemoveDeviceResponse\x12d\n" +
 	"\rRegisterLevel\x12(.linuxha.stonith.v1.RegisterLevelRequest\x1a).linuxha.stonith.v1.RegisterLevelResponse\x12^\n" +
@@ -1835,79 +2034,83 @@ func file_proto_stonith_v1_stonith_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_stonith_v1_stonith_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_stonith_v1_stonith_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_proto_stonith_v1_stonith_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_proto_stonith_v1_stonith_proto_goTypes = []any{
 	(FenceRecord_State)(0),         // 0: linuxha.stonith.v1.FenceRecord.State
 	(*FenceRequest)(nil),           // 1: linuxha.stonith.v1.FenceRequest
-	(*FenceResponse)(nil),          // 2: linuxha.stonith.v1.FenceResponse
-	(*FenceRecord)(nil),            // 3: linuxha.stonith.v1.FenceRecord
-	(*ConfirmRequest)(nil),         // 4: linuxha.stonith.v1.ConfirmRequest
-	(*ExecDeviceRequest)(nil),      // 5: linuxha.stonith.v1.ExecDeviceRequest
-	(*ExecDeviceResponse)(nil),     // 6: linuxha.stonith.v1.ExecDeviceResponse
-	(*Device)(nil),                 // 7: linuxha.stonith.v1.Device
-	(*RegisterDeviceRequest)(nil),  // 8: linuxha.stonith.v1.RegisterDeviceRequest
-	(*RegisterDeviceResponse)(nil), // 9: linuxha.stonith.v1.RegisterDeviceResponse
-	(*RemoveDeviceRequest)(nil),    // 10: linuxha.stonith.v1.RemoveDeviceRequest
-	(*RemoveDeviceResponse)(nil),   // 11: linuxha.stonith.v1.RemoveDeviceResponse
-	(*Level)(nil),                  // 12: linuxha.stonith.v1.Level
-	(*RegisterLevelRequest)(nil),   // 13: linuxha.stonith.v1.RegisterLevelRequest
-	(*RegisterLevelResponse)(nil),  // 14: linuxha.stonith.v1.RegisterLevelResponse
-	(*RemoveLevelRequest)(nil),     // 15: linuxha.stonith.v1.RemoveLevelRequest
-	(*RemoveLevelResponse)(nil),    // 16: linuxha.stonith.v1.RemoveLevelResponse
-	(*ListDevicesRequest)(nil),     // 17: linuxha.stonith.v1.ListDevicesRequest
-	(*ListDevicesResponse)(nil),    // 18: linuxha.stonith.v1.ListDevicesResponse
-	(*GetHistoryRequest)(nil),      // 19: linuxha.stonith.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil),     // 20: linuxha.stonith.v1.GetHistoryResponse
-	(*CleanupHistoryRequest)(nil),  // 21: linuxha.stonith.v1.CleanupHistoryRequest
-	(*CleanupHistoryResponse)(nil), // 22: linuxha.stonith.v1.CleanupHistoryResponse
-	(*GetMetadataRequest)(nil),     // 23: linuxha.stonith.v1.GetMetadataRequest
-	(*GetMetadataResponse)(nil),    // 24: linuxha.stonith.v1.GetMetadataResponse
-	(*ListAgentsRequest)(nil),      // 25: linuxha.stonith.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),     // 26: linuxha.stonith.v1.ListAgentsResponse
-	(*WatchRequest)(nil),           // 27: linuxha.stonith.v1.WatchRequest
-	(*Event)(nil),                  // 28: linuxha.stonith.v1.Event
-	nil,                            // 29: linuxha.stonith.v1.ExecDeviceRequest.ParamsEntry
-	nil,                            // 30: linuxha.stonith.v1.Device.ParamsEntry
+	(*ExecuteDeviceRequest)(nil),   // 2: linuxha.stonith.v1.ExecuteDeviceRequest
+	(*ExecuteDeviceResponse)(nil),  // 3: linuxha.stonith.v1.ExecuteDeviceResponse
+	(*FenceResponse)(nil),          // 4: linuxha.stonith.v1.FenceResponse
+	(*FenceRecord)(nil),            // 5: linuxha.stonith.v1.FenceRecord
+	(*ConfirmRequest)(nil),         // 6: linuxha.stonith.v1.ConfirmRequest
+	(*ExecDeviceRequest)(nil),      // 7: linuxha.stonith.v1.ExecDeviceRequest
+	(*ExecDeviceResponse)(nil),     // 8: linuxha.stonith.v1.ExecDeviceResponse
+	(*Device)(nil),                 // 9: linuxha.stonith.v1.Device
+	(*RegisterDeviceRequest)(nil),  // 10: linuxha.stonith.v1.RegisterDeviceRequest
+	(*RegisterDeviceResponse)(nil), // 11: linuxha.stonith.v1.RegisterDeviceResponse
+	(*RemoveDeviceRequest)(nil),    // 12: linuxha.stonith.v1.RemoveDeviceRequest
+	(*RemoveDeviceResponse)(nil),   // 13: linuxha.stonith.v1.RemoveDeviceResponse
+	(*Level)(nil),                  // 14: linuxha.stonith.v1.Level
+	(*RegisterLevelRequest)(nil),   // 15: linuxha.stonith.v1.RegisterLevelRequest
+	(*RegisterLevelResponse)(nil),  // 16: linuxha.stonith.v1.RegisterLevelResponse
+	(*RemoveLevelRequest)(nil),     // 17: linuxha.stonith.v1.RemoveLevelRequest
+	(*RemoveLevelResponse)(nil),    // 18: linuxha.stonith.v1.RemoveLevelResponse
+	(*ListDevicesRequest)(nil),     // 19: linuxha.stonith.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),    // 20: linuxha.stonith.v1.ListDevicesResponse
+	(*GetHistoryRequest)(nil),      // 21: linuxha.stonith.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),     // 22: linuxha.stonith.v1.GetHistoryResponse
+	(*CleanupHistoryRequest)(nil),  // 23: linuxha.stonith.v1.CleanupHistoryRequest
+	(*CleanupHistoryResponse)(nil), // 24: linuxha.stonith.v1.CleanupHistoryResponse
+	(*GetMetadataRequest)(nil),     // 25: linuxha.stonith.v1.GetMetadataRequest
+	(*GetMetadataResponse)(nil),    // 26: linuxha.stonith.v1.GetMetadataResponse
+	(*ListAgentsRequest)(nil),      // 27: linuxha.stonith.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),     // 28: linuxha.stonith.v1.ListAgentsResponse
+	(*WatchRequest)(nil),           // 29: linuxha.stonith.v1.WatchRequest
+	(*Event)(nil),                  // 30: linuxha.stonith.v1.Event
+	nil,                            // 31: linuxha.stonith.v1.ExecDeviceRequest.ParamsEntry
+	nil,                            // 32: linuxha.stonith.v1.Device.ParamsEntry
 }
 var file_proto_stonith_v1_stonith_proto_depIdxs = []int32{
-	3,  // 0: linuxha.stonith.v1.FenceResponse.record:type_name -> linuxha.stonith.v1.FenceRecord
+	5,  // 0: linuxha.stonith.v1.FenceResponse.record:type_name -> linuxha.stonith.v1.FenceRecord
 	0,  // 1: linuxha.stonith.v1.FenceRecord.state:type_name -> linuxha.stonith.v1.FenceRecord.State
-	29, // 2: linuxha.stonith.v1.ExecDeviceRequest.params:type_name -> linuxha.stonith.v1.ExecDeviceRequest.ParamsEntry
-	30, // 3: linuxha.stonith.v1.Device.params:type_name -> linuxha.stonith.v1.Device.ParamsEntry
-	7,  // 4: linuxha.stonith.v1.RegisterDeviceRequest.device:type_name -> linuxha.stonith.v1.Device
-	12, // 5: linuxha.stonith.v1.RegisterLevelRequest.level:type_name -> linuxha.stonith.v1.Level
-	12, // 6: linuxha.stonith.v1.RemoveLevelRequest.level:type_name -> linuxha.stonith.v1.Level
-	7,  // 7: linuxha.stonith.v1.ListDevicesResponse.local:type_name -> linuxha.stonith.v1.Device
-	3,  // 8: linuxha.stonith.v1.GetHistoryResponse.records:type_name -> linuxha.stonith.v1.FenceRecord
-	3,  // 9: linuxha.stonith.v1.Event.record:type_name -> linuxha.stonith.v1.FenceRecord
+	31, // 2: linuxha.stonith.v1.ExecDeviceRequest.params:type_name -> linuxha.stonith.v1.ExecDeviceRequest.ParamsEntry
+	32, // 3: linuxha.stonith.v1.Device.params:type_name -> linuxha.stonith.v1.Device.ParamsEntry
+	9,  // 4: linuxha.stonith.v1.RegisterDeviceRequest.device:type_name -> linuxha.stonith.v1.Device
+	14, // 5: linuxha.stonith.v1.RegisterLevelRequest.level:type_name -> linuxha.stonith.v1.Level
+	14, // 6: linuxha.stonith.v1.RemoveLevelRequest.level:type_name -> linuxha.stonith.v1.Level
+	9,  // 7: linuxha.stonith.v1.ListDevicesResponse.local:type_name -> linuxha.stonith.v1.Device
+	5,  // 8: linuxha.stonith.v1.GetHistoryResponse.records:type_name -> linuxha.stonith.v1.FenceRecord
+	5,  // 9: linuxha.stonith.v1.Event.record:type_name -> linuxha.stonith.v1.FenceRecord
 	1,  // 10: linuxha.stonith.v1.Stonith.Fence:input_type -> linuxha.stonith.v1.FenceRequest
-	4,  // 11: linuxha.stonith.v1.Stonith.Confirm:input_type -> linuxha.stonith.v1.ConfirmRequest
-	5,  // 12: linuxha.stonith.v1.Stonith.ExecDevice:input_type -> linuxha.stonith.v1.ExecDeviceRequest
-	8,  // 13: linuxha.stonith.v1.Stonith.RegisterDevice:input_type -> linuxha.stonith.v1.RegisterDeviceRequest
-	10, // 14: linuxha.stonith.v1.Stonith.RemoveDevice:input_type -> linuxha.stonith.v1.RemoveDeviceRequest
-	13, // 15: linuxha.stonith.v1.Stonith.RegisterLevel:input_type -> linuxha.stonith.v1.RegisterLevelRequest
-	15, // 16: linuxha.stonith.v1.Stonith.RemoveLevel:input_type -> linuxha.stonith.v1.RemoveLevelRequest
-	17, // 17: linuxha.stonith.v1.Stonith.ListDevices:input_type -> linuxha.stonith.v1.ListDevicesRequest
-	19, // 18: linuxha.stonith.v1.Stonith.GetHistory:input_type -> linuxha.stonith.v1.GetHistoryRequest
-	21, // 19: linuxha.stonith.v1.Stonith.CleanupHistory:input_type -> linuxha.stonith.v1.CleanupHistoryRequest
-	23, // 20: linuxha.stonith.v1.Stonith.GetMetadata:input_type -> linuxha.stonith.v1.GetMetadataRequest
-	25, // 21: linuxha.stonith.v1.Stonith.ListAgents:input_type -> linuxha.stonith.v1.ListAgentsRequest
-	27, // 22: linuxha.stonith.v1.Stonith.Watch:input_type -> linuxha.stonith.v1.WatchRequest
-	2,  // 23: linuxha.stonith.v1.Stonith.Fence:output_type -> linuxha.stonith.v1.FenceResponse
-	2,  // 24: linuxha.stonith.v1.Stonith.Confirm:output_type -> linuxha.stonith.v1.FenceResponse
-	6,  // 25: linuxha.stonith.v1.Stonith.ExecDevice:output_type -> linuxha.stonith.v1.ExecDeviceResponse
-	9,  // 26: linuxha.stonith.v1.Stonith.RegisterDevice:output_type -> linuxha.stonith.v1.RegisterDeviceResponse
-	11, // 27: linuxha.stonith.v1.Stonith.RemoveDevice:output_type -> linuxha.stonith.v1.RemoveDeviceResponse
-	14, // 28: linuxha.stonith.v1.Stonith.RegisterLevel:output_type -> linuxha.stonith.v1.RegisterLevelResponse
-	16, // 29: linuxha.stonith.v1.Stonith.RemoveLevel:output_type -> linuxha.stonith.v1.RemoveLevelResponse
-	18, // 30: linuxha.stonith.v1.Stonith.ListDevices:output_type -> linuxha.stonith.v1.ListDevicesResponse
-	20, // 31: linuxha.stonith.v1.Stonith.GetHistory:output_type -> linuxha.stonith.v1.GetHistoryResponse
-	22, // 32: linuxha.stonith.v1.Stonith.CleanupHistory:output_type -> linuxha.stonith.v1.CleanupHistoryResponse
-	24, // 33: linuxha.stonith.v1.Stonith.GetMetadata:output_type -> linuxha.stonith.v1.GetMetadataResponse
-	26, // 34: linuxha.stonith.v1.Stonith.ListAgents:output_type -> linuxha.stonith.v1.ListAgentsResponse
-	28, // 35: linuxha.stonith.v1.Stonith.Watch:output_type -> linuxha.stonith.v1.Event
-	23, // [23:36] is the sub-list for method output_type
-	10, // [10:23] is the sub-list for method input_type
+	6,  // 11: linuxha.stonith.v1.Stonith.Confirm:input_type -> linuxha.stonith.v1.ConfirmRequest
+	7,  // 12: linuxha.stonith.v1.Stonith.ExecDevice:input_type -> linuxha.stonith.v1.ExecDeviceRequest
+	2,  // 13: linuxha.stonith.v1.Stonith.ExecuteDevice:input_type -> linuxha.stonith.v1.ExecuteDeviceRequest
+	10, // 14: linuxha.stonith.v1.Stonith.RegisterDevice:input_type -> linuxha.stonith.v1.RegisterDeviceRequest
+	12, // 15: linuxha.stonith.v1.Stonith.RemoveDevice:input_type -> linuxha.stonith.v1.RemoveDeviceRequest
+	15, // 16: linuxha.stonith.v1.Stonith.RegisterLevel:input_type -> linuxha.stonith.v1.RegisterLevelRequest
+	17, // 17: linuxha.stonith.v1.Stonith.RemoveLevel:input_type -> linuxha.stonith.v1.RemoveLevelRequest
+	19, // 18: linuxha.stonith.v1.Stonith.ListDevices:input_type -> linuxha.stonith.v1.ListDevicesRequest
+	21, // 19: linuxha.stonith.v1.Stonith.GetHistory:input_type -> linuxha.stonith.v1.GetHistoryRequest
+	23, // 20: linuxha.stonith.v1.Stonith.CleanupHistory:input_type -> linuxha.stonith.v1.CleanupHistoryRequest
+	25, // 21: linuxha.stonith.v1.Stonith.GetMetadata:input_type -> linuxha.stonith.v1.GetMetadataRequest
+	27, // 22: linuxha.stonith.v1.Stonith.ListAgents:input_type -> linuxha.stonith.v1.ListAgentsRequest
+	29, // 23: linuxha.stonith.v1.Stonith.Watch:input_type -> linuxha.stonith.v1.WatchRequest
+	4,  // 24: linuxha.stonith.v1.Stonith.Fence:output_type -> linuxha.stonith.v1.FenceResponse
+	4,  // 25: linuxha.stonith.v1.Stonith.Confirm:output_type -> linuxha.stonith.v1.FenceResponse
+	8,  // 26: linuxha.stonith.v1.Stonith.ExecDevice:output_type -> linuxha.stonith.v1.ExecDeviceResponse
+	3,  // 27: linuxha.stonith.v1.Stonith.ExecuteDevice:output_type -> linuxha.stonith.v1.ExecuteDeviceResponse
+	11, // 28: linuxha.stonith.v1.Stonith.RegisterDevice:output_type -> linuxha.stonith.v1.RegisterDeviceResponse
+	13, // 29: linuxha.stonith.v1.Stonith.RemoveDevice:output_type -> linuxha.stonith.v1.RemoveDeviceResponse
+	16, // 30: linuxha.stonith.v1.Stonith.RegisterLevel:output_type -> linuxha.stonith.v1.RegisterLevelResponse
+	18, // 31: linuxha.stonith.v1.Stonith.RemoveLevel:output_type -> linuxha.stonith.v1.RemoveLevelResponse
+	20, // 32: linuxha.stonith.v1.Stonith.ListDevices:output_type -> linuxha.stonith.v1.ListDevicesResponse
+	22, // 33: linuxha.stonith.v1.Stonith.GetHistory:output_type -> linuxha.stonith.v1.GetHistoryResponse
+	24, // 34: linuxha.stonith.v1.Stonith.CleanupHistory:output_type -> linuxha.stonith.v1.CleanupHistoryResponse
+	26, // 35: linuxha.stonith.v1.Stonith.GetMetadata:output_type -> linuxha.stonith.v1.GetMetadataResponse
+	28, // 36: linuxha.stonith.v1.Stonith.ListAgents:output_type -> linuxha.stonith.v1.ListAgentsResponse
+	30, // 37: linuxha.stonith.v1.Stonith.Watch:output_type -> linuxha.stonith.v1.Event
+	24, // [24:38] is the sub-list for method output_type
+	10, // [10:24] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1924,7 +2127,7 @@ func file_proto_stonith_v1_stonith_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_stonith_v1_stonith_proto_rawDesc), len(file_proto_stonith_v1_stonith_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

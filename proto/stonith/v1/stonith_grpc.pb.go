@@ -24,6 +24,7 @@ const (
 	Stonith_Fence_FullMethodName          = "/linuxha.stonith.v1.Stonith/Fence"
 	Stonith_Confirm_FullMethodName        = "/linuxha.stonith.v1.Stonith/Confirm"
 	Stonith_ExecDevice_FullMethodName     = "/linuxha.stonith.v1.Stonith/ExecDevice"
+	Stonith_ExecuteDevice_FullMethodName  = "/linuxha.stonith.v1.Stonith/ExecuteDevice"
 	Stonith_RegisterDevice_FullMethodName = "/linuxha.stonith.v1.Stonith/RegisterDevice"
 	Stonith_RemoveDevice_FullMethodName   = "/linuxha.stonith.v1.Stonith/RemoveDevice"
 	Stonith_RegisterLevel_FullMethodName  = "/linuxha.stonith.v1.Stonith/RegisterLevel"
@@ -48,6 +49,7 @@ type StonithClient interface {
 	// ExecDevice is class stonith in lrmd: start = register and check,
 	// stop = unregister, monitor = status (execution 14).
 	ExecDevice(ctx context.Context, in *ExecDeviceRequest, opts ...grpc.CallOption) (*ExecDeviceResponse, error)
+	ExecuteDevice(ctx context.Context, in *ExecuteDeviceRequest, opts ...grpc.CallOption) (*ExecuteDeviceResponse, error)
 	// RegisterDevice and RemoveDevice serve stonith_admin -R and -D.
 	RegisterDevice(ctx context.Context, in *RegisterDeviceRequest, opts ...grpc.CallOption) (*RegisterDeviceResponse, error)
 	RemoveDevice(ctx context.Context, in *RemoveDeviceRequest, opts ...grpc.CallOption) (*RemoveDeviceResponse, error)
@@ -96,6 +98,16 @@ func (c *stonithClient) ExecDevice(ctx context.Context, in *ExecDeviceRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExecDeviceResponse)
 	err := c.cc.Invoke(ctx, Stonith_ExecDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *stonithClient) ExecuteDevice(ctx context.Context, in *ExecuteDeviceRequest, opts ...grpc.CallOption) (*ExecuteDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecuteDeviceResponse)
+	err := c.cc.Invoke(ctx, Stonith_ExecuteDevice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +235,7 @@ type StonithServer interface {
 	// ExecDevice is class stonith in lrmd: start = register and check,
 	// stop = unregister, monitor = status (execution 14).
 	ExecDevice(context.Context, *ExecDeviceRequest) (*ExecDeviceResponse, error)
+	ExecuteDevice(context.Context, *ExecuteDeviceRequest) (*ExecuteDeviceResponse, error)
 	// RegisterDevice and RemoveDevice serve stonith_admin -R and -D.
 	RegisterDevice(context.Context, *RegisterDeviceRequest) (*RegisterDeviceResponse, error)
 	RemoveDevice(context.Context, *RemoveDeviceRequest) (*RemoveDeviceResponse, error)
@@ -255,6 +268,9 @@ func (UnimplementedStonithServer) Confirm(context.Context, *ConfirmRequest) (*Fe
 }
 func (UnimplementedStonithServer) ExecDevice(context.Context, *ExecDeviceRequest) (*ExecDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExecDevice not implemented")
+}
+func (UnimplementedStonithServer) ExecuteDevice(context.Context, *ExecuteDeviceRequest) (*ExecuteDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExecuteDevice not implemented")
 }
 func (UnimplementedStonithServer) RegisterDevice(context.Context, *RegisterDeviceRequest) (*RegisterDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RegisterDevice not implemented")
@@ -357,6 +373,24 @@ func _Stonith_ExecDevice_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StonithServer).ExecDevice(ctx, req.(*ExecDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Stonith_ExecuteDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecuteDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StonithServer).ExecuteDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Stonith_ExecuteDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StonithServer).ExecuteDevice(ctx, req.(*ExecuteDeviceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -552,6 +586,10 @@ var Stonith_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExecDevice",
 			Handler:    _Stonith_ExecDevice_Handler,
+		},
+		{
+			MethodName: "ExecuteDevice",
+			Handler:    _Stonith_ExecuteDevice_Handler,
 		},
 		{
 			MethodName: "RegisterDevice",

@@ -1,0 +1,114 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"linuxha/stonithd/device"
+)
+
+// MetadataTimeout bounds the reading of an agent's metadata.
+const MetadataTimeout = 30 * time.Second
+
+// Job is one run of an agent.
+type Job struct {
+	Agent   string
+	Action  string // the word for the agent
+	Target  string // may be empty
+	Input   []device.Param
+	Timeout time.Duration
+}
+
+// Run runs an agent's action and returns how it ended.
+func (f Finder) Run(ctx context.Context, j Job) device.Result {
+	path, err := f.Path(j.Agent)
+	if err != nil {
+		return notInstalled(err)
+	}
+	if name, ok := isExternal(j.Agent); ok {
+		return external{path: path, name: name}.run(ctx, j)
+	}
+	var in bytes.Buffer
+	if strings.HasPrefix(j.Agent, "rhcs/") {
+		fmt.Fprintf(&in, "agent=%s\n", strings.TrimPrefix(j.Agent, "rhcs/"))
+	}
+	for _, p := range j.Input {
+		fmt.Fprintf(&in, "%s=%s\n", p.Name, strings.ReplaceAll(p.Value, "\n", " "))
+	}
+	return process{path: path, env: environment(), stdin: in.Bytes(), timeout: j.Timeout}.run(ctx)
+}
+
+func notInstalled(err error) device.Result {
+	status := device.StatusError
+	if errors.Is(err, ErrNotInstalled) {
+		status = device.StatusNotInstalled
+	}
+	return device.Result{RC: 1, Status: status, Reason: err.Error()}
+}
+
+// environment is the fencer's own, told that a fencer calls, so that the
+// agents' own time limits stand back (execution 31.6).
+func environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "NOTIFY_SOCKET=") || strings.HasPrefix(kv, "LC_ALL=") || strings.HasPrefix(kv, "PCMK_service=")
+	})
+	if os.Getenv("PATH") == "" {
+		env = append(env, "PATH=/sbin:/bin:/usr/sbin:/usr/bin")
+	}
+	return append(env, "LC_ALL=C", "PCMK_service=pacemaker-fenced")
+}
+
+// Metadata returns an agent's description as XML.
+func (f Finder) Metadata(ctx context.Context, agent string, timeout time.Duration) ([]byte, error) {
+	path, err := f.Path(agent)
+	if err != nil {
+		return nil, err
+	}
+	if timeout <= 0 {
+		timeout = MetadataTimeout
+	}
+	if name, ok := isExternal(agent); ok {
+		return external{path: path, name: name}.metadata(ctx, timeout)
+	}
+	res := process{path: path, env: environment(), stdin: []byte("action=metadata\n"), timeout: timeout}.run(ctx)
+	if !res.OK() {
+		return nil, fmt.Errorf("metadata of %s: %s", agent, explain(res))
+	}
+	if strings.TrimSpace(res.Output) == "" {
+		return nil, fmt.Errorf("metadata of %s: the agent printed none", agent)
+	}
+	return []byte(res.Output), nil
+}
+
+// Info is what the fencer needs of an agent's metadata.
+func (f Finder) Info(ctx context.Context, agent string, timeout time.Duration) (device.Info, error) {
+	if _, ok := isExternal(agent); ok {
+		if _, err := f.Path(agent); err != nil {
+			return device.Info{}, err
+		}
+		return externalInfo(), nil
+	}
+	doc, err := f.Metadata(ctx, agent, timeout)
+	if err != nil {
+		return device.Info{}, err
+	}
+	return device.ParseMetadata(doc)
+}
+
+func explain(r device.Result) string {
+	switch {
+	case r.Reason != "":
+		return r.Reason
+	case r.Status != device.StatusDone:
+		return r.Status.Text()
+	case strings.TrimSpace(r.Stderr) != "":
+		return strings.TrimSpace(r.Stderr)
+	}
+	return fmt.Sprintf("exit code %d", r.RC)
+}

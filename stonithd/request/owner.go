@@ -1,0 +1,686 @@
+package request
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"linuxha/stonithd/device"
+	"linuxha/stonithd/history"
+	"linuxha/stonithd/topology"
+)
+
+// op is an operation that this fencer owns, or a request that it relayed.
+type op struct {
+	Request
+	relayedTo string // the fencer that owns it instead
+	relaySeen bool
+	mergedTo  string // the operation whose end is also this one's
+
+	started  time.Time
+	awaited  map[string]bool // fencers that have not answered the query
+	offers   map[string][]device.Offer
+	queryBy  time.Time // zero once it has passed
+	total    time.Duration
+	totalBy  time.Time
+	levels   [][]string
+	tried    []topology.Outcome
+	usedBy   map[attemptKey]bool // who had its turn with what
+	extra    bool                // past the levels: unfencing devices outside them
+	attempt  *attempt
+	attempts int
+	last     device.Result
+	lastPeer string
+}
+
+type attemptKey struct {
+	peer, device string
+	phase        topology.Phase
+}
+
+// attempt is the execution that is awaited now.
+type attempt struct {
+	number int
+	peer   string
+	at     topology.Attempt
+	by     time.Time
+}
+
+// Reasons that clients see (execution 37.4 to 38.3).
+const (
+	reasonNoPeers    = "No capable peers replied to device query within timeout"
+	reasonAllFailed  = "All nodes failed, or are unable, to fence target"
+	reasonTotal      = "Fencing did not complete within a total timeout based on the configured timeout and retries for any devices attempted"
+	reasonPeerSilent = "Peer did not return fence result within timeout"
+	reasonDetached   = "Connection to the cluster's messaging layer was lost"
+	reasonNotMember  = "This node is not a member of the cluster: is heartbeatd running?"
+)
+
+func plus20(d time.Duration) time.Duration {
+	return (d * 6 / 5).Truncate(time.Second)
+}
+
+// asked accepts a client's request (execution 37.2).
+func (c *Core) asked(r Request) {
+	if len(c.peers) == 0 {
+		c.waiting = append(c.waiting, waiting{r, c.now.Add(r.Timeout)})
+		return
+	}
+	r.Origin = c.node
+	if done, ok := c.recent(r); ok {
+		c.note("Target %s was fenced (%s) less than %ds ago by %s on behalf of %s",
+			r.Target, r.Action, int(r.Tolerance.Seconds()), done.Executioner, done.Client)
+		c.out.Answer = append(c.out.Answer, Answer{ID: r.ID, Record: done})
+		return
+	}
+	if same(r.Target, c.node) && len(c.peers) > 1 && !r.List && r.Action != "on" && r.Device == "" {
+		c.relay(&op{Request: r, started: c.now})
+		return
+	}
+	if len(c.peers) == 1 {
+		r.AllowSelf = true // nobody else can
+	}
+	c.own(r)
+}
+
+func (c *Core) recent(r Request) (history.Record, bool) {
+	done, ok := c.history.LastSuccess(r.Target, r.Action)
+	return done, ok && r.Tolerance > 0 && c.now.Sub(done.Completed) <= r.Tolerance
+}
+
+// relay lets another fencer own the fencing of this very node.
+func (c *Core) relay(o *op) {
+	others := slices.DeleteFunc(c.activePeers(), func(p string) bool { return p == c.node })
+	if len(others) == 0 {
+		c.note("Will handle own fencing because no peer can")
+		delete(c.ops, o.ID)
+		o.AllowSelf = true
+		c.own(o.Request)
+		return
+	}
+	o.relayedTo = others[0]
+	c.ops[o.ID] = o
+	c.note("Relaying own fencing to %s | id=%s", o.relayedTo, short(o.ID))
+	c.send(o.relayedTo, Relay{Request: o.Request})
+}
+
+func (c *Core) relayed(from string, r Request) {
+	if _, known := c.ops[r.ID]; known {
+		return
+	}
+	if done, ok := c.recent(r); ok {
+		done.ID = r.ID
+		c.send(from, Finished{Record: done})
+		return
+	}
+	c.own(r)
+}
+
+func short(id string) string { return id[:min(8, len(id))] }
+
+// own takes a request on: merge it or ask all fencers.
+func (c *Core) own(r Request) {
+	o := &op{Request: r, started: c.now, offers: map[string][]device.Offer{}, usedBy: map[attemptKey]bool{}}
+	c.ops[r.ID] = o
+	if !r.List {
+		c.history.Put(o.record(c.node))
+		if base, ok := c.mergeable(r); ok {
+			c.mergeInto(o, base)
+			return
+		}
+	}
+	c.query(o)
+}
+
+func (c *Core) query(o *op) {
+	o.mergedTo = ""
+	if o.Device == "" && !o.List {
+		o.levels = c.table.Lookup(o.Target, func(name string) string { return c.attrs[o.Target][name] })
+	}
+	o.awaited = map[string]bool{}
+	to := ""
+	for p := range c.peers {
+		o.awaited[p] = true
+	}
+	if o.Device != "" { // a device of this node, whoever else has one of that name
+		to, o.awaited = c.node, map[string]bool{c.node: true}
+	}
+	o.queryBy = c.now.Add(max(plus20(o.Timeout), time.Second))
+	if !o.List {
+		c.note("Requesting peer fencing (%s) targeting %s | id=%s state=querying base_timeout=%d",
+			o.Action, o.Target, short(o.ID), int(o.Timeout.Seconds()))
+	}
+	c.send(to, Query{Request: o.Request, Owner: c.node, Started: o.started})
+}
+
+func (o *op) record(owner string) history.Record {
+	return history.Record{
+		ID: o.ID, Target: o.Target, Action: o.Action, Owner: owner, Origin: o.Origin, Client: o.Client,
+		State: history.Querying, Started: o.started,
+	}
+}
+
+func (c *Core) offered(from string, m Offers) {
+	o := c.ops[m.ID]
+	if o == nil || o.awaited == nil {
+		return
+	}
+	delete(o.awaited, from)
+	if c.active(from) {
+		o.offers[from] = m.Offers
+	}
+	c.advance(o)
+}
+
+// allIn reports whether waiting for more answers is pointless. The target's
+// own answer counts only if nobody else can do it.
+func (c *Core) allIn(o *op) bool {
+	if o.queryBy.IsZero() || len(o.awaited) == 0 {
+		return true
+	}
+	if len(o.awaited) > 1 {
+		return false
+	}
+	for p := range o.awaited {
+		if !same(p, o.Target) {
+			return false
+		}
+	}
+	for peer, offers := range o.offers {
+		if !same(peer, o.Target) && len(offers) > 0 {
+			return o.attempts > 0 || o.levels == nil || c.covered(o)
+		}
+	}
+	return false
+}
+
+// covered: every device of every level is offered by somebody suitable.
+func (c *Core) covered(o *op) bool {
+	for _, level := range o.levels {
+		for _, dev := range level {
+			if !slices.ContainsFunc(c.sortedPeers(o), func(p string) bool {
+				return !(same(p, o.Target) && o.Action != "on") &&
+					slices.ContainsFunc(o.offers[p], func(f device.Offer) bool { return f.Device == dev })
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ready: is enough known to begin (execution 37.4)?
+func (c *Core) ready(o *op) bool {
+	if c.allIn(o) {
+		return true
+	}
+	if o.levels != nil {
+		return c.covered(o)
+	}
+	for peer, offers := range o.offers {
+		if same(peer, o.Target) {
+			continue
+		}
+		for _, f := range offers {
+			if f.Verified && suitable(f, o.Action, topology.PhaseWhole) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// advance does what can be done for the operation now.
+func (c *Core) advance(o *op) {
+	switch {
+	case o.attempt != nil || o.mergedTo != "" || o.relayedTo != "":
+		return
+	case o.List:
+		if c.queryEnded(o) {
+			c.answerList(o)
+		}
+		return
+	case o.attempts == 0 && len(o.tried) == 0 && !c.ready(o):
+		return
+	case o.levels != nil:
+		c.advanceLevels(o)
+	default:
+		c.advancePlain(o)
+	}
+}
+
+func (c *Core) queryEnded(o *op) bool { return o.queryBy.IsZero() || len(o.awaited) == 0 }
+
+func (c *Core) answerList(o *op) {
+	found := map[string]bool{}
+	for _, offers := range o.offers {
+		for _, f := range offers {
+			found[f.Device] = true
+		}
+	}
+	delete(c.ops, o.ID)
+	c.out.Answer = append(c.out.Answer, Answer{ID: o.ID, Devices: slices.Sorted(maps.Keys(found))})
+}
+
+// advanceLevels follows the topology, then the unfencing devices outside it.
+func (c *Core) advanceLevels(o *op) {
+	for {
+		at, verdict := topology.Next(o.levels, o.Action, o.tried, func(dev string) bool { return c.skipOn(dev) })
+		if verdict != topology.Open {
+			c.beyondLevels(o, verdict)
+			return
+		}
+		peer, wait := c.choose(o, at.Device, at.Phase)
+		if peer == "" && wait {
+			return
+		}
+		if peer != "" {
+			c.request(o, peer, at)
+			return
+		}
+		if at.Phase != topology.PhaseOn {
+			o.last, o.lastPeer = device.Result{RC: 1, Status: device.StatusNoFenceDevice,
+				Reason: fmt.Sprintf("No node can use device '%s' for target '%s'", at.Device, o.Target)}, ""
+		}
+		o.tried = append(o.tried, topology.Outcome{Level: at.Level, Device: at.Device, Phase: at.Phase, OK: at.Phase == topology.PhaseOn})
+	}
+}
+
+// skipOn says, by this node's own registration, which devices have no part in
+// the second half of a remapped reboot (execution 36.4).
+func (c *Core) skipOn(dev string) bool {
+	f := c.devices.Facts(dev)
+	return f.Known && (f.Automatic || f.RebootIsOff || !f.SupportsOn)
+}
+
+// beyondLevels: an unfencing needs every device that requires it, wherever it
+// is (execution 41); everything else ends with the levels.
+func (c *Core) beyondLevels(o *op, verdict topology.Verdict) {
+	if o.Action == "on" {
+		for _, dev := range c.requiredDevices(o) {
+			if slices.ContainsFunc(o.tried, func(t topology.Outcome) bool { return t.Device == dev }) {
+				continue
+			}
+			at := topology.Attempt{Level: len(o.levels), Device: dev}
+			if peer, _ := c.choose(o, dev, topology.PhaseWhole); peer != "" {
+				o.extra = true
+				c.request(o, peer, at)
+				return
+			}
+		}
+		if o.extra {
+			verdict = topology.Succeeded
+			for _, t := range o.tried {
+				if t.Level == len(o.levels) && !t.OK {
+					verdict = topology.Exhausted
+				}
+			}
+		}
+	}
+	if verdict == topology.Succeeded {
+		c.end(o, device.Result{Output: o.last.Output})
+		return
+	}
+	if o.last.OK() || o.last.Status == 0 && o.last.RC == 0 {
+		o.last = device.Result{RC: 1, Status: device.StatusNoFenceDevice}
+	}
+	c.end(o, o.last)
+}
+
+func (c *Core) requiredDevices(o *op) []string {
+	found := map[string]bool{}
+	for _, offers := range o.offers {
+		for _, f := range offers {
+			if f.OnRequired {
+				found[f.Device] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// advancePlain gives one peer after the other its turn, with all its devices.
+func (c *Core) advancePlain(o *op) {
+	peer, wait := c.choose(o, o.Device, topology.PhaseWhole)
+	switch {
+	case peer != "":
+		c.request(o, peer, topology.Attempt{Device: o.Device})
+	case wait:
+	case o.attempts == 0 && len(o.awaited) > 0 && len(o.offers) == 0:
+		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonNoPeers})
+	case o.attempts == 0:
+		c.end(o, device.Result{RC: 1, Status: device.StatusNoFenceDevice,
+			Reason: fmt.Sprintf("No device configured for target '%s'", o.Target)})
+	case o.queryBy.IsZero():
+		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonAllFailed})
+	default:
+		c.end(o, o.last)
+	}
+}
+
+// sortedPeers: those with most devices first (execution 37.4).
+func (c *Core) sortedPeers(o *op) []string {
+	peers := slices.Collect(maps.Keys(o.offers))
+	slices.SortFunc(peers, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(o.offers[b]), len(o.offers[a])), cmp.Compare(a, b))
+	})
+	return peers
+}
+
+// choose picks the executioner for a device (empty: for any). wait: nobody
+// yet, but answers are still awaited.
+func (c *Core) choose(o *op, dev string, phase topology.Phase) (peer string, wait bool) {
+	pick := func(self, verified bool) string {
+		for _, p := range c.sortedPeers(o) {
+			if same(p, o.Target) != self || o.usedBy[attemptKey{p, dev, phase}] {
+				continue
+			}
+			for _, f := range o.offers[p] {
+				if (dev == "" || f.Device == dev) && (f.Verified || !verified) && suitable(f, o.Action, phase) {
+					return p
+				}
+			}
+		}
+		return ""
+	}
+	if p := pick(false, true); p != "" {
+		return p, false
+	}
+	if !c.allIn(o) {
+		return "", true
+	}
+	if p := pick(false, false); p != "" {
+		return p, false
+	}
+	if !c.queryEnded(o) {
+		return "", true
+	}
+	if phase != topology.PhaseOn {
+		return pick(true, false), false
+	}
+	return "", false
+}
+
+func suitable(f device.Offer, action string, phase topology.Phase) bool {
+	if phase.Action(action) == "on" && !f.SupportsOn {
+		return false
+	}
+	return !forPhase(f, phase).Disallowed
+}
+
+func forPhase(f device.Offer, phase topology.Phase) device.ForOffer {
+	switch phase {
+	case topology.PhaseOff:
+		return f.Off
+	case topology.PhaseOn:
+		return f.On
+	}
+	return f.Own
+}
+
+// request sends the execution to the peer chosen.
+func (c *Core) request(o *op, peer string, at topology.Attempt) {
+	if o.total == 0 {
+		c.setTotal(o, peer)
+	}
+	var limit time.Duration
+	for _, f := range o.offers[peer] {
+		if at.Device == "" || f.Device == at.Device {
+			limit += o.deviceTime(f, at.Phase)
+		}
+	}
+	delay := o.Delay
+	if delay > 0 && (len(o.tried) > 0 || o.attempts > 0) {
+		delay = 0 // the requested delay is for the first device only
+	}
+	action := at.Phase.Action(o.Action)
+	o.attempts++
+	o.usedBy[attemptKey{peer, at.Device, at.Phase}] = true
+	o.attempt = &attempt{number: o.attempts, peer: peer, at: at, by: c.now.Add(limit*6/5 + max(delay, 0))}
+	if r, ok := c.history.Get(o.ID); ok {
+		r.State, r.Executioner, r.Device = history.Executing, peer, at.Device
+		c.history.Put(r)
+	}
+	using := ""
+	if at.Device != "" {
+		using = " using " + at.Device
+	}
+	c.note("Requesting that %s perform '%s' action targeting %s%s | for client %s (%ds)",
+		peer, action, o.Target, using, o.Client, int((limit * 6 / 5).Seconds()))
+	c.send("", Execute{
+		ID: o.ID, Owner: c.node, Peer: peer, Attempt: o.attempts, Device: at.Device, Action: action, Target: o.Target,
+		Client: o.Client, Timeout: o.Timeout, Delay: delay, AllowSelf: o.AllowSelf, Decides: c.decides(o, at),
+	})
+}
+
+// decides: would this device's success be the operation's?
+func (c *Core) decides(o *op, at topology.Attempt) bool {
+	if o.levels == nil {
+		return true
+	}
+	if o.Action == "on" {
+		return false // devices outside the levels may follow
+	}
+	tried := append(slices.Clone(o.tried), topology.Outcome{Level: at.Level, Device: at.Device, Phase: at.Phase, OK: true})
+	next, verdict := topology.Next(o.levels, o.Action, tried, c.skipOn)
+	return verdict == topology.Succeeded || verdict == topology.Open && next.Phase == topology.PhaseOn
+}
+
+// deviceTime is what one run of a device may take (execution 38.1).
+func (o *op) deviceTime(f device.Offer, phase topology.Phase) time.Duration {
+	d := forPhase(f, phase)
+	t := d.Timeout
+	if t == 0 {
+		t = o.Timeout
+	}
+	if o.Delay >= 0 {
+		t += d.DelayMax
+	}
+	return t
+}
+
+// setTotal computes the limit for the whole (execution 38.3).
+func (c *Core) setTotal(o *op, peer string) {
+	var sum time.Duration
+	if o.levels == nil {
+		for _, f := range o.offers[peer] {
+			sum += o.deviceTime(f, topology.PhaseWhole)
+		}
+	}
+	for _, level := range o.levels {
+		phase := topology.PhaseWhole
+		if o.Action == "reboot" && len(level) > 1 {
+			phase = topology.PhaseOff
+		}
+		for _, dev := range level {
+			sum += c.firstOffer(o, dev, phase)
+		}
+	}
+	if o.levels != nil && o.Action == "on" {
+		for _, dev := range c.requiredDevices(o) {
+			if !slices.ContainsFunc(o.levels, func(l []string) bool { return slices.Contains(l, dev) }) {
+				sum += c.firstOffer(o, dev, topology.PhaseWhole)
+			}
+		}
+	}
+	if sum == 0 {
+		sum = o.Timeout
+	}
+	o.total = plus20(sum) + max(o.Delay, 0)
+	o.totalBy = c.now.Add(o.total)
+	c.note("Total timeout set to %d for peer's fencing targeting %s for %s | id=%s",
+		int(o.total.Seconds()), o.Target, o.Client, short(o.ID))
+}
+
+func (c *Core) firstOffer(o *op, dev string, phase topology.Phase) time.Duration {
+	for _, p := range c.sortedPeers(o) {
+		for _, f := range o.offers[p] {
+			if f.Device == dev {
+				return o.deviceTime(f, phase)
+			}
+		}
+	}
+	return 0
+}
+
+// executed takes an executioner's answer (execution 37.6).
+func (c *Core) executed(from string, m Executed) {
+	o := c.ops[m.ID]
+	if o == nil {
+		if r, ok := c.history.Get(m.ID); ok && !r.State.Pending() {
+			c.note("Result of %s for %s arrived too late | id=%s", from, r.Target, short(m.ID))
+		}
+		return
+	}
+	a := o.attempt
+	if a == nil || a.number != m.Attempt || a.peer != from {
+		c.note("Discarding outdated result of %s for %s | id=%s", from, o.Target, short(m.ID))
+		return
+	}
+	if o.levels == nil && m.Device != "" {
+		a.at.Device = m.Device
+	}
+	c.settle(o, m.Result)
+}
+
+// settle ends the awaited attempt with a result.
+func (c *Core) settle(o *op, res device.Result) {
+	a := o.attempt
+	o.attempt = nil
+	ignored := a.at.Phase == topology.PhaseOn
+	if !ignored {
+		o.last, o.lastPeer = res, a.peer
+	} else if !res.OK() {
+		c.note("Ignoring that %s could not turn on %s using %s: it is off for certain", a.peer, o.Target, a.at.Device)
+	}
+	if o.levels != nil {
+		o.tried = append(o.tried, topology.Outcome{
+			Level: a.at.Level, Device: a.at.Device, Phase: a.at.Phase, OK: res.OK() || ignored,
+		})
+		c.advance(o)
+		return
+	}
+	if res.OK() || res.Status == device.StatusTimeout {
+		c.endBy(o, res, a.peer, a.at.Device)
+		return
+	}
+	c.advance(o)
+}
+
+// waiting is a request that came before this fencer was a member.
+type waiting struct {
+	Request
+	by time.Time
+}
+
+// expire acts on every limit that has passed.
+func (c *Core) expire() {
+	for _, id := range slices.Sorted(maps.Keys(c.ops)) {
+		if o := c.ops[id]; o != nil && o.mergedTo == "" && o.relayedTo == "" {
+			c.expireOp(o)
+		}
+	}
+	c.waiting = slices.DeleteFunc(c.waiting, func(w waiting) bool {
+		if c.now.Before(w.by) {
+			return false
+		}
+		r := (&op{Request: w.Request, started: c.now}).record(c.node)
+		c.close(&r, device.Result{RC: 1, Status: device.StatusNotConnected, Reason: reasonNotMember})
+		c.out.Answer = append(c.out.Answer, Answer{ID: w.ID, Result: ResultOf(r), Record: r})
+		return true
+	})
+}
+
+// wake asks to be woken at the next limit.
+func (c *Core) wake() {
+	for _, w := range c.waiting {
+		c.wakeAt(w.by)
+	}
+	for _, o := range c.ops {
+		if o.mergedTo != "" || o.relayedTo != "" {
+			continue
+		}
+		c.wakeAt(o.queryBy)
+		c.wakeAt(o.totalBy)
+		if o.attempt != nil {
+			c.wakeAt(o.attempt.by)
+		}
+	}
+}
+
+func (c *Core) expireOp(o *op) {
+	if !o.totalBy.IsZero() && !c.now.Before(o.totalBy) {
+		if o.attempt != nil && o.attempt.at.Phase == topology.PhaseOn {
+			c.end(o, device.Result{})
+			return
+		}
+		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonTotal})
+		return
+	}
+	if !o.queryBy.IsZero() && !c.now.Before(o.queryBy) {
+		o.queryBy = time.Time{}
+		c.advance(o)
+	}
+	if o.attempt != nil && !c.now.Before(o.attempt.by) {
+		c.note("%s: %s gave no result for %s", reasonPeerSilent, o.attempt.peer, o.Target)
+		c.lostAttempt(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonPeerSilent})
+	}
+}
+
+// lostAttempt: the executioner is gone or silent; another node may try the
+// same device before the next level (execution 45).
+func (c *Core) lostAttempt(o *op, res device.Result) {
+	a := o.attempt
+	o.attempt = nil
+	o.last, o.lastPeer = res, a.peer
+	if o.levels != nil && a.at.Level < len(o.levels) {
+		if peer, _ := c.choose(o, a.at.Device, a.at.Phase); peer == "" {
+			o.attempt = a
+			c.settle(o, res)
+			return
+		}
+	}
+	c.advance(o)
+}
+
+// end finishes an operation with a result, decided by the last peer.
+func (c *Core) end(o *op, res device.Result) {
+	dev := ""
+	if n := len(o.tried); n > 0 && res.OK() {
+		dev = o.tried[n-1].Device
+	}
+	c.endBy(o, res, o.lastPeer, dev)
+}
+
+func (c *Core) endBy(o *op, res device.Result, peer, dev string) {
+	r := o.record(c.node)
+	if res.Status != device.StatusNoFenceDevice && res.Reason != reasonTotal {
+		r.Executioner, r.Device = peer, dev
+	}
+	c.close(&r, res)
+	c.conclude(o, r)
+	c.broadcast(Finished{Record: r})
+}
+
+// close fills in the end of a record.
+func (c *Core) close(r *history.Record, res device.Result) {
+	r.State, r.Completed = history.Failed, c.now
+	if res.OK() {
+		r.State = history.Completed
+	}
+	r.RC, r.Status, r.Reason, r.Output = res.RC, int32(res.Status), res.Reason, res.Output
+}
+
+// conclude records the end of an own operation and answers its client.
+func (c *Core) conclude(o *op, r history.Record) {
+	delete(c.ops, o.ID)
+	c.out.Answer = append(c.out.Answer, Answer{ID: o.ID, Result: ResultOf(r), Record: r})
+	c.record(r)
+}
+
+// ResultOf is the result that a finished record carries.
+func ResultOf(r history.Record) device.Result {
+	return device.Result{RC: r.RC, Status: device.Status(r.Status), Reason: r.Reason, Output: r.Output}
+}

@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"linuxha/internal/cluster"
+	"linuxha/internal/ipc"
+	cibv1 "linuxha/proto/cib/v1"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+	"linuxha/stonithd/device"
+	"linuxha/stonithd/request"
+)
+
+func dial(socket string) (*grpc.ClientConn, error) { return ipc.Dial(socket) }
+
+// clusterEvent translates what the messaging layer tells; nil: nothing to us.
+func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) request.Event {
+	switch k := ev.Kind.(type) {
+	case *heartbeatv1.AttachEvent_Membership:
+		view := request.ViewInstalled{Node: node, Peers: map[string]uint64{}, IDs: map[string]string{}}
+		for _, n := range k.Membership.Configured {
+			if n.Id != "" {
+				view.IDs[n.Name] = n.Id
+			}
+		}
+		for _, m := range k.Membership.Members {
+			if m.Id != "" {
+				view.IDs[m.Name] = m.Id
+			}
+			for _, p := range m.Processes {
+				if p.Name == Client {
+					view.Peers[m.Name] = p.BornOn
+				}
+			}
+		}
+		return view
+	case *heartbeatv1.AttachEvent_Message:
+		m, err := decode(k.Message.Payload)
+		if err != nil {
+			log.Warn("ignoring a message", "peer", k.Message.FromNode, "err", err)
+			return nil
+		}
+		return request.Received{From: k.Message.FromNode, Message: m}
+	}
+	return nil
+}
+
+type outgoing struct {
+	node    string
+	payload []byte
+}
+
+// outbox decouples the loop from the stream's flow control: a full stream
+// must not keep the fencer from hearing.
+type outbox struct {
+	mu     sync.Mutex
+	queue  []outgoing
+	ready  chan struct{}
+	closed chan struct{}
+}
+
+func newOutbox() *outbox {
+	return &outbox{ready: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+func (o *outbox) put(m outgoing) {
+	o.mu.Lock()
+	o.queue = append(o.queue, m)
+	o.mu.Unlock()
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) close() { close(o.closed) }
+
+func (o *outbox) drain(conn *cluster.Conn) {
+	for {
+		select {
+		case <-o.closed:
+			return
+		case <-o.ready:
+		}
+		o.mu.Lock()
+		queue := o.queue
+		o.queue = nil
+		o.mu.Unlock()
+		for _, m := range queue {
+			if err := conn.Send(m.node, "", m.payload); err != nil {
+				return // the receiving side ends too and says why
+			}
+		}
+	}
+}
+
+// followCIB keeps devices and topology as the local CIB has them.
+func (s *Server) followCIB(ctx context.Context) error {
+	cc, err := dial(s.opts.Paths.Socket("cib"))
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	client := cibv1.NewCibClient(cc)
+	for {
+		err := s.watchCIB(ctx, client)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.log.Warn("not connected to the CIB: trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (s *Server) watchCIB(ctx context.Context, client cibv1.CibClient) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return err
+	}
+	for {
+		n, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		doc := n.Document
+		if len(doc) == 0 {
+			if !touchesConfiguration(n.Patch) {
+				continue
+			}
+			if doc, err = queryConfiguration(ctx, client); err != nil {
+				return err
+			}
+		}
+		s.do(ctx, func() { s.configure(doc) })
+	}
+}
+
+func queryConfiguration(ctx context.Context, client cibv1.CibClient) ([]byte, error) {
+	res, err := client.Query(ctx, &cibv1.QueryRequest{Section: "configuration"})
+	if err != nil {
+		return nil, err
+	}
+	if res.Rc != 0 {
+		return nil, fmt.Errorf("query the CIB's configuration: %s (%d)", res.Error, res.Rc)
+	}
+	return res.Xml, nil
+}
+
+// configure takes the CIB's configuration over. Before the node's own name is
+// known, constraints cannot be judged: the document is kept until then.
+func (s *Server) configure(doc []byte) {
+	s.doc = doc
+	if s.node == "" {
+		return
+	}
+	conf, err := configuration(doc, s.node)
+	if err != nil {
+		s.log.Error("the CIB's fencing configuration is not used", "err", err)
+		return
+	}
+	s.step(conf)
+}
+
+func logLines(log *slog.Logger, op string, res device.Result) {
+	for line := range strings.SplitSeq(strings.TrimSpace(res.Stderr), "\n") {
+		if line != "" {
+			log.Warn(op + " stderr: [ " + line + " ]")
+		}
+	}
+}
