@@ -18,6 +18,9 @@ type Answer struct {
 	Error   string `json:"error,omitempty"`
 }
 
+// At is when it came.
+func (a Answer) At() time.Time { return time.Unix(0, a.AtNS) }
+
 // OK reports whether the page came.
 func (a Answer) OK() bool { return a.Error == "" }
 

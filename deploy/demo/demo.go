@@ -1,0 +1,301 @@
+// Package demo shows a failover to somebody who has never seen one: three
+// nodes, a web page behind a virtual IP, a node whose plug is pulled, a cut
+// through the network. It says what it does, measures what happens, and fails
+// when any step does not hold.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"linuxha/deploy/lab"
+)
+
+// Options of a run.
+type Options struct {
+	Bin  string    // folder of the programs
+	Out  io.Writer // where the story is told
+	Keep string    // folder that takes logs and CIBs when a step fails; empty: none
+}
+
+const (
+	virtualIP = "10.77.0.100"
+	page      = "http://" + virtualIP + "/"
+	limit     = 40 * time.Second // for any one step
+)
+
+// configuration is what the demo loads: a page behind an address, a clone, and
+// a device that really takes the power from nodes.
+const configuration = `<configuration>
+  <crm_config>
+    <cluster_property_set id="cib-bootstrap-options">
+      <nvpair id="opt-stonith" name="stonith-enabled" value="true"/>
+      <nvpair id="opt-quorum" name="no-quorum-policy" value="stop"/>
+    </cluster_property_set>
+  </crm_config>
+  <resources>
+    <primitive id="power" class="stonith" type="fence_lab">
+      <operations><op id="power-monitor" name="monitor" interval="60s" timeout="20s"/></operations>
+    </primitive>
+    <group id="web">
+      <primitive id="address" class="ocf" provider="heartbeat" type="IPaddr2">
+        <instance_attributes id="address-params">
+          <nvpair id="address-ip" name="ip" value="` + virtualIP + `"/>
+          <nvpair id="address-mask" name="cidr_netmask" value="24"/>
+          <nvpair id="address-nic" name="nic" value="eth0"/>
+        </instance_attributes>
+        <operations><op id="address-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
+      </primitive>
+      <primitive id="page" class="ocf" provider="heartbeat" type="anything">
+        <instance_attributes id="page-params">
+          <nvpair id="page-binfile" name="binfile" value="/usr/sbin/halab"/>
+          <nvpair id="page-options" name="cmdline_options" value="serve-page --listen ` + virtualIP + `:80"/>
+        </instance_attributes>
+        <operations><op id="page-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
+      </primitive>
+    </group>
+    <clone id="everywhere">
+      <primitive id="dummy" class="ocf" provider="heartbeat" type="Dummy">
+        <operations><op id="dummy-monitor" name="monitor" interval="10s" timeout="20s"/></operations>
+      </primitive>
+    </clone>
+  </resources>
+  <rsc_defaults>
+    <meta_attributes id="rsc-defaults">
+      <nvpair id="rsc-stickiness" name="resource-stickiness" value="100"/>
+    </meta_attributes>
+  </rsc_defaults>
+</configuration>
+`
+
+type story struct {
+	out     io.Writer
+	start   time.Time
+	step    int
+	lab     *lab.Lab
+	obs     *lab.Observer
+	visitor *lab.Visitor
+}
+
+// Run tells the story in namespaces; the error names the step that failed.
+func Run(ctx context.Context, o Options) (err error) {
+	s := &story{out: o.Out, start: time.Now()}
+	l, err := lab.New(lab.Options{Nodes: []string{"node1", "node2", "node3"}, Clients: []string{"visitor"}, Bin: o.Bin})
+	if err != nil {
+		return err
+	}
+	s.lab = l
+	defer func() {
+		if err != nil && o.Keep != "" {
+			if saveErr := l.SaveArtifacts(o.Keep); saveErr == nil {
+				err = fmt.Errorf("%w\nlogs and CIBs are kept in %s", err, o.Keep)
+			}
+		}
+		err = errors.Join(err, l.Close())
+	}()
+	if s.obs, err = l.Observe(); err != nil {
+		return err
+	}
+	defer s.obs.Close()
+	for _, step := range []func(context.Context) error{s.begin, s.configure, s.visit, s.killActive, s.bringBack, s.cut} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("step %d: %w", s.step, err)
+		}
+	}
+	s.say("\nEvery step held. %s in all; everything the demo made is removed.", time.Since(s.start).Round(100*time.Millisecond))
+	return nil
+}
+
+func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+
+func (s *story) head(format string, args ...any) {
+	s.step++
+	s.say("\n== %d. %s", s.step, fmt.Sprintf(format, args...))
+}
+
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+}
+
+func (s *story) begin(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	s.head("Three nodes start (keepalive 100 ms, deadtime 400 ms, two networks)")
+	if err := s.lab.Start(ctx); err != nil {
+		return err
+	}
+	v, err := s.lab.AwaitDC(ctx, "three nodes online", lab.OnlineAre("node1", "node2", "node3"))
+	if err != nil {
+		return err
+	}
+	s.say("   online: %s; the designated controller is %s", strings.Join(v.Online, ", "), v.DC)
+	return nil
+}
+
+func (s *story) configure(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	s.head("A configuration is loaded with cibadmin: a web page behind %s, a clone, a fencing device", virtualIP)
+	if _, err := s.lab.MustNode("node1").RunInput(ctx, configuration, "cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"); err != nil {
+		return err
+	}
+	v, err := s.lab.AwaitDC(ctx, "page, clone and device to run", func(v *lab.View) bool {
+		return v.Settled() && v.Where("page") != "" && v.Where("page") == v.Where("address") && v.Where("power") != "" && len(v.Active["dummy"]) == 3
+	})
+	if err != nil {
+		return err
+	}
+	out, err := s.lab.MustNode(v.DC).Run(ctx, "crm_mon", "-1")
+	if err != nil {
+		return err
+	}
+	s.say("%s", indent(out))
+	return nil
+}
+
+func indent(text string) string {
+	return "   " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n   ")
+}
+
+func (s *story) visit(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	s.head("A visitor in a network namespace of its own requests %s every 5 ms", page)
+	v, err := s.lab.MustNode("visitor").Visit(page, 5*time.Millisecond, 50*time.Millisecond)
+	if err != nil {
+		return err
+	}
+	s.visitor = v
+	a, err := v.Await(ctx, time.Time{}, lab.Answer.OK)
+	if err != nil {
+		return err
+	}
+	s.say("   answered by %s", a.Node)
+	return nil
+}
+
+func (s *story) killActive(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	a, err := s.visitor.Await(ctx, time.Now(), lab.Answer.OK)
+	if err != nil {
+		return err
+	}
+	victim := a.Node
+	s.head("The plug of %s, which serves the page, is pulled", victim)
+	killed, err := s.lab.MustNode(victim).Kill()
+	if err != nil {
+		return err
+	}
+	first, err := s.visitor.Await(ctx, killed, func(a lab.Answer) bool { return a.OK() && a.Node != victim })
+	if err != nil {
+		return err
+	}
+	survivors := others(victim)
+	if _, err := s.lab.AwaitDC(ctx, "two nodes online and idle", lab.OnlineAre(survivors...)); err != nil {
+		return err
+	}
+	line, err := s.timeline(victim, killed, first)
+	if err != nil {
+		return err
+	}
+	line.print(s.out)
+	return line.check()
+}
+
+// others are the demo's nodes but one.
+func others(node string) []string {
+	return slices.DeleteFunc([]string{"node1", "node2", "node3"}, func(n string) bool { return n == node })
+}
+
+func (s *story) bringBack(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	var off *lab.Node
+	for _, n := range s.lab.Nodes() {
+		if !n.On() {
+			off = n
+		}
+	}
+	if off == nil {
+		return errors.New("no node is off after one was killed and fenced")
+	}
+	s.head("%s is switched on again and joins", off.Name)
+	began := time.Now()
+	if err := off.Start(ctx); err != nil {
+		return err
+	}
+	v, err := s.lab.AwaitDC(ctx, off.Name+" to be back", func(v *lab.View) bool {
+		return lab.OnlineAre("node1", "node2", "node3")(v) && len(v.Active["dummy"]) == 3
+	})
+	if err != nil {
+		return err
+	}
+	s.say("   back after %v, its clone instance runs again; the page stays on %s", time.Since(began).Round(10*time.Millisecond), v.Where("page"))
+	for _, a := range s.visitor.Answers() {
+		if a.AskedNS > began.UnixNano() && !a.OK() {
+			return fmt.Errorf("a request failed while %s came back: %s", off.Name, a.Error)
+		}
+	}
+	s.say("   no request failed meanwhile")
+	return nil
+}
+
+func (s *story) cut(ctx context.Context) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	a, err := s.visitor.Await(ctx, time.Now(), lab.Answer.OK)
+	if err != nil {
+		return err
+	}
+	loser := a.Node
+	winners := others(loser)
+	s.head("The network is cut: %s, which serves, on one side; %s on the other; the visitor reaches both", loser, strings.Join(winners, " and "))
+	at := time.Now()
+	if err := s.lab.Cut([]string{loser}, winners, lab.BothWays); err != nil {
+		return err
+	}
+	first, err := s.visitor.Await(ctx, at, func(a lab.Answer) bool { return a.OK() && a.Node != loser })
+	if err != nil {
+		return err
+	}
+	v, err := s.lab.AwaitDC(ctx, "the side with quorum to serve", func(v *lab.View) bool {
+		return slices.Contains(winners, v.DC) && v.Quorate && lab.OnlineAre(winners...)(v) && slices.Contains(winners, v.Where("page"))
+	})
+	if err != nil {
+		return err
+	}
+	if s.lab.MustNode(loser).On() {
+		return fmt.Errorf("%s lost the cut and is still on", loser)
+	}
+	line, err := s.timeline(loser, at, first)
+	if err != nil {
+		return err
+	}
+	line.print(s.out)
+	if err := line.check(); err != nil {
+		return err
+	}
+	for _, a := range s.visitor.Answers() {
+		if a.OK() && a.AskedNS > first.AtNS && a.Node == loser {
+			return fmt.Errorf("%s still answered after %s did", loser, first.Node)
+		}
+	}
+	s.say("   %s has quorum and serves; %s had none, was fenced first, and is off", v.Where("page"), loser)
+	if err := s.lab.Heal(); err != nil {
+		return err
+	}
+	if err := s.lab.MustNode(loser).Start(ctx); err != nil {
+		return err
+	}
+	if _, err := s.lab.AwaitDC(ctx, loser+" to be back", lab.OnlineAre("node1", "node2", "node3")); err != nil {
+		return err
+	}
+	s.say("   healed, and %s is back", loser)
+	return nil
+}
