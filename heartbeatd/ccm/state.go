@@ -1,0 +1,283 @@
+package ccm
+
+import (
+	"slices"
+	"time"
+)
+
+// Message is what cores send to each other: *State, *Propose, *Accept,
+// *Reject or *Install. They are never written to once sent.
+type Message interface{ message() }
+
+// Peer is a node that is heard, with its generation.
+type Peer struct {
+	Name       string
+	Generation uint64
+}
+
+// State is what a node tells of itself whenever it changes. It may be passed
+// on by another node to those that cannot hear the first.
+type State struct {
+	Node, ID   string
+	Generation uint64
+	Serial     uint64 // grows with every change
+	Hears      []Peer // sorted by name
+	Processes  []Process
+	ProcSerial uint64   // grows with every change of Processes
+	At         ViewID   // its view in force
+	With       []string // the members of that view that it hears, sorted
+	BornOn     uint64   // own, in the view in force; 0: none yet
+	Seen       uint64   // highest number of a view it heard of
+	Leaving    bool
+}
+
+// Propose asks the members for their agreement. Base is the proposer's view.
+type Propose struct {
+	ViewID
+	Members []Peer
+	Base    ViewID
+}
+
+// Accept promises to install no view with a lower number any more. View is
+// the accepter's view if it is another than the proposal's base.
+type Accept struct {
+	ViewID
+	State *State
+	At    ViewID // accepter's view in force
+	View  *View
+}
+
+// Reject tells that ViewID cannot be accepted or installed because of a
+// promise to the number Promised.
+type Reject struct {
+	ViewID
+	Promised uint64
+}
+
+// Install puts a view in force that all its members have accepted.
+type Install struct{ View *View }
+
+func (*State) message()   {}
+func (*Propose) message() {}
+func (*Accept) message()  {}
+func (*Reject) message()  {}
+func (*Install) message() {}
+
+// version tells how new a State is.
+type version struct{ generation, serial uint64 }
+
+func (s *State) version() version { return version{s.Generation, s.Serial} }
+
+func (s *State) hears(name string, generation uint64) bool {
+	i, ok := slices.BinarySearchFunc(s.Hears, name, comparePeer)
+	return ok && s.Hears[i].Generation == generation
+}
+
+func comparePeer(p Peer, name string) int {
+	switch {
+	case p.Name < name:
+		return -1
+	case p.Name > name:
+		return 1
+	}
+	return 0
+}
+
+// ownState is our State as of now; the same value as long as nothing changed.
+func (c *Core) ownState() *State {
+	var hears []Peer
+	same := c.self != nil
+	i := 0
+	for _, name := range c.names {
+		p := c.peers[name]
+		if !p.heard() {
+			continue
+		}
+		if same && (i >= len(c.self.Hears) || c.self.Hears[i] != Peer{name, p.generation}) {
+			same = false
+		}
+		i++
+	}
+	var at ViewID
+	if c.current != nil {
+		at = c.current.ViewID
+	}
+	if same && i == len(c.self.Hears) && c.self.ProcSerial == c.procSerial && c.self.At == at {
+		return c.self
+	}
+	var with []string
+	for _, name := range c.names {
+		p := c.peers[name]
+		if !p.heard() {
+			continue
+		}
+		hears = append(hears, Peer{name, p.generation})
+		if m := c.current.Member(name); m != nil && m.Generation == p.generation {
+			with = append(with, name)
+		}
+	}
+	born := uint64(0)
+	if m := c.current.Member(c.opts.Node); m != nil {
+		born = m.BornOn
+	}
+	serial := uint64(1)
+	if c.self != nil {
+		serial = c.self.Serial + 1
+	}
+	c.self = &State{
+		Node: c.opts.Node, ID: c.opts.ID, Generation: c.opts.Generation, Serial: serial,
+		Hears: hears, Processes: c.processes, ProcSerial: c.procSerial, At: at, With: with, BornOn: born, Seen: c.seen,
+	}
+	return c.self
+}
+
+// refresh unblocks whom we can, and broadcasts our State if it changed.
+func (c *Core) refresh() {
+	for _, name := range c.names {
+		if p := c.peers[name]; p.blocked && !c.memberNow(p) {
+			p.blocked = false
+		}
+	}
+	before := c.self
+	if s := c.ownState(); s != before {
+		c.out.Send = append(c.out.Send, Send{Message: s})
+	}
+}
+
+func (c *Core) received(now time.Time, ev Received) {
+	p := c.peers[ev.From]
+	if p == nil || !p.up || p.generation != ev.Generation {
+		return
+	}
+	switch m := ev.Message.(type) {
+	case *State:
+		c.learn(now, p, m)
+	case *Propose:
+		c.proposed(now, p, m)
+	case *Accept:
+		c.accepted(now, p, m)
+	case *Reject:
+		c.rejected(now, m)
+	case *Install:
+		c.installed(now, p, m)
+	}
+}
+
+// learn takes in the State of its sender, or of a third node passed on by it.
+func (c *Core) learn(now time.Time, from *peer, s *State) {
+	if s.Node == c.opts.Node {
+		return
+	}
+	c.seen = max(c.seen, s.Seen)
+	p := c.peer(s.Node)
+	if p.up && s.Generation != p.generation {
+		return
+	}
+	first := p.state == nil || p.state.Generation != s.Generation
+	if !first && s.Serial <= p.state.Serial || p.state != nil && s.Generation < p.state.Generation {
+		return
+	}
+	p.state = s
+	if s.Leaving && !p.left {
+		p.left, p.lostAt = true, now
+	}
+	if p == from {
+		if first && c.started {
+			c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.ownState()})
+		}
+		if s.hears(c.opts.Node, c.opts.Generation) {
+			p.tellAt = time.Time{}
+		} else {
+			p.tellAt, p.tellAfter = now.Add(c.opts.Retry), c.opts.Retry
+		}
+	}
+}
+
+// relayDelay keeps the different moments at which nodes notice the same death
+// from looking like a network in which not all hear each other.
+const relayDelay = 200 * time.Millisecond
+
+// lookForRelays arranges for States to be passed on if some node we hear does
+// not hear another one that we know.
+func (c *Core) lookForRelays(now time.Time) {
+	if !c.relayAt.IsZero() {
+		return
+	}
+	c.eachUntold(func(*peer, *State) { c.relayAt = now.Add(relayDelay) })
+}
+
+// eachUntold calls f for every node that we hear and every State of a third
+// node that it can have from us alone.
+func (c *Core) eachUntold(f func(*peer, *State)) {
+	for _, to := range c.names {
+		p := c.peers[to]
+		if !p.heard() || p.state == nil {
+			continue
+		}
+		for _, about := range c.names {
+			q := c.peers[about]
+			if q == p || !q.heard() && !c.reachable[about] || q.vertex() == nil || p.state.hears(about, q.state.Generation) {
+				continue
+			}
+			if p.relayed[about] != q.state.version() {
+				f(p, q.state)
+			}
+		}
+	}
+}
+
+// repeat says again what may have been lost with a broken stream, and passes
+// on States.
+func (c *Core) repeat(now time.Time) {
+	for _, name := range c.names {
+		p := c.peers[name]
+		if p.tellAt.IsZero() || now.Before(p.tellAt) {
+			continue
+		}
+		if !p.up || p.left {
+			p.tellAt = time.Time{}
+			continue
+		}
+		// A node of another implementation never answers: ask ever less often.
+		p.tellAfter = min(2*p.tellAfter, 32*c.opts.Retry)
+		p.tellAt = now.Add(p.tellAfter)
+		c.out.Send = append(c.out.Send, Send{To: name, Message: c.self})
+	}
+	if !c.relayAt.IsZero() && !now.Before(c.relayAt) {
+		c.relayAt = time.Time{}
+		c.eachUntold(func(p *peer, s *State) {
+			if p.relayed == nil {
+				p.relayed = map[string]version{}
+			}
+			p.relayed[s.Node] = s.version()
+			c.out.Send = append(c.out.Send, Send{To: p.name, Message: s})
+		})
+	}
+}
+
+func (c *Core) nextWake(now time.Time) time.Time {
+	next := c.relayAt
+	for _, name := range c.names {
+		next = sooner(next, c.peers[name].tellAt)
+	}
+	if c.current == nil && c.opts.StartWait > 0 {
+		if at := c.startedAt.Add(c.opts.StartWait); at.After(now) {
+			next = sooner(next, at)
+		}
+	}
+	if c.proposal != nil {
+		next = sooner(next, c.proposal.repeatAt)
+	}
+	if c.pending() {
+		next = sooner(next, c.promisedAt.Add(c.opts.Retry))
+	}
+	if !c.heldSince.IsZero() {
+		if at := c.heldSince.Add(c.opts.Settle); at.After(now) {
+			next = sooner(next, at)
+		}
+	}
+	if c.current != nil && c.lagging() {
+		next = sooner(next, c.installedAt.Add(c.opts.Retry))
+	}
+	return next
+}
