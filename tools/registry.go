@@ -2,11 +2,13 @@ package main
 
 import (
 	"linuxha/tools/crmadmin"
+	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
 )
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
+	"crm_mon":  crmmon.Run,
 	"crm_node": crmnode.Run,
 	"crmadmin": crmadmin.Run,
 }

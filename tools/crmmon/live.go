@@ -1,0 +1,192 @@
+package crmmon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"linuxha/internal/exitcode"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	cibv1 "linuxha/proto/cib/v1"
+)
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// screen is the live display: the last view, what is shown of it, and keys
+// that change that. It only draws; watching the cluster is live's business.
+type screen struct {
+	o      *options
+	view   *view
+	err    error
+	height int
+	help   bool
+}
+
+// arrived is a new state of the cluster, or why there is none.
+type arrived struct {
+	view *view
+	err  error
+}
+
+func (s screen) Init() tea.Cmd { return nil }
+
+// Update is pure: message in, screen out.
+func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case arrived:
+		s.err = msg.err
+		if msg.view != nil {
+			s.view = msg.view
+		}
+	case tea.WindowSizeMsg:
+		s.height = msg.Height
+	case tea.KeyPressMsg:
+		return s.key(msg.String())
+	}
+	return s, nil
+}
+
+// toggles are the keys that switch a section (as crm_mon's own keys).
+var toggles = map[string]string{
+	"f": "failcounts", "o": "operations", "c": "tickets", "A": "attributes", "L": "bans", "m": "fencing-succeeded",
+}
+
+func (s screen) key(k string) (tea.Model, tea.Cmd) {
+	switch k {
+	case "q", "ctrl+c", "esc":
+		return s, tea.Quit
+	case "?", "h":
+		s.help = !s.help
+	case "n":
+		s.o.groupByNode = !s.o.groupByNode
+	case "r":
+		s.o.inactive = !s.o.inactive
+	case "R":
+		s.o.detail = !s.o.detail
+	case "t":
+		s.o.timing = !s.o.timing
+		s.o.sections["operations"] = s.o.timing
+	default:
+		if section, ok := toggles[k]; ok {
+			s.o.sections[section] = !s.o.sections[section]
+		}
+	}
+	return s, nil
+}
+
+const keyHelp = `Keys:
+  n  group resources by node     r  inactive resources    R  details
+  f  fail counts                 o  operations            t  operations with times
+  A  node attributes             L  location bans         m  fencing history
+  c  tickets                     q  quit                  ?  this help
+`
+
+func (s screen) View() tea.View {
+	var b strings.Builder
+	if s.err != nil {
+		fmt.Fprintf(&b, "%v\nTrying again; the last known state follows.\n\n", s.err)
+	}
+	if s.view != nil {
+		// A strings.Builder never fails.
+		_ = s.view.writeText(&b, s.o)
+	}
+	if s.help {
+		b.WriteString("\n" + keyHelp)
+	}
+	text := b.String()
+	if lines := strings.Split(text, "\n"); s.height > 1 && len(lines) > s.height {
+		text = strings.Join(lines[:s.height-1], "\n") + "\n..."
+	}
+	v := tea.NewView(text)
+	v.AltScreen = true
+	return v
+}
+
+// live shows the cluster until q is pressed; every change of the CIB shows at once.
+func live(ctx context.Context, o *options, out *os.File, stderr io.Writer) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := tea.NewProgram(screen{o: o}, tea.WithContext(ctx), tea.WithOutput(out))
+	go watch(ctx, o.every, p.Send)
+	if _, err := p.Run(); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "crm_mon: %v\n", err)
+		return int(exitcode.Error)
+	}
+	return 0
+}
+
+// watch sends a view for every burst of CIB changes and, so that times stay
+// right, at every interval; lost connections are taken up again.
+func watch(ctx context.Context, every time.Duration, send func(tea.Msg)) {
+	for ctx.Err() == nil {
+		err := watchOnce(ctx, every, send)
+		if ctx.Err() != nil {
+			return
+		}
+		send(arrived{err: fmt.Errorf("connection to the cluster lost: %w", err)})
+		retry := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+		case <-retry.C:
+		}
+		retry.Stop()
+	}
+}
+
+func watchOnce(ctx context.Context, every time.Duration, send func(tea.Msg)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := ipc.Dial(paths.FromEnv().Socket("cib"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := cibv1.NewCibClient(conn)
+	stream, err := client.Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true}, grpc.WaitForReady(false))
+	if err != nil {
+		return err
+	}
+	changed := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case changed <- struct{}{}:
+			default: // one redraw covers the burst
+			}
+		}
+	}()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		resp, err := client.Query(ctx, &cibv1.QueryRequest{})
+		if err != nil {
+			return err
+		}
+		v, err := liveView(ctx, resp.Xml)
+		send(arrived{view: v, err: err})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ended:
+			return err
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,301 @@
+package crmmon
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	stonithv1 "linuxha/proto/stonith/v1"
+)
+
+// timeFormat is C's ctime, which clients parse (clients 2.2).
+const timeFormat = "Mon Jan _2 15:04:05 2006"
+
+// view is one moment of the cluster, ready to be shown.
+type view struct {
+	cluster *state.Cluster
+	doc     *etree.Element // the same CIB, for what the model leaves out
+	fencing []*stonithv1.FenceRecord
+	now     time.Time
+	running string // "Status of pacemakerd" line; "" when a file is shown
+}
+
+// newView reads a CIB.
+func newView(cib []byte, now time.Time) (*view, error) {
+	cluster, err := status.Load(cib, now)
+	if err != nil {
+		return nil, err
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(cib); err != nil {
+		return nil, err
+	}
+	return &view{cluster: cluster, doc: doc.Root(), now: now}, nil
+}
+
+func (v *view) property(name, missing string) string {
+	for _, nv := range v.doc.FindElements("./configuration/crm_config/cluster_property_set/nvpair[@name='" + name + "']") {
+		return nv.SelectAttrValue("value", missing)
+	}
+	return missing
+}
+
+func (v *view) stack() string { return v.property("cluster-infrastructure", "unknown") }
+
+// lastChange is `TIME by USER via CLIENT on NODE`, as far as it is known.
+func (v *view) lastChange() string {
+	text := v.doc.SelectAttrValue("cib-last-written", "")
+	for _, part := range []struct{ word, attr string }{{"by", "update-user"}, {"via", "update-client"}, {"on", "update-origin"}} {
+		if a := v.doc.SelectAttrValue(part.attr, ""); a != "" {
+			text += " " + part.word + " " + a
+		}
+	}
+	return text
+}
+
+// nodeLabel is the node's name, with its id where detail is wanted.
+func (v *view) nodeLabel(name string, detail bool) string {
+	n := v.cluster.NodeByName(name)
+	switch {
+	case n == nil || !detail:
+		return name
+	case n.Kind == state.RemoteNode:
+		return name + "@" + hostOf(n)
+	}
+	return fmt.Sprintf("%s (%s)", name, n.ID)
+}
+
+func hostOf(n *state.Node) string {
+	if n.Conn == nil {
+		return ""
+	}
+	if host := n.Conn.CurrentNode(); host != nil {
+		return host.Name
+	}
+	return ""
+}
+
+// detailedNodes is the node list with ids, hosts and feature sets.
+func (v *view) detailedNodes() []status.Item {
+	var items []status.Item
+	for _, n := range v.cluster.Nodes {
+		if n.Kind == state.Ping {
+			continue
+		}
+		label := status.NodeKind(n) + " " + v.nodeLabel(n.Name, true) + ": " + status.NodeState(n)
+		if fs := featureSet(n); fs != "" && n.Kind == state.Member && n.Online {
+			label += ", feature set " + fs
+		}
+		items = append(items, status.Item{Text: label})
+	}
+	return items
+}
+
+// featureSet is what the node's controller reported; an online member that
+// reported none is older than the attribute.
+func featureSet(n *state.Node) string {
+	if fs := n.Attrs["#feature-set"]; fs != "" {
+		return fs
+	}
+	if n.Online && n.Kind == state.Member {
+		return "<3.15.1"
+	}
+	return ""
+}
+
+// attributes are a node's attributes worth showing (scheduler-3 19.8).
+func attributes(n *state.Node) []string {
+	var names []string
+	for name := range n.Attrs {
+		hidden := strings.HasPrefix(name, "#")
+		for _, p := range []string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "probe_complete"} {
+			hidden = hidden || strings.HasPrefix(name, p)
+		}
+		if !hidden && name != "site-name" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// operation is one line of history.
+type operation struct {
+	call, task, rc, status   string
+	interval                 string // milliseconds
+	changed, exec, queue, id string
+}
+
+// history is a resource's operations on a node, oldest first.
+type history struct {
+	node, rsc, orig string
+	ops             []operation
+}
+
+// histories collects what status holds, in its order (clients 2.2).
+func (v *view) histories() []history {
+	var out []history
+	for _, ns := range v.doc.FindElements("./status/node_state") {
+		node := ns.SelectAttrValue("uname", "")
+		if node == "" {
+			if n := v.cluster.NodeByID(ns.SelectAttrValue("id", "")); n != nil {
+				node = n.Name
+			}
+		}
+		if n := v.cluster.NodeByName(node); n == nil || !n.Online {
+			continue
+		}
+		for _, r := range ns.FindElements("./lrm/lrm_resources/lrm_resource") {
+			h := history{node: node, rsc: r.SelectAttrValue("id", "")}
+			for _, op := range r.SelectElements("lrm_rsc_op") {
+				h.ops = append(h.ops, readOperation(op))
+			}
+			h.ops = worthShowing(h.ops)
+			if len(h.ops) > 0 {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+func readOperation(op *etree.Element) operation {
+	return operation{
+		call: op.SelectAttrValue("call-id", "0"), task: op.SelectAttrValue("operation", ""),
+		rc: op.SelectAttrValue("rc-code", "0"), status: op.SelectAttrValue("op-status", "0"),
+		interval: op.SelectAttrValue("interval", "0"), changed: op.SelectAttrValue("last-rc-change", ""),
+		exec: op.SelectAttrValue("exec-time", ""), queue: op.SelectAttrValue("queue-time", ""),
+		id: op.SelectAttrValue("id", ""),
+	}
+}
+
+// worthShowing leaves out probes that found nothing, and orders by call.
+func worthShowing(ops []operation) []operation {
+	var out []operation
+	for _, o := range ops {
+		if strings.HasSuffix(o.id, "_last_failure_0") && slices.ContainsFunc(ops, func(x operation) bool {
+			return x.id != o.id && x.call == o.call && x.task == o.task
+		}) {
+			continue // the same record stands under its own key too
+		}
+		probe := o.task == "monitor" && o.interval == "0"
+		if probe && (o.rc == "7" || o.rc == "193") || o.task == "notify" || o.status == "-1" {
+			continue
+		}
+		out = append(out, o)
+	}
+	if len(out) == 1 && out[0].task == "stop" {
+		return out
+	}
+	slices.SortStableFunc(out, func(a, b operation) int {
+		x, _ := strconv.Atoi(a.call)
+		y, _ := strconv.Atoi(b.call)
+		return x - y
+	})
+	return out
+}
+
+// rcText is the word for an agent's return code (crm 4.6).
+func rcText(rc string) string {
+	switch rc {
+	case "0":
+		return "ok"
+	case "1":
+		return "error"
+	case "2":
+		return "invalid parameter"
+	case "3":
+		return "unimplemented feature"
+	case "4":
+		return "insufficient privileges"
+	case "5":
+		return "not installed"
+	case "6":
+		return "not configured"
+	case "7":
+		return "not running"
+	case "8":
+		return "promoted"
+	case "9":
+		return "promoted (failed)"
+	case "190":
+		return "OCF_DEGRADED"
+	case "191":
+		return "promoted (degraded)"
+	case "193":
+		return "none"
+	}
+	return "unknown"
+}
+
+// statusText is the word for an operation's status (crm 4.6).
+func statusText(s string) string {
+	switch s {
+	case "-1":
+		return "pending"
+	case "0":
+		return "complete"
+	case "1":
+		return "Cancelled"
+	case "2":
+		return "Timed Out"
+	case "3":
+		return "NOT SUPPORTED"
+	case "4":
+		return "Error"
+	case "5":
+		return "Hard error"
+	case "6":
+		return "Fatal error"
+	case "7":
+		return "Not installed"
+	case "8":
+		return "Internal communication failure"
+	case "9":
+		return "Cannot execute now"
+	case "10":
+		return "No fence device"
+	case "11":
+		return "CIB secrets unavailable"
+	}
+	return "UNKNOWN!"
+}
+
+// epoch is seconds since 1970 in the form that lists show, "" where absent.
+func epoch(s, layout string) string {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n <= 0 {
+		return ""
+	}
+	return time.Unix(n, 0).Format(layout)
+}
+
+// ban is a location constraint that keeps a resource off a node.
+type ban struct{ id, rsc, node, weight, role string }
+
+// bans are the negative location constraints on one node whose id begins with
+// prefix, read from the document: the model has constraints only after scheduling.
+func (v *view) bans(prefix string) []ban {
+	var out []ban
+	for _, l := range v.doc.FindElements("./configuration/constraints/rsc_location") {
+		score := l.SelectAttrValue("score", "")
+		id := l.SelectAttrValue("id", "")
+		if !strings.HasPrefix(score, "-") || !strings.HasPrefix(id, prefix) || l.SelectAttrValue("node", "") == "" {
+			continue
+		}
+		weight := score
+		role := ""
+		if r := l.SelectAttrValue("role", ""); r == "Promoted" || r == "Master" {
+			role = "Promoted"
+		}
+		out = append(out, ban{id: id, rsc: l.SelectAttrValue("rsc", ""), node: l.SelectAttrValue("node", ""), weight: weight, role: role})
+	}
+	return out
+}

@@ -1,0 +1,334 @@
+package crmmon
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"linuxha/internal/interval"
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	stonithv1 "linuxha/proto/stonith/v1"
+	"linuxha/tools/output"
+)
+
+func yes(b bool) string { return strconv.FormatBool(b) }
+
+// elements is the view as XML (clients 2.2), in the reference's order.
+func (v *view) elements(o *options) []*output.Element {
+	var out []*output.Element
+	if v.running != "" {
+		out = append(out, output.New("pacemakerd", "sys_from", "pacemakerd", "state", "running", "last_updated", v.now.Format("2006-01-02 15:04:05Z07:00")))
+	}
+	if o.shows("stack") || o.shows("dc") || o.shows("times") || o.shows("counts") || o.shows("options") {
+		out = append(out, v.summaryXML(o))
+	}
+	if o.shows("nodes") {
+		out = append(out, v.nodesXML(o))
+	}
+	if o.shows("resources") {
+		list := output.New("resources")
+		for _, r := range v.cluster.Resources {
+			if o.resource == "" || o.resource == r.ID {
+				list.Add(v.resourceXML(r)...)
+			}
+		}
+		if len(list.Children) > 0 {
+			out = append(out, list)
+		}
+	}
+	if o.shows("attributes") {
+		out = append(out, v.attributesXML(o))
+	}
+	if o.shows("operations") || o.shows("failcounts") {
+		if h := v.historyXML(o); len(h.Children) > 0 {
+			out = append(out, h)
+		}
+	}
+	if o.shows("failures") {
+		if f := v.failuresXML(o); len(f.Children) > 0 {
+			out = append(out, f)
+		}
+	}
+	if o.shows("fencing-succeeded") && len(v.fencing) > 0 {
+		out = append(out, v.fencingXML())
+	}
+	if o.shows("tickets") && len(v.cluster.Tickets) > 0 {
+		out = append(out, v.ticketsXML())
+	}
+	if o.shows("bans") {
+		if bans := v.bans(o.banPrefix); len(bans) > 0 {
+			list := output.New("bans")
+			for _, b := range bans {
+				list.Add(output.New("ban", "id", b.id, "resource", b.rsc, "node", b.node, "weight", b.weight, "promoted-only", yes(b.role == "Promoted")))
+			}
+			out = append(out, list)
+		}
+	}
+	return out
+}
+
+func (v *view) summaryXML(o *options) *output.Element {
+	c := v.cluster
+	s := output.New("summary")
+	if o.shows("stack") {
+		st := output.New("stack", "type", v.stack())
+		if v.running != "" {
+			st.Set("pacemakerd-state", "running")
+		}
+		s.Add(st)
+	}
+	if o.shows("dc") {
+		if c.DC == nil {
+			s.Add(output.New("current_dc", "present", "false"))
+		} else {
+			s.Add(output.New("current_dc", "present", "true", "version", v.property("dc-version", ""), "name", c.DC.Name, "id", c.DC.ID,
+				"with_quorum", yes(c.Quorum), "mixed_version", yes(v.mixedVersion())))
+		}
+	}
+	if o.shows("times") {
+		s.Add(output.New("last_update", "time", v.now.Format(timeFormat)))
+		s.Add(output.New("last_change", "time", v.doc.SelectAttrValue("cib-last-written", ""), "user", v.doc.SelectAttrValue("update-user", ""),
+			"client", v.doc.SelectAttrValue("update-client", ""), "origin", v.doc.SelectAttrValue("update-origin", "")))
+	}
+	if o.shows("counts") {
+		s.Add(output.New("nodes_configured", "number", strconv.Itoa(len(c.Nodes))))
+		s.Add(output.New("resources_configured", "number", strconv.Itoa(c.Instances), "disabled", strconv.Itoa(c.Disabled), "blocked", strconv.Itoa(c.BlockedRsc)))
+	}
+	if o.shows("options") {
+		policy := map[state.QuorumPolicy]string{
+			state.QuorumStop: "stop", state.QuorumFreeze: "freeze", state.QuorumIgnore: "ignore",
+			state.QuorumDemote: "demote", state.QuorumSuicide: "suicide",
+		}[c.Opts.NoQuorum]
+		s.Add(output.New("cluster_options", "stonith-enabled", yes(c.Opts.Stonith), "symmetric-cluster", yes(c.Opts.Symmetric),
+			"no-quorum-policy", policy, "maintenance-mode", yes(c.Opts.MaintenanceMode), "stop-all-resources", yes(c.Opts.StopAll),
+			"stonith-timeout-ms", msText(c.Opts.StonithTimeout), "priority-fencing-delay-ms", strconv.FormatInt(c.Opts.PriorityDelay*1000, 10)))
+	}
+	return s
+}
+
+func (v *view) nodesXML(o *options) *output.Element {
+	list := output.New("nodes")
+	for _, n := range v.cluster.Nodes {
+		if !o.wantsNode(n.Name) {
+			continue
+		}
+		kind := map[state.NodeKind]string{state.Member: "member", state.RemoteNode: "remote", state.Ping: "unknown"}[n.Kind]
+		e := output.New("node", "name", n.Name, "id", n.ID, "online", yes(n.Online), "standby", yes(n.Standby), "standby_onfail", yes(n.StandbyOnFail),
+			"maintenance", yes(n.Maintenance), "pending", yes(n.Pending), "unclean", yes(n.Unclean), "health", status.Health(v.cluster, n))
+		if fs := featureSet(n); fs != "" && n.Kind == state.Member {
+			e.Set("feature_set", fs)
+		}
+		e.Set("shutdown", yes(n.ShuttingDown)).Set("expected_up", yes(n.ExpectedUp)).Set("is_dc", yes(n.IsDC)).
+			Set("resources_running", strconv.Itoa(len(n.Running))).Set("type", kind)
+		if n.Conn != nil && n.Conn.IsGuestConn() && n.Conn.Container != nil {
+			e.Set("id_as_resource", n.Conn.Container.ID)
+		}
+		if o.groupByNode {
+			for _, r := range n.Running {
+				e.Add(v.primitiveXML(r))
+			}
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+func (v *view) resourceXML(r *state.Resource) []*output.Element {
+	switch r.Kind {
+	case state.Group:
+		e := output.New("group", "id", r.ID, "number_resources", strconv.Itoa(len(r.Children)), "managed", yes(r.Managed), "disabled", yes(v.cluster.IsDisabled(r)))
+		return []*output.Element{v.children(e, r)}
+	case state.Clone:
+		e := output.New("clone", "id", r.ID, "multi_state", yes(r.Promotable), "unique", yes(r.Unique), "managed", yes(r.Managed),
+			"disabled", yes(v.cluster.IsDisabled(r)), "failed", yes(r.Failed), "failure_ignored", yes(r.FailureIgnored))
+		if tr, ok := r.Meta.Get("target-role"); ok {
+			e.Set("target_role", tr)
+		}
+		return []*output.Element{v.children(e, r)}
+	case state.Bundle:
+		e := output.New("bundle", "id", r.ID, "type", r.Bundle.Agent, "image", r.Bundle.Image, "unique", yes(r.Unique), "managed", yes(r.Managed), "failed", yes(r.Failed))
+		for _, rep := range r.Bundle.Replica {
+			x := output.New("replica", "id", strconv.Itoa(rep.Offset))
+			for _, part := range []*state.Resource{rep.IP, rep.Instance, rep.Container, rep.Conn} {
+				if part != nil {
+					x.Add(v.primitiveXML(part))
+				}
+			}
+			e.Add(x)
+		}
+		return []*output.Element{e}
+	}
+	if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
+		return nil
+	}
+	return []*output.Element{v.primitiveXML(r)}
+}
+
+func (v *view) children(e *output.Element, r *state.Resource) *output.Element {
+	for _, k := range r.Children {
+		e.Add(v.resourceXML(k)...)
+	}
+	return e
+}
+
+func (v *view) primitiveXML(r *state.Resource) *output.Element {
+	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", status.DisplayRole(r))
+	if tr, ok := r.Meta.Get("target-role"); ok {
+		e.Set("target_role", tr)
+	}
+	e.Set("active", yes(r.IsActive(true))).Set("orphaned", yes(r.Orphan)).Set("blocked", yes(r.Blocked)).Set("managed", yes(r.Managed)).
+		Set("failed", yes(r.Failed)).Set("failure_ignored", yes(r.FailureIgnored)).Set("nodes_running_on", strconv.Itoa(len(r.Active)))
+	if word := status.PendingWord(r.PendingTask); word != "" {
+		e.Set("pending", word)
+	} else if r.PendingTask == "monitor" {
+		e.Set("pending", "Monitoring")
+	}
+	for _, n := range r.Active {
+		e.Add(output.New("node", "name", n.Name, "id", n.ID, "cached", yes(n.Online)))
+	}
+	return e
+}
+
+func (v *view) attributesXML(o *options) *output.Element {
+	list := output.New("node_attributes")
+	for _, n := range v.cluster.Nodes {
+		names := attributes(n)
+		if !n.Online || len(names) == 0 || !o.wantsNode(n.Name) {
+			continue
+		}
+		e := output.New("node", "name", n.Name)
+		for _, name := range names {
+			e.Add(output.New("attribute", "name", name, "value", n.Attrs[name]))
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+func (v *view) historyXML(o *options) *output.Element {
+	list := output.New("node_history")
+	byNode := map[string]*output.Element{}
+	for _, h := range v.histories() {
+		if !o.wantsNode(h.node) {
+			continue
+		}
+		node := byNode[h.node]
+		if node == nil {
+			node = output.New("node", "name", h.node)
+			byNode[h.node] = node
+			list.Add(node)
+		}
+		threshold, fails, last, orphan := 1000000, 0, int64(0), true
+		if r := v.cluster.Lookup(h.rsc); r != nil {
+			threshold, orphan = r.Threshold, r.Orphan
+			if n := v.cluster.NodeByName(h.node); n != nil {
+				fails, last = v.cluster.FailCount(r, n, false, nil)
+			}
+		}
+		e := output.New("resource_history", "id", h.rsc, "orphan", yes(orphan), "migration-threshold", strconv.Itoa(threshold))
+		if fails > 0 {
+			e.Set("fail-count", strconv.Itoa(fails))
+		}
+		if last > 0 {
+			e.Set("last-failure", time.Unix(last, 0).Format(timeFormat))
+		}
+		for _, op := range h.ops {
+			x := output.New("operation_history", "call", op.call, "task", op.task, "rc", op.rc, "rc_text", rcText(op.rc))
+			if op.interval != "0" {
+				x.Set("interval", op.interval+"ms")
+			}
+			if at := epoch(op.changed, timeFormat); at != "" {
+				x.Set("last-rc-change", at)
+			}
+			if op.exec != "" {
+				x.Set("exec-time", op.exec+"ms")
+			}
+			if op.queue != "" {
+				x.Set("queue-time", op.queue+"ms")
+			}
+			e.Add(x)
+		}
+		node.Add(e)
+	}
+	return list
+}
+
+func (v *view) failuresXML(o *options) *output.Element {
+	list := output.New("failures")
+	for _, f := range v.cluster.FailedOps {
+		if status.Masked(f) || f.Node != nil && !o.wantsNode(f.Node.Name) {
+			continue
+		}
+		node := ""
+		if f.Node != nil {
+			node = f.Node.Name
+		}
+		e := output.New("failure", "op_key", f.Key, "node", node, "exitstatus", rcText(f.XML.Attr("rc-code")), "exitreason", f.XML.Attr("exit-reason"),
+			"exitcode", f.XML.Attr("rc-code"), "call", f.XML.Attr("call-id"), "status", statusText(f.XML.Attr("op-status")))
+		if at := epoch(f.XML.Attr("last-rc-change"), "2006-01-02 15:04:05 Z07:00"); at != "" {
+			e.Set("last-rc-change", at).Set("queued", f.XML.Attr("queue-time")).Set("exec", f.XML.Attr("exec-time")).
+				Set("interval", f.XML.Attr("interval")).Set("task", f.XML.Attr("operation"))
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+func (v *view) fencingXML() *output.Element {
+	list := output.New("fence_history")
+	for _, r := range v.fencing {
+		st := map[stonithv1.FenceRecord_State]string{stonithv1.FenceRecord_STATE_SUCCESS: "success", stonithv1.FenceRecord_STATE_FAILED: "failed"}[r.State]
+		if st == "" {
+			st = "pending"
+		}
+		e := output.New("fence_event", "action", r.Action, "target", r.Target, "client", r.Client, "origin", r.Origin, "status", st)
+		if r.Executioner != "" {
+			e.Set("delegate", r.Executioner)
+		}
+		if r.Reason != "" {
+			e.Set("exit-reason", r.Reason)
+		}
+		if r.CompletedUnixNs > 0 {
+			e.Set("completed", time.Unix(0, r.CompletedUnixNs).Format("2006-01-02 15:04:05.000000Z07:00"))
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+func (v *view) ticketsXML() *output.Element {
+	list := output.New("tickets")
+	var names []string
+	for name := range v.cluster.Tickets {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		t := v.cluster.Tickets[name]
+		st := "revoked"
+		if t.Granted {
+			st = "granted"
+		}
+		e := output.New("ticket", "id", name, "status", st, "standby", yes(t.Standby))
+		if t.LastGranted > 0 {
+			e.Set("last-granted", time.Unix(t.LastGranted, 0).Format(timeFormat))
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+// msText is an interval option in milliseconds; options are already checked.
+func msText(s string) string {
+	if n, err := strconv.ParseInt(strings.TrimSuffix(s, "ms"), 10, 64); err == nil && strings.HasSuffix(s, "ms") {
+		return strconv.FormatInt(n, 10)
+	}
+	d, ok := interval.Parse(s)
+	if !ok {
+		return "0"
+	}
+	return fmt.Sprint(d.Milliseconds())
+}
