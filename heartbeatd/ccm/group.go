@@ -170,15 +170,13 @@ func (g *graph) admit(group []int, others bitset) (set []int, held bool) {
 	return set, held
 }
 
-// company is v with all that share its view, by what they say themselves.
+// company is v with all that share its view, by what both sides say.
 func (g *graph) company(v int) []int {
 	all := []int{v}
 	for i := 0; i < len(all); i++ {
-		for u, s := range g.nodes {
-			if g.next[all[i]].has(u) && !slices.Contains(all, u) {
-				if _, ok := slices.BinarySearch(g.nodes[all[i]].With, s.Node); ok {
-					all = append(all, u)
-				}
+		for u := range g.nodes {
+			if g.next[all[i]].has(u) && !slices.Contains(all, u) && g.nodes[u].with(g.nodes[all[i]]) && g.nodes[all[i]].with(g.nodes[u]) {
+				all = append(all, u)
 			}
 		}
 	}

@@ -174,7 +174,7 @@ func (c *Core) proposed(now time.Time, from *peer, m *Propose) {
 	c.out.Send = append(c.out.Send, Send{To: from.name, Message: a})
 }
 
-func (c *Core) rejected(now time.Time, m *Reject) {
+func (c *Core) rejected(now time.Time, from *peer, m *Reject) {
 	c.seen = max(c.seen, m.Promised)
 	if c.proposal != nil && c.proposal.id == m.ViewID {
 		c.propose(now, c.proposal.members)
@@ -184,7 +184,7 @@ func (c *Core) rejected(now time.Time, m *Reject) {
 		// It could not install what we did, or is held by a promise that nobody
 		// fulfils: a new view frees it, if we are the coordinator.
 		if members, coordinator := c.group(now); coordinator == c.opts.Node {
-			if want := c.wanted(members); !c.yields(now, want) {
+			if want := c.wanted(members); !c.yields(now, want) && slices.Contains(want, Peer{from.name, from.generation}) {
 				c.propose(now, want)
 			}
 		}

@@ -73,6 +73,12 @@ func (s *State) hears(name string, generation uint64) bool {
 	return ok && s.Hears[i].Generation == generation
 }
 
+// with: other is a member of s's view, and s hears it.
+func (s *State) with(other *State) bool {
+	_, ok := slices.BinarySearch(s.With, other.Node)
+	return ok
+}
+
 func comparePeer(p Peer, name string) int {
 	switch {
 	case p.Name < name:
@@ -157,7 +163,7 @@ func (c *Core) received(now time.Time, ev Received) {
 	case *Accept:
 		c.accepted(now, p, m)
 	case *Reject:
-		c.rejected(now, m)
+		c.rejected(now, p, m)
 	case *Install:
 		c.installed(now, p, m)
 	}
