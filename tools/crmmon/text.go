@@ -265,7 +265,7 @@ func operationText(op operation, timing bool) string {
 			sep = " "
 		}
 	}
-	if op.rc != "0" {
+	if op.rc != op.expected {
 		text += fmt.Sprintf(`%src=%s (%s)`, sep, op.rc, rcText(op.rc))
 	}
 	return text

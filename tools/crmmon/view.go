@@ -131,6 +131,7 @@ type operation struct {
 	call, task, rc, status   string
 	interval                 string // milliseconds
 	changed, exec, queue, id string
+	expected                 string // return code that was expected; "" unknown
 }
 
 // history is a resource's operations on a node, oldest first.
@@ -172,8 +173,17 @@ func readOperation(op *etree.Element) operation {
 		rc: op.SelectAttrValue("rc-code", "0"), status: op.SelectAttrValue("op-status", "0"),
 		interval: op.SelectAttrValue("interval", "0"), changed: op.SelectAttrValue("last-rc-change", ""),
 		exec: op.SelectAttrValue("exec-time", ""), queue: op.SelectAttrValue("queue-time", ""),
-		id: op.SelectAttrValue("id", ""),
+		id: op.SelectAttrValue("id", ""), expected: expectedRC(op.SelectAttrValue("transition-key", "")),
 	}
+}
+
+// expectedRC is the third part of a transition key (crm 4.5).
+func expectedRC(key string) string {
+	parts := strings.Split(key, ":")
+	if len(parts) != 4 {
+		return "0"
+	}
+	return parts[2]
 }
 
 // worthShowing leaves out probes that found nothing, and orders by call.
@@ -291,6 +301,9 @@ func (v *view) bans(prefix string) []ban {
 			continue
 		}
 		weight := score
+		if score == "-INFINITY" {
+			weight = strconv.Itoa(-state.Infinity)
+		}
 		role := ""
 		if r := l.SelectAttrValue("role", ""); r == "Promoted" || r == "Master" {
 			role = "Promoted"

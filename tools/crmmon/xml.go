@@ -62,7 +62,7 @@ func (v *view) elements(o *options) []*output.Element {
 		if bans := v.bans(o.banPrefix); len(bans) > 0 {
 			list := output.New("bans")
 			for _, b := range bans {
-				list.Add(output.New("ban", "id", b.id, "resource", b.rsc, "node", b.node, "weight", b.weight, "promoted-only", yes(b.role == "Promoted")))
+				list.Add(output.New("ban", "id", b.id, "resource", b.rsc, "node", b.node, "weight", b.weight, "promoted-only", yes(b.role == "Promoted"), "master_only", yes(b.role == "Promoted")))
 			}
 			out = append(out, list)
 		}

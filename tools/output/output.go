@@ -119,9 +119,6 @@ func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []
 		st.Add(list)
 	}
 	root.Add(st)
-	if _, err := io.WriteString(w, "<?xml version=\"1.0\"?>\n"); err != nil {
-		return err
-	}
 	return root.Write(w, 0)
 }
 
