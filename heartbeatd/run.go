@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"linuxha/heartbeatd/hacf"
+	"linuxha/heartbeatd/halog"
+	"linuxha/heartbeatd/hamsg"
+	"linuxha/heartbeatd/media"
+	"linuxha/heartbeatd/server"
+	"linuxha/heartbeatd/supervise"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+)
+
+// node is a running heartbeatd's parts.
+type node struct {
+	layout   paths.Layout
+	cmd      command
+	cfg      *hacf.Config
+	out      *halog.Log
+	log      *slog.Logger
+	acc      supervise.Accounts
+	watchdog *supervise.Watchdog
+}
+
+// runDaemon is heartbeatd itself, from the configuration to the exit status.
+func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
+	name, err := nodeName()
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitError
+	}
+	n := &node{layout: layout, cmd: cmd}
+	// Until ha.cf is read, lines go to stderr alone.
+	early, err := halog.Open(halog.Options{Node: name, Stderr: stderr, Syslog: true})
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitError
+	}
+	n.log = early.Logger("heartbeat")
+	keys, err := n.configure(name)
+	if err != nil {
+		n.complain(err)
+		return exitBadSetup
+	}
+	lock, err := lockPID(layout)
+	switch {
+	case errors.Is(err, errRunning):
+		pid, _ := runningPID(layout)
+		n.log.Info(fmt.Sprintf("heartbeat: already running [pid %d].", pid))
+		return exitOK
+	case err != nil:
+		n.log.Error("cannot write the pid file: is this run as root?", "err", err)
+		return exitError
+	}
+	defer os.Remove(pidPath(layout))
+	defer lock.Close()
+	n.acc = supervise.FindAccounts(hacf.Machine())
+	if err := supervise.MakeDirs(layout, n.acc); err != nil {
+		n.log.Error("cannot make the folders of the stack", "err", err)
+		return exitError
+	}
+	if err := n.openLog(stderr); err != nil {
+		n.log.Error("cannot open the log", "err", err)
+		return exitError
+	}
+	defer n.out.Close()
+	if err := n.serve(keys); err != nil {
+		n.log.Error("exiting", "err", err)
+		return exitError
+	}
+	n.log.Info(fmt.Sprintf("%s Heartbeat shutdown complete.", n.cfg.Node))
+	return exitOK
+}
+
+// configure reads ha.cf and authkeys.
+func (n *node) configure(name string) (*hamsg.Keys, error) {
+	opt := hacf.Options{Dir: n.layout.Config(), Node: name, NoResources: n.cmd.noResources}
+	var err error
+	if n.cfg, err = hacf.Load(opt); err != nil {
+		return nil, err
+	}
+	keys, notes, err := hacf.LoadKeys(opt.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n.cfg.Notes = append(n.cfg.Notes, notes...)
+	return keys, nil
+}
+
+// complain logs why the configuration cannot be used.
+func (n *node) complain(err error) {
+	var bad *hacf.Invalid
+	if !errors.As(err, &bad) {
+		n.log.Error(err.Error())
+		return
+	}
+	n.logNotes(bad.Notes)
+}
+
+func (n *node) logNotes(notes []hacf.Note) {
+	for _, note := range notes {
+		level := slog.LevelInfo
+		switch note.Level {
+		case hacf.Error:
+			level = slog.LevelError
+		case hacf.Warn:
+			level = slog.LevelWarn
+		case hacf.Notice:
+			level = halog.LevelNotice
+		}
+		n.log.Log(context.Background(), level, note.Text)
+	}
+}
+
+// openLog opens the log that ha.cf names, or the default one.
+func (n *node) openLog(stderr io.Writer) error {
+	cfg, root := n.cfg, n.layout.Root
+	cfg.LogFile, cfg.DebugFile = hacf.Below(root, cfg.LogFile), hacf.Below(root, cfg.DebugFile)
+	if cfg.LogFile == "" && cfg.LogFacility == "" {
+		cfg.LogFile = filepath.Join(n.layout.Log(), "ha-log")
+	}
+	out, err := halog.Open(halog.Options{
+		Node: cfg.Node, File: cfg.LogFile, Debug: cfg.DebugFile, Facility: cfg.LogFacility, Stderr: stderr, Syslog: cfg.SyslogFormat,
+	})
+	if err != nil {
+		return err
+	}
+	cfg.Debug = max(cfg.Debug, n.cmd.debug)
+	if d := os.Getenv("HA_DEBUG"); cfg.Debug == 0 && d != "" && d != "0" {
+		cfg.Debug = 1
+	}
+	if cfg.Debug > 0 {
+		out.SetLevel(slog.LevelDebug)
+	}
+	n.out, n.log = out, out.Logger("heartbeat")
+	return nil
+}
+
+// errStop is the orderly end's cause.
+var errStop = errors.New("asked to stop")
+
+// serve runs messaging and children until the end; nil is an orderly one.
+func (n *node) serve(keys *hamsg.Keys) error {
+	cfg := n.cfg
+	n.logNotes(cfg.Notes)
+	var children []supervise.Spec
+	if !n.cmd.noResources {
+		specs, notes, err := supervise.Children(cfg, n.acc)
+		n.logNotes(notes)
+		if err != nil {
+			return err
+		}
+		children = specs
+	}
+	id, err := server.LoadIdentity(n.layout.State(), cfg.Node, cfg.UUIDFromName, cfg.GenerationTime, time.Now())
+	if err != nil {
+		return err
+	}
+	peers, err := server.LoadPeers(n.layout.State())
+	if err != nil {
+		return err
+	}
+	n.log.Info("**************************")
+	n.log.Info("Configuration validated. Starting heartbeat 3.0.6", "linux_ha", versionText())
+	n.log.Info("heartbeat: version 3.0.6")
+	for _, text := range id.New {
+		n.log.Info(text)
+	}
+	n.log.Info(fmt.Sprintf("Heartbeat generation: %d", id.Generation))
+	n.openWatchdog()
+	defer n.watchdog.Close()
+
+	stopCtx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	serveCtx, stopServing := context.WithCancelCause(context.Background())
+	defer stopServing(nil)
+
+	sup := supervise.New(supervise.Options{
+		Children: children, Env: supervise.Environment(cfg, n.layout), RunDir: n.layout.Run(),
+		Output: n.out, Log: n.log, FailFast: n.failFast,
+	})
+	active := make(chan struct{})
+	paths := media.New(cfg.Media, n.log)
+	srv, err := server.New(server.Options{
+		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), StateDir: n.layout.State(), Log: n.log,
+		Beat:     n.watchdog.Beat,
+		Active:   func() { close(active) },
+		Children: sup.Status,
+		ReloadKeys: func() (*hamsg.Keys, error) {
+			keys, _, err := hacf.LoadKeys(n.layout.Config())
+			return keys, err
+		},
+		Stop: func(reason string) { stop(fmt.Errorf("%w by request: %s", errStop, reason)) },
+	})
+	if err != nil {
+		return err
+	}
+	signals := n.handleSignals(stopCtx, stop, srv)
+	defer signals.Wait()
+
+	supervised := make(chan error, 1)
+	go func() {
+		select {
+		case <-active:
+			supervised <- sup.Run(stopCtx)
+		case <-stopCtx.Done():
+			supervised <- context.Cause(stopCtx)
+		}
+		stopServing(nil) // the children are gone: leave the cluster
+	}()
+	err = ipc.Serve(serveCtx, n.layout.Socket("heartbeatd"), srv.Register, srv.Run)
+	if err != nil {
+		stop(err) // messaging failed: the children must not go on without it
+	} else {
+		stop(errStop)
+	}
+	reason := <-supervised
+	if err == nil && !errors.Is(reason, errStop) && !errors.Is(reason, context.Canceled) {
+		err = reason
+	}
+	if errors.Is(err, supervise.ErrNodeMustStop) {
+		n.log.Error(err.Error())
+		return nil // an orderly stop, although not our idea
+	}
+	return err
+}
+
+// handleSignals acts on signals until ctx ends (HB 20.3).
+func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, srv *server.Server) *sync.WaitGroup {
+	sigs := make(chan os.Signal, 8)
+	signal.Notify(sigs, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU, syscall.SIGTTIN)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return // a second signal must not cut an orderly stop short
+			case sig := <-sigs:
+				switch sig {
+				case syscall.SIGHUP:
+					if text, err := srv.ReloadKeys(); err != nil {
+						n.log.Error("reload failed", "err", err)
+					} else {
+						n.log.Info(text)
+					}
+				case syscall.SIGUSR1:
+					n.out.SetLevel(slog.LevelDebug)
+					n.log.Debug(fmt.Sprintf("debug now set to 1 [pid %d]", os.Getpid()))
+				case syscall.SIGUSR2:
+					n.out.SetLevel(slog.LevelInfo)
+				default:
+					n.log.Info(fmt.Sprintf("Heartbeat shutdown in progress. (%d)", os.Getpid()))
+					stop(fmt.Errorf("%w by %v", errStop, sig))
+				}
+			}
+		}
+	})
+	return &wg
+}
+
+func (n *node) openWatchdog() {
+	if n.cfg.Watchdog == "" {
+		return
+	}
+	file := n.cfg.Watchdog
+	if !strings.HasPrefix(file, "/dev/") {
+		file = hacf.Below(n.layout.Root, file)
+	}
+	w, err := supervise.OpenWatchdog(file, n.cfg.DeadTime, n.log)
+	if err != nil {
+		n.log.Error(fmt.Sprintf("Cannot open watchdog device: %s", file), "err", err)
+		return
+	}
+	n.log.Log(context.Background(), halog.LevelNotice, "Using watchdog device: "+file)
+	n.watchdog = w
+}
+
+// failFast is for a daemon that `crm yes` does not allow to die.
+func (n *node) failFast(name string) bool {
+	if n.watchdog == nil {
+		n.log.Log(context.Background(), halog.LevelCrit,
+			"daemon died and `crm yes` asks for a reboot; no watchdog is configured: it is restarted as with `crm respawn`", "name", name)
+		return false
+	}
+	n.log.Log(context.Background(), halog.LevelCrit, "daemon died and `crm yes` asks for a reboot: the watchdog is left alone from now on", "name", name)
+	n.watchdog.Starve()
+	return true
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

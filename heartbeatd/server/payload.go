@@ -1,0 +1,144 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/proto"
+
+	"linuxha/heartbeatd/hamsg"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+)
+
+// typeData is the type of our clients' messages between nodes; field pb holds
+// a heartbeatv1.Fragment.
+const typeData = "lha_data"
+
+const (
+	// fragmentSize is how much of a payload one message carries. Big enough
+	// that a CIB of 2 MiB stays far below the history of 500 messages that can
+	// be sent again, small enough for a datagram.
+	fragmentSize = 32 << 10
+	compressFrom = 8 << 10 // below, compressing costs more than it saves
+	maxPayload   = 256 << 20
+)
+
+// packer makes messages of payloads. It is not safe for concurrent use.
+type packer struct {
+	enc *zstd.Encoder
+}
+
+func newPacker() (*packer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	return &packer{enc}, err
+}
+
+// pack returns the messages that carry payload to node dest, "" for all.
+func (p *packer) pack(dest, from, to string, view *heartbeatv1.CCMViewID, payload []byte) ([]*hamsg.Message, error) {
+	if len(payload) > maxPayload {
+		return nil, fmt.Errorf("message of %d bytes, at most %d are possible", len(payload), maxPayload)
+	}
+	f := &heartbeatv1.Fragment{FromClient: from, ToClient: to, View: view, Size: uint64(len(payload))}
+	data := payload
+	if len(data) >= compressFrom {
+		if packed := p.enc.EncodeAll(data, nil); len(packed) < len(data) {
+			data, f.Encoding = packed, heartbeatv1.Encoding_ENCODING_ZSTD
+		}
+	}
+	f.Count = uint32(max(1, (len(data)+fragmentSize-1)/fragmentSize))
+	out := make([]*hamsg.Message, 0, f.Count)
+	for f.Index = 0; f.Index < f.Count; f.Index++ {
+		n := min(fragmentSize, len(data))
+		f.Data, data = data[:n], data[n:]
+		pb, err := proto.Marshal(f)
+		if err != nil {
+			return nil, err
+		}
+		m := hamsg.New(typeData)
+		if dest != "" {
+			m.Add("dest", dest)
+		}
+		m.AddBinary("pb", pb)
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// assembler makes payloads of messages again.
+type assembler struct {
+	dec     *zstd.Decoder
+	partial map[stream]*parts
+}
+
+// stream is a sender: its pieces follow each other.
+type stream struct{ node, client string }
+
+type parts struct {
+	count uint32
+	next  uint32
+	data  []byte
+}
+
+func newAssembler() (*assembler, error) {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPayload+1))
+	return &assembler{dec, map[stream]*parts{}}, err
+}
+
+// add takes one message of node in; done says that a client's message is
+// complete: f describes it, f.Data is its payload.
+func (a *assembler) add(node string, m *hamsg.Message) (f *heartbeatv1.Fragment, done bool, err error) {
+	f = &heartbeatv1.Fragment{}
+	if err := proto.Unmarshal(m.Bytes("pb"), f); err != nil {
+		return nil, false, fmt.Errorf("fragment: %w", err)
+	}
+	if f.Count == 0 || f.Index >= f.Count || f.Size > maxPayload || uint64(f.Count) > maxPayload/fragmentSize+1 {
+		return nil, false, fmt.Errorf("fragment %d of %d, %d bytes: impossible", f.Index, f.Count, f.Size)
+	}
+	key := stream{node, f.FromClient}
+	if f.Count > 1 {
+		p := a.partial[key]
+		switch {
+		case f.Index == 0:
+			p = &parts{count: f.Count}
+			a.partial[key] = p
+		case p == nil || p.next != f.Index || p.count != f.Count:
+			delete(a.partial, key)
+			return nil, false, fmt.Errorf("fragment %d of %d of %s's %s without those before it", f.Index, f.Count, node, f.FromClient)
+		}
+		p.next++
+		if len(p.data)+len(f.Data) > maxPayload {
+			delete(a.partial, key)
+			return nil, false, fmt.Errorf("fragments of %s's %s exceed %d bytes", node, f.FromClient, maxPayload)
+		}
+		p.data = append(p.data, f.Data...)
+		if p.next < p.count {
+			return nil, false, nil
+		}
+		delete(a.partial, key)
+		f.Data = p.data
+	}
+	switch f.Encoding {
+	case heartbeatv1.Encoding_ENCODING_PLAIN:
+	case heartbeatv1.Encoding_ENCODING_ZSTD:
+		data, err := a.dec.DecodeAll(f.Data, make([]byte, 0, min(f.Size, 16<<20)))
+		if err != nil {
+			return nil, false, fmt.Errorf("payload of %s's %s: %w", node, f.FromClient, err)
+		}
+		f.Data = data
+	default:
+		return nil, false, fmt.Errorf("payload of %s's %s has an unknown encoding %d: is that node newer?", node, f.FromClient, f.Encoding)
+	}
+	if uint64(len(f.Data)) != f.Size {
+		return nil, false, fmt.Errorf("payload of %s's %s has %d bytes, should have %d", node, f.FromClient, len(f.Data), f.Size)
+	}
+	return f, true, nil
+}
+
+// forget drops what came of a node that will not go on with it.
+func (a *assembler) forget(node string) {
+	for key := range a.partial {
+		if key.node == node {
+			delete(a.partial, key)
+		}
+	}
+}

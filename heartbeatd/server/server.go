@@ -1,0 +1,547 @@
+// Package server is heartbeatd's shell: one goroutine that owns the cores link
+// and ccm, feeds them packets, clients and time, and carries out what comes
+// back; and the gRPC services Messaging and Control for the programs of this
+// node (proto/heartbeat/v1). RPC handlers never touch the cores: they hand in
+// functions that the loop calls.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"linuxha/heartbeatd/ccm"
+	"linuxha/heartbeatd/hacf"
+	"linuxha/heartbeatd/halog"
+	"linuxha/heartbeatd/hamsg"
+	"linuxha/heartbeatd/link"
+	"linuxha/heartbeatd/media"
+	"linuxha/heartbeatd/quorum"
+	"linuxha/heartbeatd/supervise"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+)
+
+// typeCCM is the type of messages between ccm cores; field pb holds them.
+const typeCCM = "lha_ccm"
+
+// ours begins the types that 3.0.6 does not know.
+const ours = "lha_"
+
+// leaveLinger is how long a node that left still answers requests for what it
+// sent last.
+const leaveLinger = 150 * time.Millisecond
+
+// Options are what a Server is made of. All but those said to be optional must
+// be given.
+type Options struct {
+	Config   *hacf.Config
+	Identity Identity
+	Peers    []link.Node // what an earlier run knew (optional)
+	Keys     *hamsg.Keys
+	Media    media.Media
+	Links    []string // names of the media
+	StateDir string   // where peers are remembered; "": nowhere
+	Log      *slog.Logger
+
+	// Beat is called with every status message of ours (optional: watchdog).
+	Beat func()
+	// Active is called once, when clients can be of use (optional: children).
+	Active func()
+	// Children tells about supervised programs (optional).
+	Children func() []supervise.Status
+	// ReloadKeys reads authkeys again (optional).
+	ReloadKeys func() (*hamsg.Keys, error)
+	// Stop begins the orderly end of this node (optional).
+	Stop func(reason string)
+	// Privileged says who may attach as a daemon and control the node; nil:
+	// root, hacluster and whoever runs this process.
+	Privileged func(uid uint32) bool
+}
+
+// Server is one node's messaging.
+type Server struct {
+	heartbeatv1.UnimplementedMessagingServer
+	heartbeatv1.UnimplementedControlServer
+
+	opt  Options
+	log  *slog.Logger
+	keys atomic.Pointer[hamsg.Keys]
+
+	packets chan received
+	calls   chan func(now time.Time)
+	sends   chan send
+	done    chan struct{} // closed when the loop has ended
+
+	// All below belongs to the loop.
+	link      *link.Link
+	ccm       *ccm.Core
+	gate      *ccm.Gate[arrived]
+	quorum    *quorum.Core
+	linkWake  time.Time
+	ccmWake   time.Time
+	congested bool
+	submits   []*hamsg.Message // of ccm, to go out next
+	outbox    []outgoing       // of clients, waiting for acknowledgements
+	packer    *packer
+	assembler *assembler
+	clients   map[string]*client
+	watchers  map[*watcher]struct{}
+	view      *heartbeatv1.Membership // in force; replaced, never written to
+	loadRead  time.Time
+	saved     chan []link.NodeState // newest state for the peers' file
+	active    bool
+	leaving   bool
+}
+
+// received is an authentic packet.
+type received struct {
+	medium string
+	packet *link.Packet
+}
+
+// send is a client's message.
+type send struct {
+	from *client
+	msg  *heartbeatv1.Send
+}
+
+// outgoing is a piece of a client's message; local is what the whole means for
+// clients of this node, set on the last piece.
+type outgoing struct {
+	message *hamsg.Message
+	local   func()
+}
+
+// New makes a server that does nothing before Run.
+func New(opt Options) (*Server, error) {
+	cfg := opt.Config
+	if opt.Privileged == nil {
+		opt.Privileged = privileged(cfg)
+	}
+	s := &Server{
+		opt:      opt,
+		log:      opt.Log,
+		packets:  make(chan received, 1024),
+		calls:    make(chan func(time.Time)),
+		sends:    make(chan send),
+		done:     make(chan struct{}),
+		clients:  map[string]*client{},
+		watchers: map[*watcher]struct{}{},
+		saved:    make(chan []link.NodeState, 1),
+	}
+	s.keys.Store(opt.Keys)
+	var err error
+	if s.packer, err = newPacker(); err != nil {
+		return nil, err
+	}
+	if s.assembler, err = newAssembler(); err != nil {
+		return nil, err
+	}
+	s.link = link.New(linkOptions(opt))
+	s.ccm = ccm.New(ccm.Options{Node: cfg.Node, ID: opt.Identity.ID.String(), Generation: opt.Identity.Generation, Retry: max(cfg.Keepalive, 100*time.Millisecond)})
+	s.gate = ccm.NewGate[arrived](cfg.Node)
+	plugins, err := quorumPlugins(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.quorum = quorum.New(quorum.Options{Plugins: plugins})
+	return s, nil
+}
+
+// quorumPlugins reads `env quorum=...` (HB 21.4).
+func quorumPlugins(cfg *hacf.Config) ([]quorum.Plugin, error) {
+	list := ""
+	for _, kv := range cfg.Env {
+		if v, ok := strings.CutPrefix(kv, "quorum="); ok {
+			list = v
+		}
+	}
+	return quorum.Parse(list)
+}
+
+func linkOptions(opt Options) link.Options {
+	cfg := opt.Config
+	o := link.Options{
+		Node: cfg.Node, ID: opt.Identity.ID, Generation: opt.Identity.Generation,
+		Keepalive: cfg.Keepalive, Deadtime: cfg.DeadTime, Warntime: cfg.WarnTime, Initdead: cfg.InitDead, Deadping: cfg.DeadPing,
+		MaxRexmitDelay: cfg.MaxRexmitDelay, Hopfudge: cfg.HopFudge, Seed: opt.Identity.Generation,
+	}
+	for _, b := range opt.Identity.ID {
+		o.Seed = o.Seed*31 + uint64(b)
+	}
+	switch cfg.AutoJoin {
+	case hacf.AutoJoinOther:
+		o.Autojoin = link.AutojoinOther
+	case hacf.AutoJoinAny:
+		o.Autojoin = link.AutojoinAny
+	}
+	known := map[string]link.Node{}
+	for _, n := range opt.Peers {
+		known[n.Name] = n
+	}
+	for _, name := range cfg.Nodes {
+		n := known[name]
+		n.Name = name
+		o.Nodes = append(o.Nodes, n)
+		delete(known, name)
+	}
+	if o.Autojoin != link.AutojoinNone {
+		for _, n := range opt.Peers {
+			if _, left := known[n.Name]; left {
+				o.Nodes = append(o.Nodes, n)
+			}
+		}
+	}
+	for _, p := range cfg.PingNodes {
+		o.Nodes = append(o.Nodes, link.Node{Name: p.Name, Ping: true})
+	}
+	return o
+}
+
+// Register adds both services to g.
+func (s *Server) Register(g *grpc.Server) {
+	heartbeatv1.RegisterMessagingServer(g, s)
+	heartbeatv1.RegisterControlServer(g, s)
+}
+
+// Run does everything until ctx ends; then it tells the others that this node
+// leaves.
+func (s *Server) Run(ctx context.Context) error {
+	// The media outlive ctx: the leave goes out over them.
+	mctx, stopMedia := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMedia()
+	g, gctx := errgroup.WithContext(mctx)
+	g.Go(func() error { return s.opt.Media.Run(gctx) })
+	g.Go(func() error { s.decode(gctx); return nil })
+	g.Go(func() error { s.savePeers(gctx); return nil })
+	g.Go(func() error {
+		defer stopMedia()
+		defer close(s.done)
+		s.loop(ctx, gctx)
+		return nil
+	})
+	return g.Wait()
+}
+
+// loop owns the cores. It ends when ctx has ended and the leave is out, or
+// when broken, which the media's failure ends.
+func (s *Server) loop(ctx, broken context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	s.stepLink(time.Now(), link.Started{})
+	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		sends := s.sends
+		if s.congested || len(s.outbox) > 0 || s.leaving {
+			sends = nil // clients wait until the others have caught up
+		}
+		wake := s.linkWake
+		if !s.ccmWake.IsZero() && s.ccmWake.Before(wake) {
+			wake = s.ccmWake
+		}
+		timer.Reset(time.Until(wake))
+		select {
+		case <-stop:
+			stop = nil
+			s.leave(time.Now())
+			gone = time.After(leaveLinger)
+		case <-gone:
+			s.endStreams(errStopping)
+			return
+		case <-broken.Done():
+			s.endStreams(errStopping)
+			return
+		case r := <-s.packets:
+			s.stepLink(time.Now(), link.Received{Medium: r.medium, Packet: r.packet})
+		case call := <-s.calls:
+			call(time.Now())
+		case out := <-sends:
+			s.send(time.Now(), out)
+		case <-timer.C:
+			now := time.Now()
+			if !now.Before(s.linkWake) {
+				s.readLoad(now)
+				s.stepLink(now, link.Woken{})
+			}
+			if !s.ccmWake.IsZero() && !now.Before(s.ccmWake) {
+				s.stepCCM(now, ccm.Woken{})
+			}
+		}
+		s.flush(time.Now())
+	}
+}
+
+// flush submits what ccm wants sent, then what clients do as far as the
+// others have acknowledged.
+func (s *Server) flush(now time.Time) {
+	for len(s.submits) > 0 {
+		m := s.submits[0]
+		s.submits = s.submits[1:]
+		s.stepLink(now, link.Submitted{Message: m})
+	}
+	for len(s.outbox) > 0 && !s.congested {
+		o := s.outbox[0]
+		s.outbox = s.outbox[1:]
+		if o.message != nil {
+			s.stepLink(now, link.Submitted{Message: o.message})
+		}
+		if o.local != nil {
+			o.local()
+		}
+		for len(s.submits) > 0 { // a change of view comes before what is sent in it
+			m := s.submits[0]
+			s.submits = s.submits[1:]
+			s.stepLink(now, link.Submitted{Message: m})
+		}
+	}
+}
+
+// stepLink steps link and carries out its output. Messages that follow from it
+// wait in submits, since they would step link again.
+func (s *Server) stepLink(now time.Time, ev link.Event) {
+	out := s.link.Step(now, ev)
+	s.linkWake, s.congested = out.WakeAt, out.Congested
+	for _, n := range out.Notes {
+		s.note(n)
+	}
+	if len(out.Changes) > 0 {
+		s.changed(now, out.Changes)
+	}
+	for _, p := range out.Deliver {
+		s.deliver(now, p)
+	}
+	for _, p := range out.Send {
+		s.transmit(p)
+	}
+}
+
+func (s *Server) note(n link.Note) {
+	level := slog.LevelInfo
+	switch n.Level {
+	case link.Warn:
+		level = slog.LevelWarn
+	case link.Error:
+		level = slog.LevelError
+	case link.Crit:
+		level = halog.LevelCrit
+	}
+	s.log.Log(context.Background(), level, n.Text)
+}
+
+// transmit signs a packet and puts it on all media.
+func (s *Server) transmit(p *link.Packet) {
+	opt := hamsg.Options{InnerAuth: s.opt.Config.InnerAuth && !strings.HasPrefix(p.Type, ours)}
+	if s.opt.Config.CompressWhole && !strings.HasPrefix(p.Type, ours) {
+		opt.Compress, opt.Threshold = s.opt.Config.Compression, s.opt.Config.Threshold
+	}
+	data, err := hamsg.Encode(p.Message, s.keys.Load(), opt)
+	if err != nil {
+		s.log.Error("cannot encode a message", "type", p.Type, "err", err)
+		return
+	}
+	s.opt.Media.Send(data)
+	if p.Type == "status" && s.opt.Beat != nil {
+		s.opt.Beat()
+	}
+}
+
+// changed passes what link found to ccm, in one step, and to whoever watches.
+func (s *Server) changed(now time.Time, changes []link.Change) {
+	var events ccm.Several
+	touched := map[string]bool{}
+	for _, c := range changes {
+		touched[c.Node] = true
+		if c.Ping {
+			continue
+		}
+		switch c.Kind {
+		case link.Up, link.Returned, link.Restarted:
+			s.assembler.forget(c.Node)
+			events = append(events, ccm.NodeUp{Name: c.Node, ID: c.ID.String(), Generation: c.Generation})
+			s.rememberPeers()
+		case link.Dead:
+			s.assembler.forget(c.Node)
+			events = append(events, ccm.NodeLost{Name: c.Node, At: now})
+		case link.Broken:
+			s.assembler.forget(c.Node)
+			events = append(events, ccm.StreamBroken{Name: c.Node})
+		case link.LocalUp:
+			s.log.Info("Local status now set to: 'up'")
+		case link.LocalActive:
+			events = append(events, ccm.Started{})
+			s.active = true
+		case link.Added, link.Removed:
+			s.rememberPeers()
+			s.requorum()
+		}
+	}
+	if len(events) > 0 {
+		s.stepCCM(now, events)
+	}
+	s.publishStatus(touched)
+	if s.active && s.opt.Active != nil {
+		s.opt.Active()
+		s.opt.Active = nil
+	}
+}
+
+// deliver gives a message of link's streams to whom it is for.
+func (s *Server) deliver(now time.Time, p *link.Packet) {
+	if p.Src == s.opt.Config.Node {
+		return // own messages were taken care of when they were sent
+	}
+	switch p.Type {
+	case typeCCM:
+		m, err := ccm.Unmarshal(p.Message.Bytes("pb"))
+		if err != nil {
+			s.log.Warn("a membership message is not understood", "peer", p.Src, "err", err)
+			return
+		}
+		s.stepCCM(now, ccm.Received{From: p.Src, Generation: p.Generation, Message: m})
+	case typeData:
+		f, done, err := s.assembler.add(p.Src, p.Message)
+		if err != nil {
+			s.log.Warn("a client's message is lost", "peer", p.Src, "err", err)
+			return
+		}
+		if done && s.gate.Admit(p.Src, p.Generation, ccm.ViewIDFrom(f.View), arrived{p.Src, f}) {
+			s.arrive(arrived{p.Src, f})
+		}
+	case "shutdone":
+		s.log.Info(fmt.Sprintf("Received shutdown notice from '%s'.", p.Src))
+	}
+}
+
+// stepCCM steps ccm, publishes new views and queues its messages.
+func (s *Server) stepCCM(now time.Time, ev ccm.Event) {
+	out := s.ccm.Step(now, ev)
+	s.ccmWake = out.WakeAt
+	for _, m := range out.Memberships {
+		s.install(m)
+	}
+	for _, send := range out.Send {
+		pb, err := ccm.Marshal(send.Message)
+		if err != nil {
+			s.log.Error("cannot encode a membership message", "err", err)
+			continue
+		}
+		m := hamsg.New(typeCCM)
+		if send.To != "" {
+			m.Add("dest", send.To)
+		}
+		m.AddBinary("pb", pb)
+		s.submits = append(s.submits, m)
+	}
+}
+
+// leave tells the others that this node goes, in our words and in 3.0.6's.
+func (s *Server) leave(now time.Time) {
+	s.leaving = true
+	s.stepCCM(now, ccm.Left{})
+	bye := hamsg.New("shutdone")
+	bye.Add("st", "dead")
+	s.submits = append(s.submits, bye)
+}
+
+// readLoad renews the load average that status messages carry.
+func (s *Server) readLoad(now time.Time) {
+	if now.Sub(s.loadRead) < time.Second {
+		return
+	}
+	s.loadRead = now
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		s.stepLink(now, link.LoadRead{Line: strings.TrimRight(string(text), "\n")})
+	}
+}
+
+// decode verifies and parses packets beside the loop.
+func (s *Server) decode(ctx context.Context) {
+	var bad badPackets
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-s.opt.Media.Recv():
+			m, err := hamsg.Decode(p.Data, s.keys.Load())
+			var packet *link.Packet
+			if err == nil {
+				packet, err = link.Parse(m)
+			}
+			if err != nil {
+				if s.opt.Config.LogBadPackets && !errors.Is(err, hamsg.ErrNotMessage) {
+					bad.report(s.log, p.Medium, err)
+				}
+				continue
+			}
+			select {
+			case s.packets <- received{p.Medium, packet}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// badPackets keeps a flood of bad packets from becoming a flood of lines.
+type badPackets struct {
+	at      time.Time
+	skipped int
+}
+
+func (b *badPackets) report(log *slog.Logger, medium string, err error) {
+	if now := time.Now(); now.Sub(b.at) >= time.Second {
+		log.Error("packet dropped", "medium", medium, "err", err, "more_since_last", b.skipped)
+		b.at, b.skipped = now, 0
+		return
+	}
+	b.skipped++
+}
+
+// rememberPeers hands the node table to the writer of the peers' file; only
+// the newest counts.
+func (s *Server) rememberPeers() {
+	if s.opt.StateDir == "" {
+		return
+	}
+	nodes := s.link.Nodes()
+	for {
+		select {
+		case s.saved <- nodes:
+			return
+		case <-s.saved:
+		}
+	}
+}
+
+func (s *Server) savePeers(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case nodes := <-s.saved:
+			if err := savePeers(s.opt.StateDir, nodes); err != nil {
+				s.log.Warn("cannot remember the nodes heard", "err", err)
+			}
+		}
+	}
+}
+
+// do runs f in the loop and waits for it; false when the loop has ended.
+func (s *Server) do(f func(now time.Time)) bool {
+	ran := make(chan struct{})
+	select {
+	case s.calls <- func(now time.Time) { f(now); close(ran) }:
+		<-ran
+		return true
+	case <-s.done:
+		return false
+	}
+}

@@ -1,0 +1,184 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"linuxha/heartbeatd/ccm"
+	"linuxha/heartbeatd/link"
+	"linuxha/heartbeatd/quorum"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+)
+
+// counter is a number that two goroutines share.
+type counter struct{ n atomic.Uint64 }
+
+func (c *counter) add(d uint64) { c.n.Add(d) }
+func (c *counter) load() uint64 { return c.n.Load() }
+
+// configured lists all known nodes, the own one included, sorted by name.
+func (s *Server) configured() []*heartbeatv1.NodeInfo {
+	out := []*heartbeatv1.NodeInfo{{Name: s.opt.Config.Node, Id: s.opt.Identity.ID.String(), Type: "normal"}}
+	for _, n := range s.link.Nodes() {
+		out = append(out, &heartbeatv1.NodeInfo{Name: n.Name, Id: n.ID.String(), Type: nodeType(n.Ping)})
+	}
+	slices.SortFunc(out, func(a, b *heartbeatv1.NodeInfo) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func nodeType(ping bool) string {
+	if ping {
+		return "ping"
+	}
+	return "normal"
+}
+
+// nodeStatuses are those of the named nodes; nil: of all.
+func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
+	var out []*heartbeatv1.NodeStatus
+	if own := s.opt.Config.Node; only == nil || only[own] {
+		n := &heartbeatv1.NodeStatus{Node: own, Status: string(s.link.Status()), Type: "normal"}
+		for _, name := range s.opt.Links {
+			n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: "up"})
+		}
+		out = append(out, n)
+	}
+	for _, state := range s.link.Nodes() {
+		if only != nil && !only[state.Name] {
+			continue
+		}
+		out = append(out, s.nodeStatus(state))
+	}
+	slices.SortFunc(out, func(a, b *heartbeatv1.NodeStatus) int { return strings.Compare(a.Node, b.Node) })
+	return out
+}
+
+func (s *Server) nodeStatus(state link.NodeState) *heartbeatv1.NodeStatus {
+	n := &heartbeatv1.NodeStatus{Node: state.Name, Status: string(state.Status), Type: nodeType(state.Ping)}
+	names := s.opt.Links
+	if state.Ping {
+		names = []string{state.Name} // one link of its own name (HB 11)
+	}
+	up := map[string]bool{}
+	for _, l := range state.Links {
+		up[l.Medium] = l.Up
+	}
+	for _, name := range names {
+		status := "dead"
+		if up[name] {
+			status = "up"
+		}
+		n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: status})
+	}
+	return n
+}
+
+// publishStatus tells clients and watchers about the touched nodes.
+func (s *Server) publishStatus(touched map[string]bool) {
+	if len(touched) == 0 || len(s.clients)+len(s.watchers) == 0 {
+		return
+	}
+	changed := s.nodeStatuses(touched)
+	for _, c := range s.clients {
+		for _, n := range changed {
+			c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_NodeStatus{NodeStatus: n}})
+		}
+	}
+	for w := range s.watchers {
+		w.push(&heartbeatv1.StatusEvent{Nodes: changed})
+	}
+}
+
+// install makes a view known on this node.
+func (s *Server) install(m *ccm.Membership) {
+	view := &heartbeatv1.Membership{
+		Number: m.Number, Coordinator: m.Coordinator,
+		Lost: m.Lost, Joined: m.Joined, Configured: s.configured(),
+		LostAtNs: map[string]int64{},
+	}
+	names := make([]string, 0, len(m.Members))
+	for _, member := range m.Members {
+		names = append(names, member.Name)
+		pm := &heartbeatv1.Member{Name: member.Name, Id: member.ID, BornOn: member.BornOn, Generation: member.Generation}
+		for _, p := range member.Processes {
+			pm.Processes = append(pm.Processes, &heartbeatv1.Process{Name: p.Name, BornOn: p.BornOn, Info: p.Info})
+		}
+		view.Members = append(view.Members, pm)
+	}
+	for name, at := range m.LostAt {
+		view.LostAtNs[name] = at.UnixNano()
+	}
+	view.Quorate = s.quorate(view)
+	if len(m.Lost)+len(m.Joined) > 0 {
+		s.log.Info("new membership", "view", m.Number, "coordinator", m.Coordinator, "members", strings.Join(names, " "),
+			"quorate", view.Quorate, "lost", strings.Join(m.Lost, " "), "joined", strings.Join(m.Joined, " "))
+	} else {
+		s.log.Debug("new membership", "view", m.Number, "coordinator", m.Coordinator, "members", strings.Join(names, " "))
+	}
+	s.publishView(view)
+	for _, a := range s.gate.Installed(m.View) {
+		s.arrive(a)
+	}
+}
+
+func (s *Server) publishView(view *heartbeatv1.Membership) {
+	s.view = view
+	for _, c := range s.clients {
+		c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Membership{Membership: view}})
+	}
+	for w := range s.watchers {
+		w.push(&heartbeatv1.StatusEvent{Membership: view})
+	}
+}
+
+func (s *Server) quorate(view *heartbeatv1.Membership) bool {
+	var members []string
+	for _, m := range view.Members {
+		members = append(members, m.Name)
+	}
+	var configured []quorum.Node
+	for _, n := range s.configured() {
+		if n.Type == "normal" {
+			configured = append(configured, quorum.Node{Name: n.Name})
+		}
+	}
+	return s.quorum.View(members, configured)
+}
+
+// requorum asks again after the node table changed: the view is the same, but
+// may be more or less than half of the cluster now.
+func (s *Server) requorum() {
+	if s.view == nil {
+		return
+	}
+	view := proto.CloneOf(s.view)
+	view.Lost, view.Joined, view.LostAtNs, view.Configured = nil, nil, nil, s.configured()
+	view.Quorate = s.quorate(view)
+	if view.Quorate != s.view.Quorate {
+		s.log.Warn("quorum changed with the node table", "view", view.Number, "quorate", view.Quorate)
+	}
+	s.publishView(view)
+}
+
+// snapshot is the whole state for GetStatus and the first WatchStatus event.
+func (s *Server) snapshot() *heartbeatv1.GetStatusResponse {
+	resp := &heartbeatv1.GetStatusResponse{
+		Node: s.opt.Config.Node, NodeId: s.opt.Identity.ID.String(), Nodes: s.nodeStatuses(nil),
+		Parameters: s.opt.Config.Params, Clients: s.clientNames(), ResourceState: "N/A",
+	}
+	if s.view != nil {
+		resp.Membership = proto.CloneOf(s.view)
+	}
+	if !s.opt.Config.CRM.Enabled() {
+		resp.ResourceState = "none" // v1 mode holds nothing in this version
+	}
+	if s.opt.Children != nil {
+		for _, c := range s.opt.Children() {
+			resp.Children = append(resp.Children, &heartbeatv1.ChildStatus{Name: c.Name, Pid: int64(c.PID), Restarts: uint64(c.Restarts)})
+		}
+	}
+	return resp
+}
