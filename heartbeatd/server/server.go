@@ -172,7 +172,9 @@ func linkOptions(opt Options) link.Options {
 	o := link.Options{
 		Node: cfg.Node, ID: opt.Identity.ID, Generation: opt.Identity.Generation,
 		Keepalive: cfg.Keepalive, Deadtime: cfg.DeadTime, Warntime: cfg.WarnTime, Initdead: cfg.InitDead, Deadping: cfg.DeadPing,
-		MaxRexmitDelay: cfg.MaxRexmitDelay, Hopfudge: cfg.HopFudge, Seed: opt.Identity.Generation,
+		// With short dead times a lost request must be repeated often before
+		// its message counts as lost for good.
+		MaxRexmitDelay: min(cfg.MaxRexmitDelay, max(10*time.Millisecond, cfg.DeadTime/16)), Hopfudge: cfg.HopFudge, Seed: opt.Identity.Generation,
 	}
 	for _, b := range opt.Identity.ID {
 		o.Seed = o.Seed*31 + uint64(b)
