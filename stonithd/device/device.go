@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"linuxha/internal/isotime"
+	"linuxha/internal/interval"
 )
 
 // Device is a fencing device as configured.
@@ -156,7 +156,7 @@ func (d Device) Delay(target string, requested time.Duration, random uint64) tim
 }
 
 func seconds(text string) time.Duration {
-	v, ok := isotime.Interval(text)
+	v, ok := interval.Parse(text)
 	if !ok || v < 0 {
 		return 0
 	}
