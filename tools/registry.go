@@ -1,6 +1,7 @@
 package main
 
 import (
+	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
@@ -8,7 +9,8 @@ import (
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
-	"crm_mon":  crmmon.Run,
-	"crm_node": crmnode.Run,
-	"crmadmin": crmadmin.Run,
+	"cl_status": clstatus.Run,
+	"crm_mon":   crmmon.Run,
+	"crm_node":  crmnode.Run,
+	"crmadmin":  crmadmin.Run,
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -52,8 +53,24 @@ func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
 		}
 		out = append(out, s.nodeStatus(state))
 	}
-	slices.SortFunc(out, func(a, b *heartbeatv1.NodeStatus) int { return strings.Compare(a.Node, b.Node) })
+	// The order of ha.cf, as cl_status has always shown it (in reverse).
+	slices.SortFunc(out, func(a, b *heartbeatv1.NodeStatus) int {
+		return cmp.Or(cmp.Compare(s.rank(a), s.rank(b)), strings.Compare(a.Node, b.Node))
+	})
 	return out
+}
+
+// rank is a node's place in ha.cf; nodes that joined by themselves come after
+// the listed ones, ping nodes last.
+func (s *Server) rank(n *heartbeatv1.NodeStatus) int {
+	i := slices.Index(s.opt.Config.Nodes, n.Node)
+	switch {
+	case n.Type == "ping":
+		return len(s.opt.Config.Nodes) + 1
+	case i < 0:
+		return len(s.opt.Config.Nodes)
+	}
+	return i
 }
 
 func (s *Server) nodeStatus(state link.NodeState) *heartbeatv1.NodeStatus {

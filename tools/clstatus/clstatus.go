@@ -1,0 +1,464 @@
+// Package clstatus is cl_status: the state of Heartbeat's nodes, links and
+// clients for scripts and people (HB 17). It asks heartbeatd's Control service.
+package clstatus
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"linuxha/internal/daemon"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+)
+
+// Exit statuses of HB 17.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitParam = 11
+	exitOther = 13
+)
+
+// patience is how long heartbeatd may take to answer.
+const patience = 5 * time.Second
+
+// tool is one call of cl_status.
+type tool struct {
+	out, err io.Writer
+	ctx      context.Context
+
+	human, verbose bool // -m, -v
+	normal, ping   bool // -n, -p of listnodes
+	param          string
+	args           []string
+	state          *heartbeatv1.GetStatusResponse
+}
+
+const usage = `usage:
+  cl_status [-h] SUB-COMMAND [OPTIONS] [PARAMETERS]
+
+SUB-COMMANDS:
+  hbstatus [-v]                 is heartbeat running on this machine
+  listnodes [-n|-p] [-v]        the cluster's nodes: normal ones, ping nodes
+  nodestatus NODE               its status
+  nodeweight NODE               its weight for quorum
+  nodesite NODE                 its site
+  nodetype NODE                 normal or ping
+  nodeuuid NODE                 its UUID
+  listhblinks [-v] NODE         its heartbeat links
+  hblinkstatus NODE LINK        a link's status
+  clientstatus NODE CLIENT [MS] is a client of heartbeat there
+  rscstatus                     what this node holds (haresources mode)
+  hbparameter -p PARAMETER      a parameter's value
+  test                          values of this node
+
+OPTIONS:
+  -m  output for people
+`
+
+// verb is a sub-command; most need a running heartbeatd.
+type verb struct {
+	run     func(*tool) int
+	params  int
+	offline bool
+}
+
+var verbs map[string]verb
+
+func init() { // not a literal: usage of the table within it
+	verbs = map[string]verb{
+		"hbstatus":     {run: (*tool).hbStatus, offline: true},
+		"listnodes":    {run: (*tool).listNodes},
+		"nodestatus":   {run: (*tool).nodeStatus, params: 1},
+		"nodeweight":   {run: (*tool).nodeWeight, params: 1},
+		"nodesite":     {run: (*tool).nodeSite, params: 1},
+		"nodetype":     {run: (*tool).nodeType, params: 1},
+		"nodeuuid":     {run: (*tool).nodeUUID, params: 1},
+		"listhblinks":  {run: (*tool).listLinks, params: 1},
+		"hblinkstatus": {run: (*tool).linkStatus, params: 2},
+		"clientstatus": {run: (*tool).clientStatus, params: 2},
+		"rscstatus":    {run: (*tool).rscStatus},
+		"hbparameter":  {run: (*tool).parameter},
+		"test":         {run: (*tool).test},
+	}
+}
+
+// Run is cl_status.
+func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	t := &tool{out: stdout, err: stderr, ctx: ctx}
+	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	v, ok := verbs[args[0]]
+	if !ok {
+		t.complain("%s: invalid sub-command.", args[0])
+		fmt.Fprint(stderr, usage)
+		return exitParam
+	}
+	if !t.options(args[1:], args[0] == "hbparameter") {
+		fmt.Fprint(stderr, usage)
+		return exitParam
+	}
+	err := t.ask()
+	if err != nil && !v.offline {
+		t.complain("Cannot signon with heartbeat")
+		t.complain("REASON: hb_api_signon: Can't initiate connection to heartbeat")
+		if status.Code(err) != codes.Unavailable {
+			t.complain("REASON: %v", err)
+		}
+		return exitFail
+	}
+	if len(t.args) < v.params {
+		text := "Not enough parameters."
+		if args[0] == "listhblinks" {
+			text = "No enough parameter."
+		}
+		fmt.Fprintln(stderr, text)
+		return exitParam
+	}
+	return v.run(t)
+}
+
+// options takes one-letter options out of args, wherever they stand.
+// -p is "ping nodes" for listnodes, and takes a value for hbparameter.
+func (t *tool) options(args []string, named bool) bool {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if len(a) < 2 || a[0] != '-' {
+			t.args = append(t.args, a)
+			continue
+		}
+		for j := 1; j < len(a); j++ {
+			switch a[j] {
+			case 'm':
+				t.human = true
+			case 'v':
+				t.verbose = true
+			case 'n':
+				t.normal = true
+			case 'p':
+				switch {
+				case !named:
+					t.ping = true
+				case j+1 < len(a):
+					t.param, j = a[j+1:], len(a)
+				case i+1 < len(args):
+					t.param = args[i+1]
+					i++
+				}
+			default:
+				t.complain("invalid option -%c", a[j])
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// complain writes a line as 3.0.6's log to stderr has it.
+func (t *tool) complain(format string, args ...any) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	fmt.Fprintf(t.err, "%s %s cl_status: [%d]: ERROR: %s\n", time.Now().Format("Jan 02 15:04:05"), host, os.Getpid(), fmt.Sprintf(format, args...))
+}
+
+// ask gets the state of heartbeatd.
+func (t *tool) ask() error {
+	cc, err := ipc.Dial(paths.FromEnv().Socket("heartbeatd"))
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	t.state, err = heartbeatv1.NewControlClient(cc).GetStatus(t.ctx, &heartbeatv1.GetStatusRequest{})
+	return err
+}
+
+func (t *tool) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+
+// say prints the long form for people, the short one for scripts.
+func (t *tool) say(short, long string) {
+	if t.human {
+		short = long
+	}
+	t.printf("%s\n", short)
+}
+
+func (t *tool) node() *heartbeatv1.NodeStatus {
+	for _, n := range t.state.Nodes {
+		if strings.EqualFold(n.Node, t.args[0]) {
+			return n
+		}
+	}
+	return nil
+}
+
+// known returns the named node, or complains as HB 17 says.
+func (t *tool) known() *heartbeatv1.NodeStatus {
+	n := t.node()
+	if n == nil {
+		fmt.Fprintln(t.err, "Error. May be due to incorrect node name")
+	}
+	return n
+}
+
+func (t *tool) hbStatus() int {
+	if t.state == nil {
+		t.printf("Heartbeat is stopped on this machine.\n")
+		return exitFail
+	}
+	if !t.verbose {
+		t.printf("Heartbeat is running on this machine.\n")
+		return exitOK
+	}
+	managed := t.state.Parameters["pacemaker"]
+	version := fmt.Sprintf("3.0.6 (linux-ha %s)", daemon.Version)
+	switch crm := crmOn(managed); {
+	case t.human && crm:
+		t.printf("Heartbeat version %s\nResources controlled by Pacemaker.\n", version)
+	case t.human:
+		t.printf("Heartbeat version %s\nResources controlled by \"haresources\"\n", version)
+	case crm:
+		t.printf("version:\t%s\nmanaged by:\tpacemaker\t(%s)\n", version, managed)
+	default:
+		t.printf("version:\t%s\nmanaged by:\t\"haresources\"\n", version)
+	}
+	t.membership()
+	t.normal, t.ping = false, false
+	return t.listNodes()
+}
+
+func crmOn(v string) bool {
+	return !slices.Contains([]string{"", "false", "off", "no", "n", "0"}, strings.ToLower(v))
+}
+
+// membership prints the view, members in order of age (HB 17).
+func (t *tool) membership() {
+	m := t.state.Membership
+	if m == nil {
+		return
+	}
+	quorum := "WITHOUT quorum"
+	if m.Quorate {
+		quorum = "with quorum"
+	}
+	t.printf("\nccm membership %s\n\tinstance %d\n\tmembers %d\n", quorum, m.Number, len(m.Members))
+	var names []string
+	for _, n := range t.state.Nodes {
+		if n.Type == "normal" {
+			names = append(names, n.Node)
+		}
+	}
+	slices.Sort(names)
+	byAge := slices.Clone(m.Members)
+	slices.SortStableFunc(byAge, func(a, b *heartbeatv1.Member) int {
+		if a.BornOn != b.BornOn {
+			return int(int64(a.BornOn) - int64(b.BornOn))
+		}
+		return strings.Compare(b.Name, a.Name)
+	})
+	in := false
+	for _, member := range byAge {
+		t.printf("\t\t%d %s\t(born: %d)\n", slices.Index(names, member.Name), member.Name, member.BornOn)
+		in = in || member.Name == t.state.Node
+	}
+	if in {
+		t.printf("\tmember of partition\n")
+	} else {
+		t.printf("\tNOT member of partition\n")
+	}
+}
+
+func (t *tool) listNodes() int {
+	if t.human {
+		t.printf("The nodes are as follow:\n")
+	}
+	for _, n := range slices.Backward(t.state.Nodes) { // as 3.0.6: in reverse order
+		if t.normal && !t.ping && n.Type != "normal" || t.ping && !t.normal && n.Type != "ping" {
+			continue
+		}
+		if !t.verbose {
+			t.printf("%s\n", n.Node)
+			continue
+		}
+		t.printf("\n%s\t%s\t(nodetype: %s)\n", n.Node, n.Status, n.Type)
+		if t.human {
+			t.printf("\tthis node has the following heartbeat links:\n")
+		}
+		for _, l := range n.Links {
+			t.printf("\t%s\t%s\n", l.Name, l.Status)
+		}
+	}
+	return exitOK
+}
+
+func (t *tool) nodeStatus() int {
+	n := t.known()
+	if n == nil {
+		return exitParam
+	}
+	t.say(n.Status, fmt.Sprintf("The cluster node %s is %s", n.Node, n.Status))
+	if n.Status == "dead" {
+		return exitFail
+	}
+	return exitOK
+}
+
+// nodeWeight: weights cannot be set in this version; all have the default.
+func (t *tool) nodeWeight() int {
+	n := t.known()
+	if n == nil {
+		return exitParam
+	}
+	t.say("100", fmt.Sprintf("The weight of the cluster node %s is 100", n.Node))
+	return exitOK
+}
+
+func (t *tool) nodeSite() int {
+	if t.known() == nil {
+		return exitParam
+	}
+	t.printf("\n")
+	return exitOK
+}
+
+func (t *tool) nodeType() int {
+	n := t.known()
+	if n == nil {
+		return exitParam
+	}
+	t.say(n.Type, fmt.Sprintf("The node %s's type: %s", n.Node, n.Type))
+	return exitOK
+}
+
+func (t *tool) nodeUUID() int {
+	n := t.known()
+	if n == nil {
+		return exitParam
+	}
+	id := ""
+	for _, c := range t.state.Membership.GetConfigured() {
+		if c.Name == n.Node {
+			id = c.Id
+		}
+	}
+	if n.Node == t.state.Node {
+		id = t.state.NodeId
+	}
+	t.say(id, fmt.Sprintf("The UUID of the cluster node %s is %s", n.Node, id))
+	return exitOK
+}
+
+func (t *tool) listLinks() int {
+	n := t.node()
+	if n == nil {
+		t.complain("Cannot start heartbeat link interface walk.")
+		t.complain("REASON: EINVAL")
+		return exitOther
+	}
+	for _, l := range n.Links {
+		if t.verbose {
+			t.printf("\t%s\t%s\n", l.Name, l.Status)
+		} else {
+			t.printf("\t%s\n", l.Name)
+		}
+	}
+	return exitOK
+}
+
+func (t *tool) linkStatus() int {
+	if n := t.node(); n != nil {
+		for _, l := range n.Links {
+			if l.Name != t.args[1] {
+				continue
+			}
+			t.say(l.Status, fmt.Sprintf("The node %s's heartbeat link %s is %s", n.Node, l.Name, l.Status))
+			if l.Status == "dead" {
+				return exitFail
+			}
+			return exitOK
+		}
+	}
+	t.complain("Cannot get heartbeat link status")
+	t.complain("REASON: ")
+	return exitOther
+}
+
+// clientStatus looks into the agreed membership, which names every member's
+// clients: nobody has to be asked, and the time to wait is not needed.
+func (t *tool) clientStatus() int {
+	name, client := t.args[0], t.args[1]
+	if len(t.args) > 2 {
+		if _, err := strconv.Atoi(t.args[2]); err != nil {
+			t.complain("%s is not a number of milliseconds", t.args[2])
+			return exitParam
+		}
+	}
+	online := strings.EqualFold(name, t.state.Node) && slices.Contains(t.state.Clients, client)
+	answered := strings.EqualFold(name, t.state.Node)
+	for _, m := range t.state.Membership.GetMembers() {
+		if !strings.EqualFold(m.Name, name) {
+			continue
+		}
+		answered = true
+		for _, p := range m.Processes {
+			online = online || p.Name == client
+		}
+	}
+	switch {
+	case !answered:
+		t.complain("Cannot get heartbeat client %s's status", client)
+		t.complain("REASON: No timely response.")
+		return exitOther
+	case online:
+		t.say("online", fmt.Sprintf("The heartbeat client %s is online", client))
+		return exitOK
+	}
+	t.say("offline", fmt.Sprintf("The heartbeat client %s is offline", client))
+	return exitFail
+}
+
+func (t *tool) rscStatus() int {
+	s := t.state.ResourceState
+	if s == "N/A" {
+		fmt.Fprintln(t.err, "Resources are controlled by Pacemaker: see crm_mon")
+		s = "none"
+	}
+	t.say(s, fmt.Sprintf("This node is holding %s resources.", s))
+	return exitOK
+}
+
+func (t *tool) parameter() int {
+	if t.param == "" {
+		t.complain("parameter name required")
+		return exitParam
+	}
+	v, ok := t.state.Parameters[t.param]
+	if !ok {
+		t.complain("Cannot get parameter %s's value", t.param)
+		t.complain("REASON: ")
+		return exitFail
+	}
+	t.say(v, fmt.Sprintf("Heartbeat parameter %s's value: %s", t.param, v))
+	return exitOK
+}
+
+func (t *tool) test() int {
+	t.printf("deadtime: %s\nkeepalive: %s\nnode: %s\nresources: %s\n",
+		t.state.Parameters["deadtime"], t.state.Parameters["keepalive"], t.state.Node, t.state.ResourceState)
+	return exitOK
+}
