@@ -35,6 +35,18 @@ func (v Version) String() string {
 
 func (s Sum) String() string { return hex.EncodeToString(s[:]) }
 
+// MarshalText makes a Sum readable in files.
+func (s Sum) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Sum) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(s) {
+		return fmt.Errorf("sum %q has not %d digits", b, 2*len(s))
+	}
+	_, err := hex.Decode(s[:], b)
+	return err
+}
+
 // Doc is one version of a document. It never changes.
 type Doc struct {
 	root *Node

@@ -84,7 +84,9 @@ func TestExample(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
-	wrap := func(s string) string { return `<cib crm_feature_set="3.16.1"><configuration>` + s + `</configuration></cib>` }
+	wrap := func(s string) string {
+		return `<cib crm_feature_set="3.16.1"><configuration>` + s + `</configuration></cib>`
+	}
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"moves, 5.3.2", `<a id="1"/><a id="2"/><a id="3"/><a id="4"/>`, `<a id="4"/><a id="n1"/><a id="1"/><a id="n2"/><a id="3"/>`,
 			"delete a[2]; move a[4] 0; create 1 a n1; move a[1] 2; create 3 a n2"},

@@ -156,6 +156,7 @@ type QueryRequest struct {
 	Xpath         bool                   `protobuf:"varint,2,opt,name=xpath,proto3" json:"xpath,omitempty"`
 	NoChildren    bool                   `protobuf:"varint,3,opt,name=no_children,json=noChildren,proto3" json:"no_children,omitempty"` // cibadmin --no-children
 	XpathPath     bool                   `protobuf:"varint,4,opt,name=xpath_path,json=xpathPath,proto3" json:"xpath_path,omitempty"`    // cibadmin --get-node-path
+	User          string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`                                // on behalf of; only root and hacluster may name another (ACLs)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -216,6 +217,13 @@ func (x *QueryRequest) GetXpathPath() bool {
 		return x.XpathPath
 	}
 	return false
+}
+
+func (x *QueryRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
 }
 
 type QueryResponse struct {
@@ -294,8 +302,8 @@ type Change struct {
 	Xml           []byte                 `protobuf:"bytes,4,opt,name=xml,proto3" json:"xml,omitempty"`                                     // the element to create, modify, ...; a diff for OP_PATCH
 	CanCreate     bool                   `protobuf:"varint,5,opt,name=can_create,json=canCreate,proto3" json:"can_create,omitempty"`       // modify creates what is missing (cibadmin --allow-create)
 	DeleteAll     bool                   `protobuf:"varint,6,opt,name=delete_all,json=deleteAll,proto3" json:"delete_all,omitempty"`       // with xpath: every match
-	ScoreUpdate   bool                   `protobuf:"varint,7,opt,name=score_update,json=scoreUpdate,proto3" json:"score_update,omitempty"` // value++ / value+=N (cib 3.3)
-	MissingOk     bool                   `protobuf:"varint,8,opt,name=missing_ok,json=missingOk,proto3" json:"missing_ok,omitempty"`       // delete: matching nothing is success without change
+	ScoreUpdate   bool                   `protobuf:"varint,7,opt,name=score_update,json=scoreUpdate,proto3" json:"score_update,omitempty"` // value++ / value+=N are always computed (cib 4.3)
+	MissingOk     bool                   `protobuf:"varint,8,opt,name=missing_ok,json=missingOk,proto3" json:"missing_ok,omitempty"`       // delete: matching nothing is always success without change (cib 4.5)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,7 +397,7 @@ func (x *Change) GetMissingOk() bool {
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Changes       []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
-	Local         bool                   `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"` // this copy only, never replicated (cibadmin -l)
+	Local         bool                   `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"` // while no primary is known, change this copy only instead of waiting; with one as usual (cib 3.3, crm 3.9)
 	DryRun        bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`                             // on behalf of; only root and hacluster may name another (ACLs)
 	Client        string                 `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`                         // for update-client and logs
@@ -956,14 +964,15 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"adminEpoch\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x1f\n" +
 	"\vnum_updates\x18\x03 \x01(\x03R\n" +
-	"numUpdates\"~\n" +
+	"numUpdates\"\x92\x01\n" +
 	"\fQueryRequest\x12\x18\n" +
 	"\asection\x18\x01 \x01(\tR\asection\x12\x14\n" +
 	"\x05xpath\x18\x02 \x01(\bR\x05xpath\x12\x1f\n" +
 	"\vno_children\x18\x03 \x01(\bR\n" +
 	"noChildren\x12\x1d\n" +
 	"\n" +
-	"xpath_path\x18\x04 \x01(\bR\txpathPath\"z\n" +
+	"xpath_path\x18\x04 \x01(\bR\txpathPath\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\"z\n" +
 	"\rQueryResponse\x12\x0e\n" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x10\n" +

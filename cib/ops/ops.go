@@ -1,0 +1,291 @@
+// Package ops applies operations to a CIB: query, create, modify, replace,
+// delete, erase, bump, upgrade and patch (cib 4), with the counting of
+// versions (cib 2) and the checks of cib 3.4. It is pure: the document that
+// goes in stays as it is, time is an argument.
+package ops
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/patch"
+	"linuxha/cib/schema"
+)
+
+// Op is what a change does.
+type Op int
+
+// The modifying operations (cib 3.2).
+const (
+	Create Op = iota + 1
+	Modify
+	Replace
+	Delete
+	Erase
+	Bump
+	Upgrade
+	Patch
+)
+
+var opNames = []string{"", "cib_create", "cib_modify", "cib_replace", "cib_delete", "cib_erase", "cib_bump", "cib_upgrade", "cib_apply_diff"}
+
+func (o Op) String() string {
+	if o > 0 && int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return "cib_unknown"
+}
+
+// Change is one operation.
+type Change struct {
+	Op        Op
+	Section   string // name, or an XPath if XPath is set
+	XPath     bool
+	XML       *cibdoc.Node // what to create, modify, ...; the diff of a Patch
+	CanCreate bool         // modify adds what is not there
+	All       bool         // with XPath: every match
+}
+
+// Request is what is to become one new version: all changes or none.
+type Request struct {
+	Changes []Change
+	Now     time.Time // zero: cib-last-written and update-* stay (no-mtime, cib 2.7)
+	Origin  string    // node that received the request
+	Client  string
+	User    string
+	// KeepVersion leaves the tuple as the changes made it (cib 2.2, last paragraph).
+	KeepVersion bool
+	// Check judges the changes before they count: access control. nil: all allowed.
+	Check func(old, new *cibdoc.Doc) error
+}
+
+// Result is the outcome of a request that did not fail.
+type Result struct {
+	Doc     *cibdoc.Doc // the old one if nothing changed
+	Config  bool        // the configuration changed, or the request replaced: store it
+	Changed bool
+	Payload *cibdoc.Node // the answer's, where the operation has one
+}
+
+// Apply performs a request on old, which stays as it is. An error is a
+// *cibdoc.Failure or wraps a cibdoc.RC.
+func Apply(old *cibdoc.Doc, req Request) (Result, error) {
+	if len(req.Changes) == 0 {
+		return Result{}, cibdoc.Fail(cibdoc.RCInvalid, "the request holds no change")
+	}
+	doc := old
+	replaced, statusOnly := false, true
+	var payload *cibdoc.Node
+	for _, ch := range req.Changes {
+		next, p, err := apply(doc, ch)
+		if err != nil {
+			return Result{}, err
+		}
+		doc, payload = next, cmp.Or(p, payload)
+		replaced = replaced || ch.Op == Replace
+		statusOnly = statusOnly && ch.Section == "status" && !ch.XPath
+	}
+	if err := checkForward(old, doc); err != nil {
+		return Result{}, err
+	}
+	if doc.Sum() == old.Sum() {
+		return Result{Doc: old, Payload: payload}, nil
+	}
+	if req.Check != nil {
+		if err := req.Check(old, doc); err != nil {
+			return Result{}, err
+		}
+	}
+	config := doc.ConfigSum() != old.ConfigSum()
+	doc = count(old, doc, req, config)
+	if !statusOnly && mustValidate(old, doc) {
+		if err := schema.Error(schema.Validate(doc)); err != nil {
+			err.(*cibdoc.Failure).Payload = doc.Root()
+			return Result{}, err
+		}
+	}
+	return Result{Doc: doc, Config: config || replaced, Changed: true, Payload: payload}, nil
+}
+
+// mustValidate: what counts for validity is the configuration, the root's
+// attributes and the root's children; if they are the same, so is the verdict.
+func mustValidate(old, doc *cibdoc.Doc) bool {
+	if old.ConfigSum() != doc.ConfigSum() || old.Root().Attr("validate-with") != doc.Root().Attr("validate-with") {
+		return true
+	}
+	v := doc.Version()
+	if v.AdminEpoch < 0 || v.Epoch < 0 || v.NumUpdates < 0 {
+		return true
+	}
+	return !slices.EqualFunc(slices.Collect(old.Root().Elements()), slices.Collect(doc.Root().Elements()),
+		func(a, b *cibdoc.Node) bool { return a.Tag == b.Tag })
+}
+
+// checkForward refuses results of newer feature sets and older versions
+// (cib 2.4, 2.5).
+func checkForward(old, doc *cibdoc.Doc) error {
+	if fs := doc.Root().Attr("crm_feature_set"); cibdoc.CompareFeatureSets(fs, cibdoc.FeatureSet) > 0 {
+		return cibdoc.Fail(cibdoc.RCProtocol, "the document was written with feature set %s, this program knows up to %s", fs, cibdoc.FeatureSet)
+	}
+	was, is := old.Version(), doc.Version()
+	if is.AdminEpoch < was.AdminEpoch || is.AdminEpoch == was.AdminEpoch && is.Epoch < was.Epoch {
+		return cibdoc.Fail(cibdoc.RCOldData, "the result would be %v, the present version is %v", is, was)
+	}
+	return nil
+}
+
+// count gives the result its version and the marks of who made it (cib 2.2,
+// 2.7). The marks are part of the patch, so that all copies are equal.
+func count(old, doc *cibdoc.Doc, req Request, config bool) *cibdoc.Doc {
+	e := doc.Edit()
+	root := e.Own(nil)
+	v := cibdoc.NodeVersion(root, 0)
+	switch {
+	case req.KeepVersion:
+		return e.Doc()
+	case config:
+		v.Epoch, v.NumUpdates = v.Epoch+1, 0
+	default:
+		v.NumUpdates++
+	}
+	cibdoc.SetVersion(root, v)
+	if config && !req.Now.IsZero() {
+		root.SetAttr("cib-last-written", req.Now.Format("Mon Jan _2 15:04:05 2006"))
+		if v, known := schema.Lookup(root.Attr("validate-with")); known && (v.None || v.AtLeast(1, 2)) {
+			for _, a := range []cibdoc.Attr{{Name: "update-origin", Value: req.Origin}, {Name: "update-client", Value: req.Client}, {Name: "update-user", Value: req.User}} {
+				if a.Value != "" {
+					root.SetAttr(a.Name, a.Value)
+				} else {
+					root.RemoveAttr(a.Name)
+				}
+			}
+		}
+	}
+	return e.Doc()
+}
+
+// apply performs one change, without counting.
+func apply(doc *cibdoc.Doc, ch Change) (*cibdoc.Doc, *cibdoc.Node, error) {
+	if ch.XML != nil && ch.Op != Patch {
+		ch.XML = stripped(ch.XML)
+	}
+	e := doc.Edit()
+	var payload *cibdoc.Node
+	var err error
+	switch ch.Op {
+	case Create:
+		payload, err = create(e, ch)
+	case Modify:
+		err = modify(e, ch)
+	case Replace:
+		err = replace(e, ch)
+	case Delete:
+		err = remove(e, ch)
+	case Erase:
+		erase(e)
+	case Bump:
+		root := e.Own(nil)
+		v := cibdoc.NodeVersion(root, 0)
+		v.Epoch++
+		cibdoc.SetVersion(root, v)
+	case Upgrade:
+		err = upgrade(e)
+	case Patch:
+		return applyPatch(doc, ch.XML)
+	default:
+		err = cibdoc.Fail(cibdoc.RCInvalid, "operation %d is unknown", ch.Op)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return e.Doc(), payload, nil
+}
+
+// stripped is n without what a CIB does not keep: text, CDATA, processing
+// instructions (cib 3.4 step 5). What has nothing of it is returned as it is.
+func stripped(n *cibdoc.Node) *cibdoc.Node {
+	clean := true
+	n.Walk(func(_ cibdoc.Path, c *cibdoc.Node) bool {
+		clean = clean && (c.Kind == cibdoc.KindElement || c.Kind == cibdoc.KindComment)
+		return clean
+	})
+	if clean {
+		return n
+	}
+	out := n.Bare()
+	for _, c := range n.Children {
+		switch c.Kind {
+		case cibdoc.KindElement:
+			out.Add(stripped(c))
+		case cibdoc.KindComment:
+			out.Add(c)
+		}
+	}
+	return out
+}
+
+func applyPatch(doc *cibdoc.Doc, diff *cibdoc.Node) (*cibdoc.Doc, *cibdoc.Node, error) {
+	if diff == nil {
+		return nil, nil, cibdoc.Fail(cibdoc.RCInvalid, "a patch is needed")
+	}
+	if err := patch.Check(doc, diff); err != nil {
+		return nil, nil, err
+	}
+	out, err := patch.Apply(doc, diff)
+	if err != nil {
+		return nil, nil, err
+	}
+	// An incomplete version becomes whole; without one the counting does it all.
+	return out, nil, nil
+}
+
+// erase installs an empty CIB with the present root attributes (cib 4.8).
+func erase(e *cibdoc.Edit) {
+	root := e.Root().Bare()
+	v := cibdoc.NodeVersion(root, 0)
+	v.AdminEpoch++
+	cibdoc.SetVersion(root, v)
+	root.Children = slices.Clone(cibdoc.Empty(0).Root().Children)
+	e.SetRoot(root)
+}
+
+// upgrade moves the document to the newest schema that it conforms to
+// (cib 4.9, 9.3). Documents of major versions 1 and 2 need transforms, which
+// this version does not have: they are refused.
+func upgrade(e *cibdoc.Edit) error {
+	root := e.Root()
+	name := root.Attr("validate-with")
+	if name == "pacemaker-next" || name == cibdoc.LatestSchema {
+		return cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s", name)
+	}
+	from := max(schema.Index(name), 0)
+	best := ""
+	for i := from; i < len(schema.Versions); i++ {
+		try := root.Shallow()
+		try.SetAttr("validate-with", schema.Versions[i])
+		if len(schema.Validate(cibdoc.New(try))) == 0 {
+			best = schema.Versions[i]
+		} else if best != "" {
+			break
+		}
+	}
+	switch {
+	case best == "":
+		try := root.Shallow()
+		try.SetAttr("validate-with", cibdoc.LatestSchema)
+		return schema.Error(schema.Validate(cibdoc.New(try)))
+	case best == name:
+		return cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s and does not conform to the next one", name)
+	case strings.HasPrefix(best, "pacemaker-1.") || strings.HasPrefix(best, "pacemaker-2."):
+		return cibdoc.Fail(cibdoc.RCTransform, "the document conforms to %s but not to any of pacemaker-3: change what it uses of the old syntax by hand", best)
+	}
+	own := e.Own(nil)
+	own.SetAttr("validate-with", best)
+	v := cibdoc.NodeVersion(own, 0)
+	v.AdminEpoch, v.Epoch, v.NumUpdates = v.AdminEpoch+1, 1, 1
+	cibdoc.SetVersion(own, v)
+	return nil
+}

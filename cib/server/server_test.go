@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"linuxha/cib/ops"
+	"linuxha/cib/store"
+	"linuxha/internal/ipc"
+	cibv1 "linuxha/proto/cib/v1"
+)
+
+// start runs a server on a folder and returns a client; stop ends it in order.
+func start(t *testing.T, folder, socket string) (cibv1.CibClient, func()) {
+	t.Helper()
+	srv, err := New(Options{FS: store.Dir{Path: folder, UID: -1, GID: -1}, Node: "alpha", Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- ipc.Serve(ctx, socket, srv.Register, srv.Run) }()
+	cc, err := ipc.Dial(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cibv1.NewCibClient(cc), func() {
+		cc.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func lead(t *testing.T, c cibv1.CibClient) {
+	t.Helper()
+	r, err := c.SetPrimary(t.Context(), &cibv1.SetPrimaryRequest{Primary: "alpha", View: 1, Members: []string{"alpha"}, Quorate: true}, waitReady)
+	if err != nil || r.GetRc() != 0 {
+		t.Fatalf("SetPrimary: %v %v", r, err)
+	}
+}
+
+func apply(t *testing.T, c cibv1.CibClient, ch *cibv1.Change) *cibv1.ApplyResponse {
+	t.Helper()
+	r, err := c.Apply(t.Context(), &cibv1.ApplyRequest{Changes: []*cibv1.Change{ch}, Client: "test", Ref: "r1"}, waitReady)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var waitReady = grpc.WaitForReady(true)
+
+const primitive = `<primitive id="d1" class="ocf" provider="pacemaker" type="Dummy"/>`
+
+func TestSingleNode(t *testing.T) {
+	folder, socket := t.TempDir(), filepath.Join(shortDir(t), "cib.sock")
+	c, stop := start(t, folder, socket)
+
+	r, err := c.Apply(t.Context(), &cibv1.ApplyRequest{TimeoutMs: 20, Changes: []*cibv1.Change{{Op: cibv1.Op_OP_BUMP}}}, waitReady)
+	if err != nil || r.GetRc() != 110 || !strings.Contains(r.GetError(), "no primary") {
+		t.Errorf("without a primary: %v %v", r, err)
+	}
+	watch, err := c.Watch(t.Context(), &cibv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := watch.Recv()
+	if err != nil || !strings.Contains(string(first.GetDocument()), `<configuration><crm_config/><nodes/><resources/><constraints/></configuration><status/>`) {
+		t.Fatalf("first notification: %v %v", first, err)
+	}
+	lead(t, c)
+	if r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_CREATE, Section: "resources", Xml: []byte(primitive)}); r.GetRc() != 0 || r.GetVersion().GetEpoch() != 1 {
+		t.Errorf("create: %v", r)
+	}
+	if r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_CREATE, Section: "resources", Xml: []byte(primitive)}); r.GetRc() != 17 || !strings.Contains(string(r.GetXml()), `reason="File exists"`) {
+		t.Errorf("create again: %v", r)
+	}
+	if r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "status", CanCreate: true, Xml: []byte(`<node_state id="1" uname="alpha"/>`)}); r.GetRc() != 0 || r.GetVersion().GetNumUpdates() != 1 {
+		t.Errorf("status: %v", r)
+	}
+	for _, want := range []struct{ part, ref string }{{`operation="create" path="/cib/configuration/resources"`, "r1"}, {`<node_state id="1"`, "r1"}} {
+		n, err := watch.Recv()
+		if err != nil || !strings.Contains(string(n.GetPatch()), want.part) || n.GetRef() != want.ref || n.GetNode() != "alpha" {
+			t.Errorf("notification %v %v, want %v", n, err, want)
+		}
+	}
+	q, err := c.Query(t.Context(), &cibv1.QueryRequest{Section: "//primitive[@id='d1']", Xpath: true})
+	if err != nil || string(q.GetXml()) != primitive {
+		t.Errorf("query: %v %v", q, err)
+	}
+	if q, err := c.Query(t.Context(), &cibv1.QueryRequest{Section: "tags"}); err != nil || q.GetRc() != 6 {
+		t.Errorf("absent section: %v %v", q, err)
+	}
+	if r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_CREATE, Section: "constraints", Xml: []byte(`<rsc_location id="l" rsc="nowhere" node="a" score="1"/>`)}); r.GetRc() != 203 || !strings.Contains(r.GetError(), "nowhere") {
+		t.Errorf("invalid: %v", r)
+	}
+	st, err := c.GetStatus(t.Context(), &cibv1.GetStatusRequest{})
+	if err != nil || !st.GetReady() || st.GetPrimary() != "alpha" || len(st.GetDigest()) != 32 {
+		t.Errorf("status: %v %v", st, err)
+	}
+	stop()
+	if _, err := watch.Recv(); err == nil {
+		t.Error("the stream outlived the server")
+	}
+
+	b, err := os.ReadFile(filepath.Join(folder, "cib.xml"))
+	if err != nil || !strings.Contains(string(b), `<primitive id="d1"`) || strings.Contains(string(b), "status") {
+		t.Errorf("cib.xml after the end: %v\n%s", err, b)
+	}
+	c, stop = start(t, folder, socket)
+	q, err = c.Query(t.Context(), &cibv1.QueryRequest{}, waitReady)
+	if err != nil || q.GetVersion().GetEpoch() != 1 || q.GetVersion().GetNumUpdates() != 0 || !strings.Contains(string(q.GetXml()), primitive+`</resources><constraints/></configuration><status/>`) {
+		t.Errorf("after the restart: %v %v", q, err)
+	}
+	stop()
+}
+
+// TestKilled: what was acknowledged is there without an orderly end.
+func TestKilled(t *testing.T) {
+	folder := t.TempDir()
+	c, stop := start(t, folder, filepath.Join(shortDir(t), "cib.sock"))
+	defer stop()
+	lead(t, c)
+	for range 3 {
+		if r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_BUMP}); r.GetRc() != 0 {
+			t.Fatal(r)
+		}
+	}
+	r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_CREATE, Section: "resources", Xml: []byte(primitive)})
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	_, loaded, err := store.Open(store.Dir{Path: copied, UID: -1, GID: -1}, slog.New(slog.DiscardHandler))
+	if err != nil || loaded.Doc.Version().Epoch != r.GetVersion().GetEpoch() || loaded.Doc.Section("resources").Child("primitive") == nil {
+		t.Errorf("read back: %v %v", loaded, err)
+	}
+}
+
+func TestOpNumbers(t *testing.T) {
+	for o, name := range map[ops.Op]cibv1.Op{ops.Create: cibv1.Op_OP_CREATE, ops.Modify: cibv1.Op_OP_MODIFY, ops.Replace: cibv1.Op_OP_REPLACE,
+		ops.Delete: cibv1.Op_OP_DELETE, ops.Erase: cibv1.Op_OP_ERASE, ops.Bump: cibv1.Op_OP_BUMP, ops.Upgrade: cibv1.Op_OP_UPGRADE, ops.Patch: cibv1.Op_OP_PATCH} {
+		if toOp(o) != name {
+			t.Errorf("%v is %v on the wire", o, toOp(o))
+		}
+	}
+}
+
+// shortDir is a folder whose sockets have short enough paths.
+func shortDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "cib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
