@@ -5,6 +5,7 @@ import (
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
+	"linuxha/tools/hawire"
 )
 
 // registry maps every name that the program answers to. Keep it sorted.
@@ -12,5 +13,6 @@ var registry = map[string]Tool{
 	"cl_status": clstatus.Run,
 	"crm_mon":   crmmon.Run,
 	"crm_node":  crmnode.Run,
+	"ha_wire":   hawire.Run,
 	"crmadmin":  crmadmin.Run,
 }
