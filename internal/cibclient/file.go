@@ -1,0 +1,240 @@
+package cibclient
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	dsbzip2 "github.com/dsnet/compress/bzip2"
+
+	"linuxha/cib/acl"
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/ops"
+	"linuxha/cib/schema"
+	"linuxha/cib/store"
+	cibv1 "linuxha/proto/cib/v1"
+)
+
+// file is a CIB in a file (cib 8.2).
+type file struct {
+	name     string // "-": standard input, never written
+	clusters bool   // it is the daemon's own cib.xml
+	user     string
+	doc      *cibdoc.Doc
+	changed  bool
+}
+
+func openFile(name string, o Options) (Client, error) {
+	f := &file{name: name, user: o.Getenv("CIB_user")}
+	var b []byte
+	var err error
+	if name == "-" {
+		in := o.Stdin
+		if in == nil {
+			in = os.Stdin
+		}
+		b, err = io.ReadAll(in)
+	} else {
+		if real, rerr := filepath.EvalSymlinks(name); rerr == nil {
+			f.name = real
+		}
+		b, err = os.ReadFile(f.name)
+		f.clusters = sameFile(f.name, filepath.Join(o.Layout.CIB(), "cib.xml"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("CIB file %s: %w", name, syscall.ENXIO)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.doc, err = read(name, b); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// read parses and checks a file's content; a missing status is added.
+func read(name string, b []byte) (*cibdoc.Doc, error) {
+	if strings.HasSuffix(name, ".bz2") {
+		plain, err := io.ReadAll(bzip2.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			return nil, fmt.Errorf("CIB file %s: %w", name, err)
+		}
+		b = plain
+	}
+	root, err := cibdoc.ParseNode(b)
+	if err != nil {
+		return nil, fmt.Errorf("CIB file %s: %v: %w", name, err, cibdoc.RCSchema)
+	}
+	if root.Tag == "cib" && root.ChildIndex("status") < 0 {
+		root.Add(cibdoc.E("status"))
+	}
+	doc := cibdoc.New(root)
+	if err := schema.Error(schema.Validate(doc)); err != nil {
+		return nil, fmt.Errorf("CIB file %s: %w", name, err)
+	}
+	return doc, nil
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+func (f *file) acting(user string) acl.User {
+	if user == "" {
+		user = f.user
+	}
+	return acl.User{Name: user}
+}
+
+func (f *file) version() *cibv1.Version {
+	v := f.doc.Version()
+	return &cibv1.Version{AdminEpoch: v.AdminEpoch, Epoch: v.Epoch, NumUpdates: v.NumUpdates}
+}
+
+func (f *file) Query(_ context.Context, req *cibv1.QueryRequest) (*cibv1.QueryResponse, error) {
+	resp := &cibv1.QueryResponse{Version: f.version()}
+	view, err := acl.View(f.doc, f.acting(req.GetUser()))
+	var n *cibdoc.Node
+	if err == nil {
+		n, err = ops.Select(view, ops.Query{Section: req.GetSection(), XPath: req.GetXpath(), NoChildren: req.GetNoChildren(), Paths: req.GetXpathPath()})
+	}
+	if err != nil {
+		resp.Rc, resp.Error = int32(cibdoc.RCOf(err)), err.Error()
+		return resp, nil
+	}
+	resp.Xml = n.Bytes()
+	return resp, nil
+}
+
+func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyResponse, error) {
+	resp := &cibv1.ApplyResponse{}
+	user := f.acting(req.GetUser())
+	r := ops.Request{Client: req.GetClient(), User: user.Name,
+		Check: func(old, new *cibdoc.Doc) error { return acl.Check(old, new, user) }}
+	for _, c := range req.GetChanges() {
+		ch := ops.Change{Op: ops.Op(c.GetOp()), Section: c.GetSection(), XPath: c.GetXpath(), CanCreate: c.GetCanCreate(), All: c.GetDeleteAll()}
+		if len(c.GetXml()) > 0 {
+			n, err := cibdoc.ParseNode(c.GetXml())
+			if err != nil {
+				resp.Rc, resp.Error, resp.Version = int32(cibdoc.RCInvalid), err.Error(), f.version()
+				return resp, nil
+			}
+			ch.XML = n
+		}
+		r.Changes = append(r.Changes, ch)
+	}
+	res, err := ops.Apply(f.doc, r)
+	if err != nil {
+		resp.Rc, resp.Error = int32(cibdoc.RCOf(err)), err.Error()
+		if fail, ok := errors.AsType[*cibdoc.Failure](err); ok {
+			resp.Error = fail.Detail
+			if fail.Payload != nil {
+				resp.Xml = fail.Payload.Bytes()
+			}
+		}
+		resp.Version = f.version()
+		return resp, nil
+	}
+	if !req.GetDryRun() {
+		f.doc, f.changed = res.Doc, true
+	}
+	if res.Payload != nil {
+		resp.Xml = res.Payload.Bytes()
+	}
+	resp.Version = f.version()
+	return resp, nil
+}
+
+func (f *file) Watch(context.Context, *cibv1.WatchRequest) (Stream, error) {
+	return nil, fmt.Errorf("a CIB in a file cannot be watched: %w", syscall.EPROTONOSUPPORT)
+}
+
+func (f *file) Live() bool { return false }
+
+// Close writes the file if anything was done to it.
+func (f *file) Close() error {
+	if !f.changed || f.name == "-" {
+		return nil
+	}
+	f.changed = false
+	if f.clusters {
+		return f.writeClusters()
+	}
+	b := f.doc.File()
+	if strings.HasSuffix(f.name, ".bz2") {
+		var z bytes.Buffer
+		w, err := dsbzip2.NewWriter(&z, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		b = z.Bytes()
+	}
+	return replaceFile(f.name, b)
+}
+
+// writeClusters changes the stopped daemon's own file, with backup and digest
+// as the daemon does it.
+func (f *file) writeClusters() error {
+	info, err := os.Stat(f.name)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if os.Geteuid() != 0 && os.Geteuid() != int(owner.Uid) {
+		return fmt.Errorf("only root and hacluster may change %s: %w", f.name, syscall.EPERM)
+	}
+	dir := store.Dir{Path: filepath.Dir(f.name), UID: -1, GID: -1}
+	if os.Geteuid() == 0 {
+		dir.UID, dir.GID = int(owner.Uid), int(owner.Gid)
+	}
+	st, loaded, err := store.Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return errors.Join(st.Save(f.doc, loaded.Lineage), st.Close())
+}
+
+// replaceFile writes name anew in one step, keeping mode and owner.
+func replaceFile(name string, b []byte) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	owner := info.Sys().(*syscall.Stat_t)
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()))
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, tmp.Chown(int(owner.Uid), int(owner.Gid)))
+	}
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}
