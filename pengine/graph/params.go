@@ -1,0 +1,153 @@
+package graph
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"linuxha/pengine/action"
+	"linuxha/pengine/state"
+)
+
+// params writes the attributes element of an action: what its agent and its
+// executor are told (actions 16.5).
+func (w *writer) params(a *state.Action) {
+	p := state.Attrs{"crm_feature_set": state.FeatureSet}
+	for k, v := range a.Extra {
+		p.PutNew(k, v)
+	}
+	r := a.Rsc
+	if r != nil && (a.Node != nil || r.Kind == state.Primitive) {
+		w.instanceParams(p, r, a.Node)
+	}
+	if hasNodeInfo(a) {
+		p["CRM_meta_on_node"] = a.Node.Name
+		p["CRM_meta_on_node_uuid"] = a.Node.ID
+	}
+	putMeta(p, a.Meta)
+	if r != nil {
+		for x := r; x != nil; x = x.Parent {
+			ancestor(p, x)
+		}
+		bundleExtras(p, a)
+	} else if a.Task == "stonith" && a.Node != nil {
+		putMeta(p, a.Node.Attrs)
+	}
+	w.attributesElement(p)
+}
+
+func (w *writer) instanceParams(p state.Attrs, r *state.Resource, n *state.Node) {
+	params := w.c.Params(r, n)
+	if addr, ok := w.c.ConnectionAddr(r, params); ok && addr != "" {
+		p.PutNew("addr", addr)
+	}
+	for k, v := range params {
+		p.PutNew(k, v)
+	}
+}
+
+// putMeta adds names the way meta-attributes are passed on.
+func putMeta(p, meta state.Attrs) {
+	for k, v := range meta {
+		if strings.ContainsAny(k, "#:") {
+			continue
+		}
+		name := "CRM_meta_" + strings.ReplaceAll(k, "-", "_")
+		if _, ok := p[name]; !ok {
+			p[name] = v
+		}
+	}
+}
+
+// ancestor adds what a resource and each of its ancestors contribute.
+func ancestor(p state.Attrs, r *state.Resource) {
+	switch r.Kind {
+	case state.Primitive:
+		if v, ok := r.Meta["clone"]; ok {
+			p["CRM_meta_clone"] = v
+		}
+		if v, ok := r.Meta["remote-node"]; ok {
+			p["CRM_meta_remote_node"] = v
+		}
+		for x := r; x != nil; x = x.Parent {
+			if x.Container != nil {
+				p["CRM_meta_container"] = x.Container.ID
+			}
+		}
+		if v, ok := r.Meta["external-ip"]; ok {
+			p["pcmk_external_ip"] = v
+		}
+	case state.Clone:
+		p["CRM_meta_globally_unique"] = strconv.FormatBool(r.Unique)
+		p["CRM_meta_notify"] = strconv.FormatBool(r.Notify)
+		p["CRM_meta_clone_max"] = strconv.Itoa(r.Clone.Max)
+		p["CRM_meta_clone_node_max"] = strconv.Itoa(r.Clone.NodeMax)
+		if r.Promotable {
+			p["CRM_meta_promoted_max"] = strconv.Itoa(r.Clone.PromotedMax)
+			p["CRM_meta_promoted_node_max"] = strconv.Itoa(r.Clone.PromotedNodeMax)
+			p["CRM_meta_master_max"] = strconv.Itoa(r.Clone.PromotedMax)
+			p["CRM_meta_master_node_max"] = strconv.Itoa(r.Clone.PromotedNodeMax)
+		}
+	}
+}
+
+// bundleExtras tells agents on guest nodes where they really run
+// (actions 11.5).
+func bundleExtras(p state.Attrs, a *state.Action) {
+	if !a.Node.IsGuest() {
+		return
+	}
+	k := a.Node.Conn.Container
+	task := a.Task
+	if task == "notify" || task == "notified" {
+		task = action.NotifiedOperation(a.Key)
+	}
+	var host *state.Node
+	switch task {
+	case "stop", "stopped", "demote", "demoted":
+		host = k.CurrentNode()
+	case "start", "running", "monitor", "promote", "promoted":
+		if k.Assigned != nil {
+			host = k.Assigned.Node
+		}
+	}
+	if host == nil {
+		return
+	}
+	if v, ok := a.Rsc.Meta["container-attribute-target"]; ok {
+		p["CRM_meta_container_attribute_target"] = v
+	}
+	p["CRM_meta_physical_host"] = host.Name
+}
+
+func (w *writer) attributesElement(p state.Attrs) {
+	b := &w.b
+	names := make([]string, 0, len(p))
+	for k := range p {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	b.WriteString("        <attributes")
+	digits := false
+	for _, k := range names {
+		if k != "" && k[0] >= '0' && k[0] <= '9' {
+			digits = true
+			continue
+		}
+		attr(b, k, p[k])
+	}
+	if !digits {
+		b.WriteString("/>\n")
+		return
+	}
+	b.WriteString(">\n")
+	for _, k := range names {
+		if k != "" && k[0] >= '0' && k[0] <= '9' {
+			b.WriteString("          <param")
+			attr(b, "name", k)
+			attr(b, "value", p[k])
+			b.WriteString("/>\n")
+		}
+	}
+	b.WriteString("        </attributes>\n")
+}

@@ -1,0 +1,233 @@
+package graph
+
+import (
+	"fmt"
+	"strings"
+
+	"linuxha/pengine/state"
+)
+
+// Line is one line of the transition summary.
+type Line struct {
+	Node bool // about a node: Text is all
+	Text string
+
+	Verb, ID, Details, Reason string
+}
+
+// Summary says what the transition does to nodes and resources (actions 20).
+// It also binds actions without a node and corrects roles (20.6), so it has to
+// be called before the graph is made as well.
+func Summary(c *state.Cluster) []Line {
+	s := &summary{}
+	for i := len(c.Actions) - 1; i >= 0; i-- {
+		a := c.Actions[i]
+		if a.Rsc != nil || !a.Required() || a.Task != "stonith" || a.Node == nil {
+			continue
+		}
+		name := a.Node.Name
+		if a.Node.IsGuest() {
+			name += " (resource: " + a.Node.Conn.Container.ID + ")"
+		}
+		text := fmt.Sprintf("Fence (%s) %s", a.Meta["stonith_action"], name)
+		if a.Reason != "" {
+			text += " '" + a.Reason + "'"
+		}
+		s.lines = append(s.lines, Line{Node: true, Text: text})
+	}
+	for _, r := range c.Resources {
+		s.resource(r)
+	}
+	return s.lines
+}
+
+// Format lays the lines out (actions 20.5).
+func Format(lines []Line) []string {
+	d, w := 5, 5
+	for _, l := range lines {
+		if !l.Node {
+			d = max(d, len(l.Details))
+			if len(l.ID) > w {
+				w = len(l.ID) + 2
+			}
+		}
+	}
+	out := make([]string, 0, len(lines))
+	for _, l := range lines {
+		if l.Node {
+			out = append(out, l.Text)
+			continue
+		}
+		t := fmt.Sprintf("%-8s   %-*s   ( %*s )", l.Verb, w, l.ID, d, l.Details)
+		if l.Reason != "" {
+			t += "  " + l.Reason
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+type summary struct{ lines []Line }
+
+func (s *summary) resource(r *state.Resource) {
+	switch {
+	case r.Kind == state.Bundle:
+		for _, rep := range r.Bundle.Replica {
+			for _, part := range []*state.Resource{rep.IP, rep.Container, rep.Conn, rep.Instance} {
+				if part != nil {
+					s.resource(part)
+				}
+			}
+		}
+	case r.Kind != state.Primitive:
+		for _, k := range r.Children {
+			s.resource(k)
+		}
+	default:
+		s.primitive(r)
+	}
+}
+
+func (s *summary) primitive(r *state.Resource) {
+	if r.Orphan && len(r.Active) == 0 {
+		return
+	}
+	if len(r.Active) > 0 && r.Role == state.Stopped {
+		r.Role = state.Started
+	}
+	cur := r.CurrentNode()
+	var next *state.Node
+	if r.Assigned != nil {
+		next = r.Assigned.Node
+	}
+	if !r.Managed || cur == nil && next == nil {
+		return
+	}
+	start := r.Act("start", next)
+	stopNode := cur
+	if start == nil || !start.IsRunnable() {
+		stopNode = nil
+	}
+	stop := r.Act("stop", stopNode)
+	if stop == nil && r.StopUnexpected {
+		stop = r.Act("stop", nil)
+	}
+	promote, demote := r.Act("promote", next), r.Act("demote", next)
+	moving := cur != nil && next != nil && cur != next
+	if r.Role == r.NextRole {
+		s.sameRole(r, cur, next, moving, start, stop, promote, demote)
+	} else {
+		s.newRole(r, cur, next, moving, start, stop, promote, demote)
+	}
+}
+
+func (s *summary) sameRole(r *state.Resource, cur, next *state.Node, moving bool, start, stop, promote, demote *state.Action) {
+	migrate := r.Act("migrate_from", next)
+	switch {
+	case migrate != nil && migrate.IsRunnable() && cur != nil && next != nil:
+		s.add("Migrate", r, cur, next, start, nil)
+	case r.Reload:
+		s.add("Reload", r, cur, next, start, nil)
+	case start == nil || start.IsOptional():
+		if demote != nil && promote != nil && demote.Required() && promote.Required() {
+			s.add("Re-promote", r, cur, next, promote, demote)
+		}
+	case !start.IsRunnable():
+		source := start
+		if stop != nil && stop.Reason != "" {
+			source = stop
+		}
+		s.add("Stop", r, cur, nil, stop, source)
+	case moving && r.Failed:
+		s.add("Recover", r, cur, next, stop, nil)
+	case moving:
+		s.add("Move", r, cur, next, stop, nil)
+	case r.Failed:
+		s.add("Recover", r, cur, nil, stop, nil)
+	default:
+		s.add("Restart", r, cur, next, start, nil)
+	}
+}
+
+func (s *summary) newRole(r *state.Resource, cur, next *state.Node, moving bool, start, stop, promote, demote *state.Action) {
+	switch {
+	case stop != nil && (r.NextRole == state.Stopped || start != nil && !start.IsRunnable()):
+		for _, n := range r.Active {
+			a := r.Act("stop", n)
+			if a == nil {
+				continue
+			}
+			source := start
+			if a.Reason != "" {
+				source = a
+			}
+			s.add("Stop", r, n, nil, a, source)
+		}
+	case stop != nil && r.Failed && r.MustStop:
+		s.add("Recover", r, cur, next, stop, start)
+	case moving:
+		s.add("Move", r, cur, next, stop, nil)
+	case r.Reload:
+		s.add("Reload", r, cur, next, start, nil)
+	case stop != nil && stop.Required():
+		s.add("Restart", r, cur, next, start, nil)
+	case r.Role == state.Promoted:
+		s.add("Demote", r, cur, next, demote, nil)
+	case r.NextRole == state.Promoted:
+		s.add("Promote", r, cur, next, promote, nil)
+	case r.Role == state.Stopped && r.NextRole > state.Stopped:
+		s.add("Start", r, cur, next, start, nil)
+	}
+}
+
+func (s *summary) add(verb string, r *state.Resource, from, to *state.Node, a, source *state.Action) {
+	if a == nil {
+		a = source
+	}
+	if a == nil {
+		return
+	}
+	if source == nil {
+		source = a
+	}
+	l := Line{Verb: verb, ID: r.ID, Details: details(r, from, to)}
+	switch {
+	case source.Reason != "":
+		l.Reason = "due to " + source.Reason
+		if !a.IsRunnable() {
+			l.Reason += " (blocked)"
+		}
+	case !a.IsRunnable():
+		l.Reason = "blocked"
+	}
+	s.lines = append(s.lines, l)
+}
+
+// details is the middle column (actions 20.3).
+func details(r *state.Resource, from, to *state.Node) string {
+	roles := r.Role > state.Started || r.NextRole > state.Unpromoted
+	var w []string
+	switch {
+	case from == nil && roles:
+		w = []string{r.Role.String(), "->", r.NextRole.String(), to.Name}
+	case from == nil:
+		w = []string{to.Name}
+	case to == nil && roles:
+		w = []string{r.Role.String(), from.Name}
+	case to == nil:
+		w = []string{from.Name}
+	case r.Role == r.NextRole && from == to && roles:
+		w = []string{r.Role.String(), from.Name}
+	case r.Role == r.NextRole && from == to:
+		w = []string{from.Name}
+	case r.Role == r.NextRole && roles:
+		w = []string{from.Name, "->", to.Name, r.Role.String()}
+	case r.Role == r.NextRole:
+		w = []string{from.Name, "->", to.Name}
+	case from == to:
+		w = []string{r.Role.String(), "->", r.NextRole.String(), from.Name}
+	default:
+		w = []string{r.Role.String(), from.Name, "->", r.NextRole.String(), to.Name}
+	}
+	return strings.Join(w, " ")
+}

@@ -1,0 +1,110 @@
+// Package schedule decides what a cluster has to do next. Schedule is a pure
+// function: a CIB and a time in, a Plan out. It reads like a table of contents;
+// each phase is a room of its own (state, rules, constraint, assign, action,
+// order, graph). The daemon, the transition engine's simulator and the tools
+// crm_simulate and crm_verify call it.
+package schedule
+
+import (
+	"fmt"
+	"time"
+
+	"linuxha/pengine/action"
+	"linuxha/pengine/assign"
+	"linuxha/pengine/constraint"
+	"linuxha/pengine/graph"
+	"linuxha/pengine/internal/xmldoc"
+	"linuxha/pengine/order"
+	"linuxha/pengine/state"
+)
+
+// Input is all that a decision depends on.
+type Input struct {
+	CIB []byte    // the whole document, configuration and status
+	Now time.Time // the only clock the scheduler has; its zone is the local one
+
+	Scores      bool // collect allocation and promotion scores
+	Utilization bool // collect utilization
+	Sanitized   bool // compare secure digests, as for files with private parts removed
+}
+
+// Severity grades a note: the worst one selects the series an input is saved in.
+type Severity = state.Severity
+
+// The severities.
+const (
+	Info    = state.Info
+	Notice  = state.Notice
+	Warning = state.Warning
+	Error   = state.Error
+)
+
+// Plan is a decision.
+type Plan struct {
+	Graph    *graph.Graph
+	Summary  []graph.Line
+	Scores   []string     // score and utilization lines, in order
+	Notes    []state.Note // what is worth logging
+	Messages []string     // lines for someone who watches a simulation
+	Recheck  time.Time    // zero if nothing changes by itself
+	Cluster  *state.Cluster
+}
+
+// Worst is the gravest severity among the notes.
+func (p *Plan) Worst() Severity {
+	worst := Info
+	for _, n := range p.Notes {
+		worst = max(worst, n.Severity)
+	}
+	return worst
+}
+
+// Schedule plans the transition. It fails if the input is not a CIB; problems
+// within one are notes of the plan.
+func Schedule(in Input) (*Plan, error) {
+	root, err := xmldoc.Parse(in.CIB)
+	if err != nil {
+		return nil, fmt.Errorf("read CIB: %w", err)
+	}
+	return Document(root, in)
+}
+
+// Document is Schedule for a parsed document; in.CIB is not looked at.
+func Document(root *xmldoc.Elem, in Input) (*Plan, error) {
+	c, err := Load(root, in)
+	if err != nil {
+		return nil, err
+	}
+	return Run(c), nil
+}
+
+// Load builds the model of a parsed document without planning anything.
+func Load(root *xmldoc.Elem, in Input) (*state.Cluster, error) {
+	return state.Load(state.Input{
+		Root: root, Now: in.Now, Sanitized: in.Sanitized, Scores: in.Scores, Utiliz: in.Utilization,
+	})
+}
+
+// Run plans the transition of a model, which it uses up.
+func Run(c *state.Cluster) *Plan {
+	constraint.Unpack(c)
+	constraint.Criteria(c)
+	constraint.Implicit(c)
+	action.CheckDefinitions(c)
+	assign.All(c)
+	action.Create(c)
+	action.OrderRemotes(c)
+	action.Fence(c)
+	order.Apply(c)
+	graph.Summary(c) // for its effect on actions without a node
+	p := &Plan{Graph: graph.Make(c), Cluster: c}
+	p.Summary = graph.Summary(c)
+	p.Notes, p.Messages = c.Notes, c.Messages
+	for _, l := range c.Output.Lines {
+		p.Scores = append(p.Scores, l.Text)
+	}
+	if c.Recheck > 0 {
+		p.Recheck = time.Unix(c.Recheck, 0)
+	}
+	return p
+}

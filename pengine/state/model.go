@@ -1,0 +1,454 @@
+// Package state turns a CIB into the scheduler's typed model: cluster options,
+// nodes, resources with their instances, what history says about where they run
+// and how they fared, and the actions that reading all this already calls for.
+// It does not place resources. The rooms constraint, assign, action, order and
+// graph go on from the model, in that order; each keeps its results in the
+// fields that this package reserves for it. Nodes and resources carry numbers
+// that index slices; names are for the edges.
+package state
+
+import (
+	"linuxha/internal/isotime"
+	"linuxha/pengine/internal/value"
+	"linuxha/pengine/internal/xmldoc"
+	"linuxha/pengine/rules"
+)
+
+// Attrs is a table of names and values.
+type Attrs = value.Attrs
+
+// Infinity is the largest score.
+const Infinity = value.Infinity
+
+// FeatureSet is the feature set whose decisions are reproduced.
+const FeatureSet = "3.16.1"
+
+// Role is a resource's role; the order matters (state 6.4).
+type Role int8
+
+// The roles.
+const (
+	Unknown Role = iota
+	Stopped
+	Started
+	Unpromoted
+	Promoted
+)
+
+func (r Role) String() string {
+	return [...]string{"Unknown", "Stopped", "Started", "Unpromoted", "Promoted"}[r]
+}
+
+// Discovery says whether probes are made on a node (assignment 3.5).
+type Discovery int8
+
+// The discovery modes, in rising order.
+const (
+	DiscoverAlways Discovery = iota
+	DiscoverNever
+	DiscoverExclusive
+)
+
+// Kind is a resource variant, in ascending rank (assignment 1.4.1).
+type Kind int8
+
+// The variants.
+const (
+	Primitive Kind = iota
+	Group
+	Clone
+	Bundle
+)
+
+// NodeKind is a node's type.
+type NodeKind int8
+
+// The node types.
+const (
+	Member NodeKind = iota
+	RemoteNode
+	Ping
+)
+
+// Node is the one shared record of a node (assignment 1.3.1). Score and
+// Discover belong to the cluster's own list entry.
+type Node struct {
+	Idx      int
+	ID, Name string
+	Kind     NodeKind
+	Score    int
+	Discover Discovery
+
+	Online, Standby, StandbyOnFail, Pending, Unclean, Unseen bool
+	ShuttingDown, ExpectedUp, IsDC, Maintenance              bool
+	DiscoveryEnabled                                         bool
+	Named                                                    bool // has the attributes #uname and #id
+	RequiresReset, WasFenced, RecordedMaintenance, unpacked  bool
+
+	Conn        *Resource // connection of a guest or remote node
+	Running     []*Resource
+	Assigned    []*Resource // newest first is the reverse
+	NumAssigned int
+	Priority    int
+	Attrs       Attrs
+	Utilization Attrs
+	utilOrder   []string
+
+	digests map[string]*Digest
+	ops     map[string]*Action
+	failed  []failAttr // fail counts among Attrs, prepared on first use
+	failOK  bool
+}
+
+// Entry is a node's place in a resource's table of allowed nodes.
+type Entry struct {
+	Set      bool
+	Discover Discovery
+	Score    int
+	Count    int
+}
+
+// Table is a resource's allowed nodes, indexed by Node.Idx; it may be shorter
+// than the list of nodes.
+type Table []Entry
+
+// Get returns the entry for a node, nil if there is none.
+func (t Table) Get(n *Node) *Entry {
+	if n == nil || n.Idx >= len(t) || !t[n.Idx].Set {
+		return nil
+	}
+	return &t[n.Idx]
+}
+
+// Has says whether the table has an entry for the node.
+func (t Table) Has(n *Node) bool { return t.Get(n) != nil }
+
+// Put writes an entry.
+func (t *Table) Put(n *Node, e Entry) *Entry {
+	for len(*t) <= n.Idx {
+		*t = append(*t, Entry{})
+	}
+	e.Set = true
+	(*t)[n.Idx] = e
+	return &(*t)[n.Idx]
+}
+
+// Copy copies the table; instance counters restart at 0 (assignment 1.3.3).
+func (t Table) Copy() Table {
+	c := append(Table(nil), t...)
+	for i := range c {
+		c[i].Count = 0
+	}
+	return c
+}
+
+// ListEntry is a copy of a node's entry in the cluster's own list.
+func ListEntry(n *Node) Entry { return Entry{Set: true, Score: n.Score, Discover: n.Discover} }
+
+// Placement is the table entry that a primitive was assigned to.
+type Placement struct {
+	Node  *Node
+	Score int
+}
+
+// MultiActive says what to do with a resource found active more than once.
+type MultiActive int8
+
+// The recovery choices.
+const (
+	StopStart MultiActive = iota
+	StopOnly
+	Block
+	StopUnexpected
+)
+
+// OnFail is what to do about a failure, in order of severity (state 7.5).
+type OnFail int8
+
+// The failure policies, mildest first.
+const (
+	FailIgnore OnFail = iota
+	FailDemote
+	FailRecover
+	FailResetRemote
+	FailRestartContainer
+	FailMigrate
+	FailBlock
+	FailStop
+	FailStandby
+	FailFence
+)
+
+// Resource is a primitive, group, clone or bundle, or an instance or part of one.
+type Resource struct {
+	Idx       int
+	ID        string
+	XMLID     string // without instance number
+	HistName  string // the name history uses, "" if none (state 9.3)
+	XML       *xmldoc.Elem
+	OwnDoc    bool // XML is a copy apart from the CIB (clone instance, template user)
+	CloneNum  int  // instance number, -1 outside clones
+	Kind      Kind
+	Parent    *Resource
+	Children  []*Resource
+	Class     string
+	Provider  string
+	Type      string
+	HasProv   bool
+	HasClass  bool
+	HasType   bool
+	Meta      Attrs
+	Ops       []*OpConf
+	opsByName map[string]bool
+	Utiliz    Attrs
+	utilOrder []string
+
+	Priority, SortIndex, Stickiness, Threshold int
+	FailureTimeout                             int64 // seconds
+	ReconnectMS                                int64
+	MultiActive                                MultiActive
+	RestartTypeRestart                         bool
+
+	Managed, Blocked, Failed, MustStop, Orphan, OrphanFiller, Unique       bool
+	Promotable, Notify, FenceDevice, Critical, AllowMigrate, Maintenance   bool
+	StartPending, FailureIgnored, IsContainer, NeedsQuorum, NeedsFencing   bool
+	NeedsUnfencing, AllowRemoteRemotes, Provisional, ExclusiveDiscovery    bool
+	Assigning, Merging, Reload, Restarting, StopUnexpected, PromotedSorted bool
+	IsRemoteConn                                                           bool // ocf:pacemaker:remote, guest or remote
+
+	Role, NextRole Role
+	Allowed        Table
+	Assigned       *Placement
+	Active         []*Node
+	KnownOn        NodeSet
+	Container      *Resource
+	Fillers        []*Resource
+	Dangling       []*Node
+	PartialSource  *Node
+	PartialTarget  *Node
+	PendingTask    string
+	PendingNode    *Node
+	LockNode       *Node
+	LockTime       int64
+
+	Actions   []*Action // in order of creation
+	ThisWith  []*Colocation
+	WithThis  []*Colocation
+	Locations []*Location // newest last
+	Tickets   []*TicketConstraint
+
+	Clone  *CloneConf
+	Group  *GroupConf
+	Bundle *BundleConf
+	// Replica is set on the parts of a bundle's replica and on its instance.
+	Replica *Replica
+
+	params       map[*Node]Attrs
+	staticParams bool
+	paramsKnown  bool
+}
+
+// GroupConf is what only groups have.
+type GroupConf struct{ Ordered, Colocated bool }
+
+// CloneConf is what only clones have.
+type CloneConf struct {
+	Max, NodeMax, PromotedMax, PromotedNodeMax int
+	Ordered, Interleave                        bool
+	Child                                      *xmldoc.Elem
+	total                                      int
+	Notify                                     [4]*NotifySet // start, stop, promote, demote
+}
+
+// NotifySet are the pseudo actions around one operation of a notifying clone.
+type NotifySet struct {
+	Op                           string
+	Pre, PreDone, Post, PostDone *Action
+}
+
+// BundleConf is what only bundles have.
+type BundleConf struct {
+	Agent, Image, RunCommand, Options, Network string
+	HasNetwork, HasOptions                     bool
+	PromotedMax, Replicas, PerHost             int
+	IPStart, Netmask, Interface, ControlPort   string
+	AddHost                                    bool
+	Inner                                      *Resource // the implicit clone
+	Replica                                    []*Replica
+	mounts                                     []mount
+	ports                                      []port
+	addresses                                  string
+	attributeTarget                            string
+}
+
+// Replica is one replica of a bundle.
+type Replica struct {
+	Offset                        int
+	Bundle                        *Resource
+	IPAddr                        string
+	Container, IP, Conn, Instance *Resource
+	Node                          *Node
+}
+
+// NodeSet is a set of nodes, indexed by Node.Idx.
+type NodeSet []bool
+
+// Has says whether the node is in the set.
+func (s NodeSet) Has(n *Node) bool { return n != nil && n.Idx < len(s) && s[n.Idx] }
+
+// Add puts a node into the set.
+func (s *NodeSet) Add(n *Node) {
+	for len(*s) <= n.Idx {
+		*s = append(*s, false)
+	}
+	(*s)[n.Idx] = true
+}
+
+// Empty says whether no node is in the set.
+func (s NodeSet) Empty() bool {
+	for _, b := range s {
+		if b {
+			return false
+		}
+	}
+	return true
+}
+
+// Colocation places Dependent relative to Primary (assignment 4).
+type Colocation struct {
+	ID                 string
+	Dependent, Primary *Resource
+	DependentRole      Role
+	PrimaryRole        Role
+	Score              int
+	NodeAttr           string
+	Influence          bool
+}
+
+// Location is a preference for nodes (assignment 3.5).
+type Location struct {
+	ID       string
+	Rsc      *Resource
+	Role     Role
+	Discover Discovery
+	Entries  []LocEntry
+}
+
+// LocEntry is one node of a location.
+type LocEntry struct {
+	Node     *Node
+	Score    int
+	Discover Discovery
+}
+
+// Ticket is the state of a ticket.
+type Ticket struct {
+	ID               string
+	Granted, Standby bool
+	LastGranted      int64
+	Attrs            Attrs
+}
+
+// TicketConstraint ties a resource to a ticket (assignment 5).
+type TicketConstraint struct {
+	Ticket *Ticket
+	Role   Role
+}
+
+// Side is one side of an ordering: a concrete action, or a resource and key.
+type Side struct {
+	Rsc    *Resource
+	Key    string
+	Task   string // the task named by Key
+	Action *Action
+}
+
+// Ordering is an ordering constraint before it became edges (actions 3.1).
+type Ordering struct {
+	First, Then Side
+	Props       Prop
+}
+
+// Severity grades a note.
+type Severity int8
+
+// The severities.
+const (
+	Info Severity = iota
+	Notice
+	Warning
+	Error
+)
+
+// Note is something worth a log line.
+type Note struct {
+	Severity Severity
+	Text     string
+}
+
+// FailedOp is a failed operation for status displays (state 9.9).
+type FailedOp struct {
+	Key      string
+	Node     *Node
+	Resource *Resource
+	RscID    string
+	XML      *xmldoc.Elem
+}
+
+// Cluster is the whole model of one scheduling run.
+type Cluster struct {
+	Root    *xmldoc.Elem
+	Opts    Options
+	Health  value.Health
+	Quorum  bool
+	DC      *Node
+	Now     isotime.Date
+	NowUnix int64
+	Recheck int64 // 0 if nothing changes by itself
+	Rules   *rules.Context
+
+	Nodes     []*Node // natural name order
+	ByIdx     []*Node
+	Resources []*Resource // top level
+	AllRes    []*Resource // by Resource.Idx
+	Tickets   map[string]*Ticket
+	Tags      map[string][]string
+	Templates map[string][]string
+
+	Actions     []*Action // in order of creation
+	global      map[string][]*Action
+	nextID      int
+	Orderings   []*Ordering
+	Locations   []*Location // newest last
+	Deferred    []DeferredCheck
+	FailedOps   []FailedOp
+	Notes       []Note
+	Sanitized   bool // secure digests are compared (crm_simulate on a file)
+	HaveRemotes bool
+	Instances   int
+	Disabled    int
+	BlockedRsc  int
+	Output      Output
+	Messages    []string // informational lines of a simulation (actions 18.4)
+
+	HaveFenceDevice bool
+	Unfencing       bool
+	legacyFailCount bool
+	sections        map[string]*xmldoc.Elem
+	ids             map[string][]*xmldoc.Elem
+	containerStops  []*Resource
+	rscByID         map[string]*Resource
+	histByName      map[string]*Resource
+}
+
+// Output selects and receives the lines that are printed while scheduling.
+type Output struct {
+	Scores, Utilization bool
+	Lines               []ScoreLine
+}
+
+// ScoreLine is one line of score or utilization output.
+type ScoreLine struct{ Text string }
+
+// Notef records a note.
+func (c *Cluster) Notef(s Severity, text string) { c.Notes = append(c.Notes, Note{s, text}) }
