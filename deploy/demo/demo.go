@@ -25,53 +25,8 @@ type Options struct {
 
 const (
 	virtualIP = "10.77.0.100"
-	page      = "http://" + virtualIP + "/"
 	limit     = 40 * time.Second // for any one step
 )
-
-// configuration is what the demo loads: a page behind an address, a clone, and
-// a device that really takes the power from nodes.
-const configuration = `<configuration>
-  <crm_config>
-    <cluster_property_set id="cib-bootstrap-options">
-      <nvpair id="opt-stonith" name="stonith-enabled" value="true"/>
-      <nvpair id="opt-quorum" name="no-quorum-policy" value="stop"/>
-    </cluster_property_set>
-  </crm_config>
-  <resources>
-    <primitive id="power" class="stonith" type="fence_lab">
-      <operations><op id="power-monitor" name="monitor" interval="60s" timeout="20s"/></operations>
-    </primitive>
-    <group id="web">
-      <primitive id="address" class="ocf" provider="heartbeat" type="IPaddr2">
-        <instance_attributes id="address-params">
-          <nvpair id="address-ip" name="ip" value="` + virtualIP + `"/>
-          <nvpair id="address-mask" name="cidr_netmask" value="24"/>
-          <nvpair id="address-nic" name="nic" value="eth0"/>
-        </instance_attributes>
-        <operations><op id="address-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
-      </primitive>
-      <primitive id="page" class="ocf" provider="heartbeat" type="anything">
-        <instance_attributes id="page-params">
-          <nvpair id="page-binfile" name="binfile" value="/usr/sbin/halab"/>
-          <nvpair id="page-options" name="cmdline_options" value="serve-page --listen ` + virtualIP + `:80"/>
-        </instance_attributes>
-        <operations><op id="page-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
-      </primitive>
-    </group>
-    <clone id="everywhere">
-      <primitive id="dummy" class="ocf" provider="heartbeat" type="Dummy">
-        <operations><op id="dummy-monitor" name="monitor" interval="10s" timeout="20s"/></operations>
-      </primitive>
-    </clone>
-  </resources>
-  <rsc_defaults>
-    <meta_attributes id="rsc-defaults">
-      <nvpair id="rsc-stickiness" name="resource-stickiness" value="100"/>
-    </meta_attributes>
-  </rsc_defaults>
-</configuration>
-`
 
 type story struct {
 	out     io.Writer
@@ -80,12 +35,33 @@ type story struct {
 	lab     *lab.Lab
 	obs     *lab.Observer
 	visitor *lab.Visitor
+	address string   // where the page is served
+	group   []string // the resources that serve it, in their order
+	outages []string // measured, for the last line
 }
 
-// Run tells the story in namespaces; the error names the step that failed.
+// Run tells the story; the error names the step that failed. Without root it
+// tells what it can on loopback addresses, and says what it leaves out.
 func Run(ctx context.Context, o Options) (err error) {
 	s := &story{out: o.Out, start: time.Now()}
-	l, err := lab.New(lab.Options{Nodes: []string{"node1", "node2", "node3"}, Clients: []string{"visitor"}, Bin: o.Bin})
+	opts := lab.Options{Nodes: []string{"node1", "node2", "node3"}, Bin: o.Bin}
+	steps := []func(context.Context) error{s.begin, s.configure, s.visit, s.killActive, s.bringBack}
+	if why := lab.Probe(); why == nil {
+		opts.Clients = []string{"visitor"}
+		s.address, s.group = virtualIP+":80", []string{"address", "page"}
+		steps = append(steps, s.cut)
+	} else if errors.Is(why, lab.ErrNotRoot) {
+		opts.Loopback = true
+		if s.address, err = freeAddress(); err != nil {
+			return err
+		}
+		s.group = []string{"page"}
+		s.say("Not run as root: the nodes share this machine's loopback device. Left out: the virtual IP (the page has a")
+		s.say("fixed address, where only its server moves), the visitor's own namespace, and the cut through the network.")
+	} else {
+		return why
+	}
+	l, err := lab.New(opts)
 	if err != nil {
 		return err
 	}
@@ -102,12 +78,17 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer s.obs.Close()
-	for _, step := range []func(context.Context) error{s.begin, s.configure, s.visit, s.killActive, s.bringBack, s.cut} {
+	defer func() {
+		if s.visitor != nil {
+			s.visitor.Close()
+		}
+	}()
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("step %d: %w", s.step, err)
 		}
 	}
-	s.say("\nEvery step held. %s in all; everything the demo made is removed.", time.Since(s.start).Round(100*time.Millisecond))
+	s.say("\nEvery step held, in %v. Outage as the visitor saw it: %s.", time.Since(s.start).Round(100*time.Millisecond), strings.Join(s.outages, ", "))
 	return nil
 }
 
@@ -125,7 +106,7 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *story) begin(ctx context.Context) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	s.head("Three nodes start (keepalive 100 ms, deadtime 400 ms, two networks)")
+	s.head("Three nodes start (keepalive 100 ms, deadtime 400 ms)")
 	if err := s.lab.Start(ctx); err != nil {
 		return err
 	}
@@ -140,12 +121,12 @@ func (s *story) begin(ctx context.Context) error {
 func (s *story) configure(ctx context.Context) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	s.head("A configuration is loaded with cibadmin: a web page behind %s, a clone, a fencing device", virtualIP)
-	if _, err := s.lab.MustNode("node1").RunInput(ctx, configuration, "cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"); err != nil {
+	s.head("A configuration is loaded with cibadmin: a web page at %s, a clone, a fencing device", s.address)
+	if _, err := s.lab.MustNode("node1").RunInput(ctx, s.configuration(), "cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"); err != nil {
 		return err
 	}
 	v, err := s.lab.AwaitDC(ctx, "page, clone and device to run", func(v *lab.View) bool {
-		return v.Settled() && v.Where("page") != "" && v.Where("page") == v.Where("address") && v.Where("power") != "" && len(v.Active["dummy"]) == 3
+		return v.Settled() && v.Where("page") != "" && v.Where("page") == v.Where(s.group[0]) && v.Where("power") != "" && len(v.Active["dummy"]) == 3
 	})
 	if err != nil {
 		return err
@@ -165,8 +146,14 @@ func indent(text string) string {
 func (s *story) visit(ctx context.Context) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	s.head("A visitor in a network namespace of its own requests %s every 5 ms", page)
-	v, err := s.lab.MustNode("visitor").Visit(page, 5*time.Millisecond, 50*time.Millisecond)
+	url := "http://" + s.address + "/"
+	s.head("A visitor requests %s every 5 ms", url)
+	var from *lab.Node // a namespace of its own, where there are any
+	if clients := s.lab.Machines()[len(s.lab.Nodes()):]; len(clients) > 0 {
+		from = clients[0]
+		s.say("   from a machine of its own, %s", from.Name)
+	}
+	v, err := s.lab.Visit(from, url, 5*time.Millisecond, 50*time.Millisecond)
 	if err != nil {
 		return err
 	}
@@ -205,6 +192,7 @@ func (s *story) killActive(ctx context.Context) error {
 		return err
 	}
 	line.print(s.out)
+	s.outages = append(s.outages, fmt.Sprintf("%d ms after the pulled plug", line.outage.Milliseconds()))
 	return line.check()
 }
 
@@ -278,6 +266,7 @@ func (s *story) cut(ctx context.Context) error {
 		return err
 	}
 	line.print(s.out)
+	s.outages = append(s.outages, fmt.Sprintf("%d ms after the cut", line.outage.Milliseconds()))
 	if err := line.check(); err != nil {
 		return err
 	}

@@ -56,7 +56,8 @@ func (s *story) timeline(victim string, zero time.Time, first lab.Answer) (*time
 	without := fmt.Sprint(others(victim))
 	_, err2 := find("membership", lab.Is(lab.SeenView, "members="+without), func(e lab.Event) string { return "membership: " + e.Text })
 	_, err3 := find("fencing confirmed", lab.Is(lab.SeenFenced, "peer="+victim, "rc=0"), func(lab.Event) string { return "fencing confirmed to all" })
-	exec, err4 := find("start of the address", lab.Is(lab.SeenExec, "resource=address", "action=start"), func(e lab.Event) string { return "address: start executed on " + e.Node })
+	leading := s.group[0]
+	exec, err4 := find("start of "+leading, lab.Is(lab.SeenExec, "resource="+leading, "action=start"), func(e lab.Event) string { return leading + ": start executed on " + e.Node })
 	_, err5 := find("start of the page done", lab.Is(lab.SeenResult, "resource=page", "action=start", "rc=0"), func(e lab.Event) string { return "page: start done on " + e.Node })
 	add(first.AtNS, "first good answer, from %s", first.Node)
 	t.outage = first.At().Sub(last.At())
@@ -100,7 +101,7 @@ func (t *timeline) print(w io.Writer) {
 // check holds the promise: fenced first, started then.
 func (t *timeline) check() error {
 	if t.started.Before(t.fenced) {
-		return fmt.Errorf("the address was started %v before %s was fenced", t.fenced.Sub(t.started), t.victim)
+		return fmt.Errorf("the service was started %v before %s was fenced", t.fenced.Sub(t.started), t.victim)
 	}
 	return nil
 }

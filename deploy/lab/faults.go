@@ -54,7 +54,12 @@ func (l *Lab) flows(from, to []string, dir Direction, links []int) ([]flow, erro
 	return out, nil
 }
 
+var errNoWires = fmt.Errorf("loopback nodes share one network device: %w", ErrNotRoot)
+
 func (l *Lab) fault(kind string, from, to []string, dir Direction, links []int, text string, set func(flow)) error {
+	if l.wires == nil {
+		return fmt.Errorf("%s: %w", kind, errNoWires)
+	}
 	flows, err := l.flows(from, to, dir, links)
 	if err != nil {
 		return fmt.Errorf("%s: %w", kind, err)
@@ -97,6 +102,9 @@ func (l *Lab) Impair(from, to []string, dir Direction, im Impairment, links ...i
 
 // Heal ends all network faults.
 func (l *Lab) Heal() error {
+	if l.wires == nil {
+		return fmt.Errorf("heal: %w", errNoWires)
+	}
 	l.Event("heal", "", "")
 	return l.wires.update(func() {
 		clear(l.wires.cuts)
@@ -113,6 +121,9 @@ func (n *Node) LinkUp(link int) error { return n.setLink(link, true) }
 
 func (n *Node) setLink(link int, up bool) error {
 	what := map[bool]string{true: "link-up", false: "link-down"}[up]
+	if n.lab.wires == nil {
+		return fmt.Errorf("%s of %s: %w", what, n.Name, errNoWires)
+	}
 	n.lab.Event(what, n.Name, fmt.Sprintf("eth%d", link))
 	if err := n.lab.wires.setLink(port{n.Index, link}, up); err != nil {
 		return fmt.Errorf("%s of %s, eth%d: %w", what, n.Name, link, err)
@@ -127,7 +138,7 @@ func (n *Node) FillDisk() error {
 	if n.lab.opts.DiskSize == 0 {
 		return fmt.Errorf("fill the disk of %s: it has none of its own; set Options.DiskSize (halab up --disk)", n.Name)
 	}
-	f, err := os.OpenFile(filepath.Join(n.disk(), "lib", filler), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(filepath.Join(n.Path("/var/lib/heartbeat"), filler), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -153,5 +164,5 @@ func isFull(err error) bool {
 // FreeDisk takes back what FillDisk took.
 func (n *Node) FreeDisk() error {
 	n.lab.Event("free-disk", n.Name, "")
-	return os.Remove(filepath.Join(n.disk(), "lib", filler))
+	return os.Remove(filepath.Join(n.Path("/var/lib/heartbeat"), filler))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -221,10 +222,13 @@ func FenceAgentMain(args []string, stdin io.Reader, stdout, stderr io.Writer) in
 func askLab(req FenceRequest) (FenceResponse, error) {
 	var resp FenceResponse
 	var err error
-	if req.From, err = os.Hostname(); err != nil {
-		return resp, err
+	if req.From = os.Getenv("HA_NODE"); req.From == "" {
+		if req.From, err = os.Hostname(); err != nil {
+			return resp, err
+		}
 	}
-	c, err := net.DialTimeout("unix", FenceSocket, 5*time.Second)
+	// Loopback nodes have it below their own root.
+	c, err := net.DialTimeout("unix", filepath.Join("/", os.Getenv("HA_ROOT"), FenceSocket), 5*time.Second)
 	if err != nil {
 		return resp, fmt.Errorf("the lab's power switch does not answer: %w", err)
 	}

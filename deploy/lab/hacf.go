@@ -19,7 +19,17 @@ func (l *Lab) haCF(n *Node) string {
 	}{{"keepalive", o.Keepalive}, {"deadtime", o.Deadtime}, {"warntime", o.Warntime}, {"initdead", o.InitDead}} {
 		fmt.Fprintf(&b, "%s %dms\n", t.name, t.value.Milliseconds())
 	}
-	b.WriteString("udpport 694\n")
+	if o.Loopback {
+		fmt.Fprintf(&b, "udpport %d\n", l.port)
+		for _, peer := range l.nodes {
+			if peer.Index != n.Index {
+				fmt.Fprintf(&b, "ucast lo %s %s\n", peer.Address(0), n.Address(0))
+			}
+		}
+		o.Links = 0
+	} else {
+		b.WriteString("udpport 694\n")
+	}
 	for link := range o.Links {
 		switch o.Medium {
 		case "mcast":

@@ -36,7 +36,8 @@ type Options struct {
 	ExtraAgents string
 	// Links is the number of redundant networks, 1 or 2. Zero: 2.
 	Links int
-	// Medium is how heartbeatd talks: "bcast", "mcast" or "ucast". Empty: bcast.
+	// Medium is how heartbeatd talks: "bcast", "mcast" or "ucast". Empty:
+	// bcast. Loopback nodes use ucast.
 	Medium string
 	// Auth is the method in authkeys. Empty: sha256.
 	Auth string
@@ -50,6 +51,10 @@ type Options struct {
 	// RebootStarts makes a node that was fenced with "reboot" come back with
 	// its cluster stack; otherwise it stays off.
 	RebootStarts bool
+	// Loopback makes nodes without namespaces, below HA_ROOT folders, on
+	// addresses of the loopback device. It needs no root and leaves out
+	// what does: cuts and other network faults, small disks, clients.
+	Loopback bool
 	// Environ are further NAME=VALUE for the daemons, HA_DEBUG=1 for one.
 	Environ []string
 	// Follow gets every event as a line for people. Nil: nobody.
@@ -68,6 +73,7 @@ type Lab struct {
 
 	passwd, group string
 	uid, gid      int
+	port          int // of loopback nodes
 
 	closeOnce sync.Once
 	closeErr  error
@@ -109,8 +115,12 @@ func lookPath(name string) (string, error) {
 
 // New makes the lab's network and folders; the machines are off.
 func New(o Options) (*Lab, error) {
-	if err := Probe(); err != nil {
-		return nil, err
+	if !o.Loopback {
+		if err := Probe(); err != nil {
+			return nil, err
+		}
+	} else if o.DiskSize > 0 || len(o.Clients) > 0 {
+		return nil, fmt.Errorf("loopback nodes have no small disks and no clients: %w", ErrNotRoot)
 	}
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -207,15 +217,22 @@ func (l *Lab) open() (err error) {
 	if l.passwd, l.group, l.uid, l.gid, err = accounts(); err != nil {
 		return err
 	}
-	if l.wires, err = openWires(l.halab(), l.Dir, l.opts.Links); err != nil {
+	if l.opts.Loopback {
+		l.port, err = loopbackPort()
+	} else {
+		l.wires, err = openWires(l.halab(), l.Dir, l.opts.Links)
+	}
+	if err != nil {
 		return err
 	}
 	for i, name := range append(append([]string{}, l.opts.Nodes...), l.opts.Clients...) {
 		n := &Node{Name: name, Index: i + 1, Cluster: i < len(l.opts.Nodes), lab: l, base: filepath.Join(l.Dir, name)}
-		if err := n.install(); err != nil {
-			return fmt.Errorf("install %s: %w", name, err)
-		}
 		l.nodes = append(l.nodes, n)
+	}
+	for _, n := range l.nodes {
+		if err := n.install(); err != nil {
+			return fmt.Errorf("install %s: %w", n.Name, err)
+		}
 	}
 	if l.fence, err = serveFencing(l, filepath.Join(l.Dir, "socks", "fence")); err != nil {
 		return err
@@ -380,8 +397,8 @@ func (l *Lab) SaveArtifacts(dir string) error {
 	err := copyTree(l.EventFile(), filepath.Join(dir, "events.jsonl"))
 	err = errors.Join(err, copyTree(l.SharedDir(), filepath.Join(dir, "shared")))
 	for _, n := range l.nodes {
-		for _, sub := range []string{"ha.d", "lib", "log"} {
-			err = errors.Join(err, copyTree(filepath.Join(n.disk(), sub), filepath.Join(dir, n.Name, sub)))
+		for _, sub := range []string{"/etc/ha.d", "/var/lib/heartbeat", "/var/log"} {
+			err = errors.Join(err, copyTree(n.Path(sub), filepath.Join(dir, n.Name, filepath.Base(sub))))
 		}
 	}
 	return err

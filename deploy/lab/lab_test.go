@@ -297,6 +297,52 @@ func tcp(t *testing.T, from, to *Node) {
 	}
 }
 
+// TestLoopback runs nodes without namespaces, as a user who is not root.
+func TestLoopback(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "halab"), "linuxha/deploy/lab/cmd/halab")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build halab: %v\n%s", err, out)
+	}
+	script := "#!/bin/sh\nsetsid sleep 1000 &\nexec sleep 1000\n"
+	if err := os.WriteFile(filepath.Join(dir, "heartbeatd"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Options{Nodes: []string{"a", "b"}, Bin: dir, Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx := context.Background()
+	if err := l.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	a, b := l.MustNode("a"), l.MustNode("b")
+	await(t, "both processes of b", func() bool {
+		procs, err := b.Processes()
+		return err == nil && len(procs) == 2 && procs[0].Name == "sleep" && procs[1].Name == "sleep"
+	})
+	fence := filepath.Join(a.base, "usr/sbin/fence_lab")
+	if _, err := a.RunInput(ctx, "action=off\nport=b\n", fence); err != nil {
+		t.Fatal(err)
+	}
+	if b.On() || !a.Running() {
+		t.Error("off of b: b must be off and a on")
+	}
+	if _, err := a.Run(ctx, fence, "--action=status", "--port=b"); err == nil || err.(*RunError).ExitCode() != 2 {
+		t.Errorf("status of a node that is off: %v", err)
+	}
+	if err := l.Cut([]string{"a"}, []string{"b"}, BothWays); !errors.Is(err, ErrNotRoot) {
+		t.Errorf("a cut without root: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := exec.Command("pgrep", "-f", l.Dir).Output(); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
 // TestOwnerDies checks that nothing is left when the lab's owner is killed.
 func TestOwnerDies(t *testing.T) {
 	bin := programs(t)

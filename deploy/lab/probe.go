@@ -35,14 +35,19 @@ type Visitor struct {
 	changed chan struct{} // closed and replaced with each answer
 }
 
-// Visit starts requesting url from machine n every interval; a request that
-// takes longer than timeout has failed.
-func (n *Node) Visit(url string, interval, timeout time.Duration) (*Visitor, error) {
+// Visit starts requesting url every interval from machine from, or from this
+// one where from is nil (loopback nodes are reached so); a request that takes
+// longer than timeout has failed.
+func (l *Lab) Visit(from *Node, url string, interval, timeout time.Duration) (*Visitor, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd, err := n.Command(ctx, "/usr/sbin/halab", "probe", "--url", url, "--interval", interval.String(), "--timeout", timeout.String())
-	if err != nil {
-		cancel()
-		return nil, err
+	args := []string{"probe", "--url", url, "--interval", interval.String(), "--timeout", timeout.String()}
+	cmd := exec.CommandContext(ctx, l.halab(), args...)
+	if from != nil {
+		var err error
+		if cmd, err = from.Command(ctx, append([]string{from.program("halab")}, args...)...); err != nil {
+			cancel()
+			return nil, err
+		}
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -34,6 +34,7 @@ type upFlags struct {
 	reboot   bool
 	debug    bool
 	off      bool
+	loopback bool
 	deadtime time.Duration
 	hacf     []string
 }
@@ -52,6 +53,7 @@ func (f *upFlags) register(cmd *cobra.Command) {
 	fs.BoolVar(&f.reboot, "reboot-starts", true, "a node fenced with reboot comes back with its stack")
 	fs.BoolVar(&f.debug, "debug", false, "daemons log at debug level")
 	fs.BoolVar(&f.off, "no-stack", false, "switch the nodes on, but start no cluster stack")
+	fs.BoolVar(&f.loopback, "loopback", os.Geteuid() != 0, "nodes without namespaces, on loopback addresses (needs no root, has no network faults)")
 	fs.DurationVar(&f.deadtime, "deadtime", 400*time.Millisecond, "deadtime of ha.cf; keepalive is a quarter of it")
 	fs.StringArrayVar(&f.hacf, "hacf", nil, "a further line for ha.cf (may be repeated)")
 }
@@ -62,6 +64,9 @@ func (f *upFlags) options() (lab.Options, error) {
 		DiskSize: f.disk, RebootStarts: f.reboot, HACF: f.hacf,
 		Keepalive: f.deadtime / 4, Warntime: f.deadtime / 2, Deadtime: f.deadtime,
 		InitDead: max(2*time.Second, f.deadtime),
+	}
+	if f.loopback {
+		o.Loopback, o.Clients, o.Links = true, nil, 0
 	}
 	if f.debug {
 		o.Environ = append(o.Environ, "HA_DEBUG=1")
@@ -196,22 +201,41 @@ func loadConfig(file string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := ask(request{Verb: "pid", Nodes: nil})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	argv := []string{"cibadmin", "--replace"}
 	if strings.Contains(string(data), "<configuration") && !strings.Contains(string(data), "<cib") {
 		argv = append(argv, "--scope", "configuration")
 	}
+	resp, err := ask(request{Verb: "enter"}) // every node takes changes
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("no DC within a minute"))
+	defer cancel()
 	cmd, err := lab.Enter(ctx, resp.PID, append(argv, "--xml-pipe")...)
 	if err != nil {
 		return err
 	}
+	if resp.Env != nil {
+		cmd = inEnviron(ctx, resp.Env, append(argv, "--xml-pipe"))
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(data)), os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+// inEnviron is a command on a loopback node.
+func inEnviron(ctx context.Context, env, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = env
+	for _, kv := range env {
+		path, ok := strings.CutPrefix(kv, "PATH=")
+		for _, dir := range filepath.SplitList(path) {
+			if info, err := os.Stat(filepath.Join(dir, argv[0])); ok && err == nil && !info.IsDir() {
+				cmd.Path, cmd.Err = filepath.Join(dir, argv[0]), nil
+				return cmd
+			}
+		}
+	}
+	return cmd
 }
 
 func printLog(ctx context.Context, path string, follow bool) error {
@@ -262,13 +286,18 @@ func nodeCommands() []*cobra.Command {
 		Use: "exec NODE -- COMMAND [ARGUMENT...]", GroupID: "node", Args: cobra.MinimumNArgs(2),
 		Short: "run a command on a node, with its network, files and processes",
 		RunE: func(_ *cobra.Command, args []string) error {
-			resp, err := ask(request{Verb: "pid", Nodes: args[:1]})
+			resp, err := ask(request{Verb: "enter", Nodes: args[:1]})
 			if err != nil {
 				return err
 			}
 			argv := args[1:]
 			if len(argv) > 1 && argv[0] == "--" {
 				argv = argv[1:]
+			}
+			if resp.Env != nil {
+				cmd := inEnviron(context.Background(), resp.Env, argv)
+				cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+				return cmd.Run()
 			}
 			return lab.ExecIn(resp.PID, argv) // does not return where it works
 		},

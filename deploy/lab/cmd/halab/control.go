@@ -36,9 +36,10 @@ type request struct {
 }
 
 type response struct {
-	Error string `json:"error,omitempty"`
-	Text  string `json:"text,omitempty"`
-	PID   int    `json:"pid,omitempty"`
+	Error string   `json:"error,omitempty"`
+	Text  string   `json:"text,omitempty"`
+	PID   int      `json:"pid,omitempty"` // of the node's process 1
+	Env   []string `json:"env,omitempty"` // what makes a process part of a loopback node
 }
 
 const controlName = "control"
@@ -193,9 +194,11 @@ func (s *controlServer) perform(req request) (response, error) {
 
 func (s *controlServer) onNode(n *lab.Node, req request, resp *response) error {
 	switch req.Verb {
-	case "pid":
-		pid, err := n.PID()
-		resp.PID = pid
+	case "enter":
+		var err error
+		if resp.Env = n.Environ(); resp.Env == nil {
+			resp.PID, err = n.PID()
+		}
 		return err
 	case "start":
 		return n.Start(context.Background())

@@ -42,7 +42,8 @@ network, host name, files and processes; killing it is like pulling its plug.
   halab log -f                          what happens, with milliseconds
   halab down                            everything is gone
 
-Needs root, nftables and the programs of util-linux.`,
+Needs root, nftables and the programs of util-linux; without root nodes run on
+loopback addresses, with fewer faults to choose from.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
