@@ -169,6 +169,16 @@ func (c *Core) DC() string { return DC(c.view) }
 // Local says whether this node is DC.
 func (c *Core) Local() bool { return c.since != 0 }
 
+// Acting says whether DC acts in the view in force without waiting any longer:
+// the same on every member that has seen the same views.
+func (c *Core) Acting(now time.Time) bool {
+	if c.started.IsZero() {
+		return false
+	}
+	due, _ := c.due(now)
+	return due && (c.since != 0 || Claimed(c.view) || c.knewDC || c.allHere())
+}
+
 // Step takes one event in at time now.
 func (c *Core) Step(now time.Time, ev Event) Output {
 	var out Output

@@ -446,3 +446,36 @@ func attr(b *strings.Builder, name, value string) {
 	_ = xml.EscapeText(b, []byte(value)) // a strings.Builder takes everything
 	b.WriteString(`"`)
 }
+
+// Restore takes records up that a former process wrote.
+func (m *Memory) Restore(updates []Update) {
+	for _, u := range updates {
+		e := m.entry(u.Resource)
+		for _, r := range u.Records {
+			e.records[r.ID] = r
+		}
+	}
+}
+
+// Record returns one record of a resource.
+func (m *Memory) Record(resource, id string) (Record, bool) {
+	e := m.resources[resource]
+	if e == nil {
+		return Record{}, false
+	}
+	r, ok := e.records[id]
+	return r, ok
+}
+
+// Active lists the resources whose last operation left them running, sorted.
+func (m *Memory) Active() []string {
+	var ids []string
+	for _, id := range m.Resources() {
+		r, ok := m.resources[id].records[id+"_last_0"]
+		if ok && r.Get("operation") != "stop" && (r.Get("rc-code") == "0" || r.Get("rc-code") == "8") && r.Get("op-status") == "0" &&
+			m.resources[id].resource.Class != "stonith" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

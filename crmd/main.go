@@ -1,0 +1,30 @@
+// Command crmd is the controller: one per node, one of them the DC, which
+// decides for its partition (crm).
+package main
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"linuxha/crmd/server"
+	"linuxha/internal/daemon"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+)
+
+func main() { daemon.Main("crmd", run) }
+
+func run(ctx context.Context, env daemon.Env) error {
+	srv, err := server.New(server.Options{
+		Paths:   env.Paths,
+		Log:     env.Log,
+		Dial:    func(name string) (grpc.ClientConnInterface, error) { return ipc.Dial(env.Paths.Socket(name)) },
+		PEngine: paths.Sibling("pengine"),
+	})
+	if err != nil {
+		return err
+	}
+	// The socket is served until the controller has left in order.
+	return ipc.Serve(context.WithoutCancel(ctx), env.Socket(), srv.Register, func(context.Context) error { return srv.Run(ctx) })
+}

@@ -1,0 +1,277 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"linuxha/crmd/te"
+	cibv1 "linuxha/proto/cib/v1"
+)
+
+func version(v *cibv1.Version) te.Version {
+	return te.Version{v.GetAdminEpoch(), v.GetEpoch(), v.GetNumUpdates()}
+}
+
+// job is one update, or a barrier: done is called in the loop when everything
+// before it has been answered.
+type job struct {
+	changes []*cibv1.Change
+	done    func(te.Version, error)
+}
+
+// writer sends updates to the local CIB one request at a time, in order; what
+// gathers meanwhile becomes one request (crm 9.8).
+type writer struct {
+	client cibv1.CibClient
+	queue  queue[job]
+	post   func(func())
+	onErr  func(error)
+}
+
+func (w *writer) add(j job) { w.queue.add(j) }
+
+func (w *writer) run(ctx context.Context) {
+	for {
+		batch := w.queue.take(ctx, 500)
+		if len(batch) == 0 {
+			return
+		}
+		w.send(ctx, batch)
+	}
+}
+
+func (w *writer) send(ctx context.Context, batch []job) {
+	var changes []*cibv1.Change
+	writing := 0
+	for _, j := range batch {
+		changes = append(changes, j.changes...)
+		if len(j.changes) > 0 {
+			writing++
+		}
+	}
+	var v te.Version
+	var err error
+	if len(changes) > 0 {
+		v, err = w.apply(ctx, changes)
+	}
+	if err != nil && writing > 1 && ctx.Err() == nil { // one bad change must not take the others along
+		for _, j := range batch {
+			w.send(ctx, []job{j})
+		}
+		return
+	}
+	for _, j := range batch {
+		jobErr := err
+		if len(j.changes) == 0 {
+			jobErr = nil // a barrier
+		}
+		if j.done != nil {
+			w.post(func() { j.done(v, jobErr) })
+		} else if jobErr != nil {
+			w.onErr(jobErr)
+		}
+	}
+}
+
+// apply returns when the change is acknowledged. While the CIB daemon is away
+// it waits for it: all our changes may be made twice.
+func (w *writer) apply(ctx context.Context, changes []*cibv1.Change) (te.Version, error) {
+	for {
+		resp, err := w.client.Apply(ctx, &cibv1.ApplyRequest{Changes: changes, User: "hacluster", Client: "crmd", TimeoutMs: 30000}, grpc.WaitForReady(true))
+		switch {
+		case err == nil && resp.Rc == 0:
+			return version(resp.Version), nil
+		case err == nil:
+			return te.Version{}, fmt.Errorf("CIB update refused: %s (%d)", resp.Error, resp.Rc)
+		case ctx.Err() != nil || !unavailable(err):
+			return te.Version{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return te.Version{}, ctx.Err()
+		case <-time.After(50 * time.Millisecond): // the daemon is being restarted
+		}
+	}
+}
+
+func modify(section string, xml []byte) *cibv1.Change {
+	return &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: section, Xml: xml, CanCreate: true}
+}
+
+func remove(xpath string) *cibv1.Change {
+	return &cibv1.Change{Op: cibv1.Op_OP_DELETE, Section: xpath, Xpath: true, DeleteAll: true, MissingOk: true}
+}
+
+// watchCIB follows the local copy for ever.
+func (s *Server) watchCIB(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.watchCIBOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("connection to the CIB lost", "err", err)
+		s.post(func() { s.cibLost() })
+		sleep(ctx, 20*time.Millisecond)
+	}
+}
+
+func (s *Server) watchCIBOnce(ctx context.Context) error {
+	stream, err := s.cib.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		n, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if first {
+			s.post(func() { s.cibConnected(n) })
+		} else {
+			s.post(func() { s.cibChanged(n) })
+		}
+	}
+}
+
+func (s *Server) cibConnected(n *cibv1.Notification) {
+	again := s.cibUp
+	s.cibUp, s.cibHere = true, true
+	s.cibSeen = version(n.To)
+	s.readDocument(n.Document)
+	s.whenSeen(te.Version{}, nil)
+	s.ready()
+	if again { // it was restarted: its status may be gone (crm 7.4)
+		s.log.Warn("CIB is back", "version", s.cibSeen)
+		s.tellPrimary()
+		if s.el != nil && s.el.Local() {
+			s.restartReign("the CIB daemon was restarted")
+		}
+	}
+}
+
+func (s *Server) cibLost() { s.cibHere = false }
+
+func (s *Server) cibChanged(n *cibv1.Notification) {
+	s.cibSeen = version(n.To)
+	defer s.whenSeen(te.Version{}, nil)
+	if len(n.Document) > 0 {
+		s.readDocument(n.Document)
+		if !n.FromSync {
+			s.stepTE(te.Aborted{Reason: "Non-status-only change", Version: s.cibSeen, Config: true})
+		} else {
+			s.stepTE(te.Aborted{Reason: "History refresh", Version: s.cibSeen})
+		}
+		return
+	}
+	if len(n.Patch) == 0 {
+		return
+	}
+	ch, err := readPatch(n.Patch, s.cibSeen, s)
+	if err != nil {
+		s.log.Error("CIB notification cannot be read", "err", err)
+		s.stepTE(te.Aborted{Reason: "Bad event", Version: s.cibSeen})
+		return
+	}
+	if ch.options || ch.nodes {
+		s.loadOptions()
+	}
+	if s.el == nil || !s.el.Local() {
+		return
+	}
+	for _, k := range ch.pending {
+		s.stepTE(te.Recorded{Key: k})
+	}
+	for _, r := range ch.results {
+		s.timelineResult(r)
+		s.stepTE(r)
+	}
+	for _, r := range ch.removed {
+		s.stepTE(r)
+	}
+	seen := map[string]bool{}
+	for _, a := range ch.aborts {
+		if !seen[a.Reason] {
+			seen[a.Reason] = true
+			s.stepTE(a)
+		}
+	}
+}
+
+// whenSeen runs f once the copy that we follow has reached version v.
+func (s *Server) whenSeen(v te.Version, f func()) {
+	if f != nil {
+		s.waiting = append(s.waiting, waiter{v, f})
+	}
+	kept := s.waiting[:0]
+	var due []func()
+	for _, w := range s.waiting {
+		if w.version.After(s.cibSeen) {
+			kept = append(kept, w)
+		} else {
+			due = append(due, w.f)
+		}
+	}
+	s.waiting = kept
+	for _, f := range due {
+		f()
+	}
+}
+
+type waiter struct {
+	version te.Version
+	f       func()
+}
+
+// tellPrimary tells the local CIB who orders changes, for the view in force
+// (crm 3.2 steps 5, 6). On the DC the answer means that all CIBs are in step.
+func (s *Server) tellPrimary() {
+	if s.view == nil {
+		return
+	}
+	req := &cibv1.SetPrimaryRequest{View: s.view.Number, Quorate: s.view.Quorate}
+	if s.el.Acting(s.now()) || s.accepted.term != "" {
+		req.Primary = s.el.DC()
+	}
+	if s.el.Local() {
+		req.Primary = s.node
+	}
+	for _, m := range s.view.Members {
+		for _, p := range m.Processes {
+			if p.Name == "cib" {
+				req.Members = append(req.Members, m.Name)
+			}
+		}
+	}
+	if s.stopPrimary != nil {
+		s.stopPrimary()
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.stopPrimary = cancel
+	s.primarySeq++
+	seq := s.primarySeq
+	go func() {
+		for {
+			resp, err := s.cib.SetPrimary(ctx, req, grpc.WaitForReady(true))
+			if err == nil && resp.Rc != 0 {
+				err = errors.New(resp.Error)
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				s.post(func() {
+					if seq == s.primarySeq && req.Primary == s.node {
+						s.inStep(req.View, resp)
+					}
+				})
+				return
+			}
+			s.log.Warn("the CIB did not take the primary", "primary", req.Primary, "view", req.View, "err", err)
+			sleep(ctx, 100*time.Millisecond)
+		}
+	}()
+}

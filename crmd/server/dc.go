@@ -1,0 +1,611 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"linuxha/crmd/history"
+	"linuxha/crmd/join"
+	"linuxha/crmd/te"
+	"linuxha/internal/daemon"
+	"linuxha/internal/graph"
+	attrdv1 "linuxha/proto/attrd/v1"
+	cibv1 "linuxha/proto/cib/v1"
+	crmv1 "linuxha/proto/crm/v1"
+	stonithv1 "linuxha/proto/stonith/v1"
+)
+
+// reign is the time in which this node is DC.
+type reign struct {
+	seq       uint64 // grows with each reign: late answers of an older one are void
+	term      string
+	begun     bool // the CIBs are in step and the join is under way
+	hadQuorum bool // in this process's life (crm 5.1)
+	lrm       map[string][]byte
+	runs      map[string][]string // per joiner: transition keys under way
+	ready     []string
+	written   te.Version
+}
+
+func (s *Server) beginReign() {
+	s.reign = reign{seq: s.reign.seq + 1, hadQuorum: s.reign.hadQuorum || s.view.Quorate,
+		lrm: map[string][]byte{}, runs: map[string][]string{}}
+	s.reign.term = fmt.Sprintf("%s/%d/%d", s.uuid, s.view.Number, s.reign.seq)
+}
+
+func (s *Server) endReign(why string) {
+	s.log.Info("Giving up the DC role", "reason", why)
+	s.reign.seq++
+	s.reign.begun = false
+	s.stepJoin(join.Released{})
+	s.stepTE(te.Stopped{})
+}
+
+// restartReign joins everybody anew, as after winning an election.
+func (s *Server) restartReign(why string) {
+	s.endReign(why)
+	s.beginReign()
+	s.tellPrimary()
+}
+
+// inStep: all CIBs of the view hold the chosen document.
+func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
+	if !s.el.Local() {
+		return
+	}
+	if s.reign.begun {
+		s.stepJoin(join.InStep{View: view})
+		return
+	}
+	s.log.Info("The CIBs are in step", "view", view, "source", resp.Source, "version", version(resp.Version))
+	seq := s.reign.seq
+	go func() {
+		for s.ctx.Err() == nil {
+			resp, err := s.cib.Query(s.ctx, &cibv1.QueryRequest{}, grpc.WaitForReady(true))
+			if err == nil && resp.Rc == 0 {
+				doc, err := parseTree(resp.Xml)
+				if err == nil {
+					s.post(func() {
+						if seq == s.reign.seq && !s.reign.begun {
+							s.takeOver(view, doc)
+						}
+					})
+					return
+				}
+				s.log.Error("CIB cannot be read", "err", err)
+			}
+			sleep(s.ctx, 100*time.Millisecond)
+		}
+	}()
+}
+
+// takeOver begins the reign with what the chosen CIB says (crm 1.2, 1.11).
+func (s *Server) takeOver(view uint64, doc *tree) {
+	s.reign.begun = true
+	won := join.Won{Term: s.reign.term, FeatureSet: FeatureSet, Leaving: slices.Sorted(maps.Keys(s.leaving))}
+	if status := doc.child("status"); status != nil {
+		for i := range status.Children {
+			n := &status.Children[i]
+			if n.name() != "node_state" || n.attr("remote_node") == "true" {
+				continue
+			}
+			won.Nodes = append(won.Nodes, join.Known{
+				Node: n.attr("uname"), ID: n.attr("id"), InCCM: n.attr("in_ccm") == "true" || atoi(n.attr("in_ccm"), 0) > 0,
+				Crmd: n.attr("crmd") == "online" || atoi(n.attr("crmd"), 0) > 0, Join: n.attr("join"), Expected: n.attr("expected"),
+			})
+		}
+	}
+	known := won.Nodes[:0]
+	for _, n := range won.Nodes {
+		if n.Node != "" { // attrd may have made it with an id alone
+			known = append(known, n)
+		}
+	}
+	won.Nodes = known
+	s.takeOptions(doc.child("configuration"))
+	s.takeoverProperties(doc)
+	s.writeRoot(true)
+	s.stepJoin(won)
+	for _, target := range slices.Sorted(maps.Keys(s.fenced)) {
+		s.log.Info("Marking " + target + ", target of a previous stonith action, as clean")
+		s.markFenced(target)
+	}
+	clear(s.fenced)
+	s.stepJoin(s.joinView())
+	s.stepJoin(join.InStep{View: view})
+}
+
+// joinView is the present view as the join sees it.
+func (s *Server) joinView() join.Installed {
+	ev := join.Installed{View: s.view.Number}
+	for _, m := range s.view.Members {
+		ev.Members = append(ev.Members, join.Member{Node: m.Name, ID: m.Id, Controller: s.bornOn(m.Name)})
+	}
+	return ev
+}
+
+// writeRoot sets the root's attributes (crm 1.1).
+func (s *Server) writeRoot(takeover bool) {
+	attrs := fmt.Sprintf(` have-quorum="%s" dc-uuid="%s"`, digit(s.view.Quorate), esc(s.nodeID))
+	if takeover {
+		attrs += ` crm_feature_set="` + FeatureSet + `"`
+	}
+	s.status.add(job{changes: []*cibv1.Change{{Op: cibv1.Op_OP_MODIFY, Xml: []byte("<cib" + attrs + "/>")}}})
+}
+
+func digit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// takeoverProperties writes the status properties of crm 1.2 that differ.
+func (s *Server) takeoverProperties(doc *tree) {
+	want := [][2]string{
+		{"have-watchdog", "false"},
+		{"dc-version", daemon.Version},
+		{"cluster-infrastructure", "Heartbeat"},
+	}
+	if name := s.conn.Welcome.Cluster; name != "" && s.options.values["cluster-name"].value == "" {
+		want = append(want, [2]string{"cluster-name", name})
+	}
+	for _, w := range want {
+		s.setProperty(w[0], w[1])
+	}
+	s.writeNodes(doc.child("configuration").child("nodes"))
+}
+
+// setProperty changes a cluster property where it is, or creates it.
+func (s *Server) setProperty(name, value string) {
+	p, have := s.options.values[name]
+	if have && p.value == value {
+		return
+	}
+	if !have {
+		p = property{set: "cib-bootstrap-options", id: "cib-bootstrap-options-" + name}
+	}
+	xml := fmt.Sprintf(`<crm_config><cluster_property_set id="%s"><nvpair id="%s" name="%s" value="%s"/></cluster_property_set></crm_config>`,
+		esc(p.set), esc(p.id), esc(name), esc(value))
+	s.config.add(job{changes: []*cibv1.Change{modify("crm_config", []byte(xml))}})
+}
+
+// writeConfiguration adds nodes that became known since.
+func (s *Server) writeConfiguration() {
+	s.writeNodes(nil)
+}
+
+// writeNodes adds the entries of known nodes to the nodes section.
+func (s *Server) writeNodes(nodes *tree) {
+	have := maps.Clone(s.nodeNames)
+	if nodes != nil {
+		for i := range nodes.Children {
+			have[nodes.Children[i].attr("id")] = nodes.Children[i].attr("uname")
+		}
+	}
+	known := map[string]string{}
+	for _, c := range s.view.Configured {
+		if c.Id != "" && c.Type != "ping" {
+			known[c.Id] = c.Name
+		}
+	}
+	for _, m := range s.view.Members {
+		known[m.Id] = m.Name
+	}
+	var changes []*cibv1.Change
+	for _, id := range slices.Sorted(maps.Keys(known)) {
+		name := known[id]
+		if have[id] == name {
+			continue
+		}
+		for otherID, other := range have {
+			if other == name && otherID != id { // crm 1.12
+				s.log.Warn(fmt.Sprintf("Deleting unknown node %s/%s which has conflicting uname with %s", otherID, other, id))
+				changes = append(changes, remove("//nodes/node[@id="+quote(otherID)+"]"), remove("//node_state[@id="+quote(otherID)+"]"))
+			}
+		}
+		s.nodeNames[id] = name
+		changes = append(changes, modify("nodes", []byte(fmt.Sprintf(`<node id="%s" uname="%s"/>`, esc(id), esc(name)))))
+	}
+	if len(changes) > 0 {
+		s.config.add(job{changes: changes})
+	}
+}
+
+func (s *Server) quorumChanged(was, is bool) {
+	if was == is {
+		return
+	}
+	s.writeRoot(false)
+	reason := "Quorum lost"
+	if is {
+		reason = "Quorum gained"
+	}
+	s.stepTE(te.Aborted{Reason: reason})
+}
+
+// stepJoin feeds the join and does what it wants.
+func (s *Server) stepJoin(ev join.Event) {
+	out := s.jn.Step(s.now(), ev)
+	s.wakes[1] = out.WakeAt
+	if out.Changed {
+		s.reign.ready = out.Ready
+		s.stepTE(te.Ready{Nodes: out.Ready})
+	}
+	for _, e := range out.Effects {
+		switch e := e.(type) {
+		case join.Offer:
+			s.send(e.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_JoinOffer{JoinOffer: &crmv1.JoinOffer{
+				Term: s.reign.term, JoinId: e.JoinID, FeatureSet: FeatureSet, View: s.view.Number, ShuttingDown: s.shutdown.asked,
+			}}})
+		case join.Write:
+			s.writeNodeStates(e)
+		case join.Accept:
+			delete(s.reign.lrm, e.Node)
+			s.send(e.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_JoinAck{JoinAck: &crmv1.JoinAck{Term: s.reign.term, JoinId: e.JoinID}}})
+		case join.Refuse:
+			s.log.Error("Node cannot join", "node", e.Node, "reason", e.Reason)
+			s.send(e.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_JoinAck{JoinAck: &crmv1.JoinAck{
+				Term: s.reign.term, JoinId: e.JoinID, Refused: true, Reason: e.Reason}}})
+		case join.Joined:
+			s.joined(e)
+		case join.Lost:
+			s.nodeLost(e)
+		case join.Note:
+			if e.Warning {
+				s.log.Warn(e.Text)
+			} else {
+				s.log.Info(e.Text)
+			}
+		}
+	}
+}
+
+func (s *Server) joined(e join.Joined) {
+	s.log.Info("Nodes joined", "nodes", e.Nodes, "first", e.First)
+	if e.First {
+		s.stepTE(te.Started{UUID: s.uuid})
+		s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
+		s.stepTE(te.Ready{Nodes: s.reign.ready})
+		if s.shutdown.asked {
+			s.requestShutdown()
+		}
+		return
+	}
+	for _, n := range e.Nodes {
+		s.stepTE(te.Rejoined{Node: n, Running: s.reign.runs[n]})
+		delete(s.reign.runs, n)
+	}
+}
+
+func (s *Server) nodeLost(e join.Lost) {
+	if !e.Expected && !s.te.Explains(e.Node) {
+		s.log.Warn("Stonith/shutdown of node " + e.Node + " was not expected")
+	}
+	if e.Expected {
+		// What was asked for aborts nothing, but its actions end.
+		if s.te.Phase() == te.PhaseExecuting && !s.te.Explains(e.Node) {
+			s.stepTE(te.NodeLost{Node: e.Node})
+		}
+		return
+	}
+	s.stepTE(te.NodeLost{Node: e.Node})
+}
+
+// writeNodeStates puts one update of nodes into the CIB.
+func (s *Server) writeNodeStates(w join.Write) {
+	var changes []*cibv1.Change
+	for _, n := range w.Nodes {
+		if n.ID == "" {
+			n.ID = s.ids[n.Node]
+		}
+		if n.ID == "" {
+			s.log.Warn("Node has no id yet, its state is not written", "node", n.Node)
+			continue
+		}
+		at := "//node_state[@uname=" + quote(n.Node) + "]"
+		if n.Attributes {
+			changes = append(changes, remove(at+"/transient_attributes"))
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, `<node_state id="%s" uname="%s" in_ccm="%t"`, esc(n.ID), esc(n.Node), n.InCCM)
+		if !n.OnlyCCM {
+			crmd := "offline"
+			if n.Crmd {
+				crmd = "online"
+			}
+			fmt.Fprintf(&b, ` crmd="%s"`, crmd)
+		}
+		origin := "post_cache_update"
+		if n.History {
+			origin = "do_state_transition"
+		}
+		fmt.Fprintf(&b, ` crm-debug-origin="%s"`, origin)
+		if n.Join != "" {
+			fmt.Fprintf(&b, ` join="%s"`, n.Join)
+		}
+		if n.Expected != "" {
+			fmt.Fprintf(&b, ` expected="%s"`, n.Expected)
+		}
+		if lrm := s.reign.lrm[n.Node]; n.History && len(lrm) > 0 {
+			changes = append(changes, remove(at+"/lrm"))
+			b.WriteString(">" + string(lrm) + "</node_state>")
+		} else {
+			b.WriteString("/>")
+		}
+		changes = append(changes, modify("status", []byte(b.String())))
+	}
+	seq := s.reign.seq
+	s.status.add(job{changes: changes, done: func(v te.Version, err error) {
+		if seq != s.reign.seq {
+			return
+		}
+		if err != nil {
+			s.log.Error("Node states cannot be written, joining anew", "err", err)
+			s.restartReign("the CIB refused the node states")
+			return
+		}
+		s.whenSeen(v, func() {
+			if seq == s.reign.seq {
+				s.stepJoin(join.Written{Update: w.Update})
+			}
+		})
+	}})
+}
+
+// stepTE feeds the transition engine and does what it wants.
+func (s *Server) stepTE(ev te.Event) {
+	if s.te == nil {
+		return
+	}
+	out := s.te.Step(s.now(), ev)
+	s.wakes[2] = out.WakeAt
+	for _, e := range out.Effects {
+		switch e := e.(type) {
+		case te.Compute:
+			s.compute(e)
+		case te.Initiate:
+			s.initiate(e)
+		case te.CountFailure:
+			s.countFailure(e)
+		case te.RecordLost:
+			s.recordLost(e.Flight)
+		case te.Idle:
+			s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "idle", Node: s.node, Text: fmt.Sprintf("transition %d", e.Graph)}, s.log)
+		case te.ShutdownGranted:
+			s.shutdownGranted()
+		case te.Note:
+			s.note(e)
+		}
+	}
+}
+
+func (s *Server) note(n te.Note) {
+	switch n.Level {
+	case te.Debug:
+		s.log.Debug(n.Text)
+	case te.Info, te.Notice:
+		s.log.Info(n.Text)
+	case te.Warning:
+		s.log.Warn(n.Text)
+	case te.Error:
+		s.log.Error(n.Text)
+	}
+}
+
+// initiate starts an action of the graph (crm 5.4).
+func (s *Server) initiate(e te.Initiate) {
+	a := e.Action
+	wait := ""
+	if e.NoWait {
+		wait = " without waiting"
+	}
+	switch {
+	case a.Kind == graph.Pseudo:
+		s.log.Debug("Pseudo action", "action", a.ID, "key", a.Key)
+	case a.IsFencing():
+		s.fence(e)
+	case a.Operation == "do_shutdown":
+		s.log.Info(fmt.Sprintf("Handling controller request '%d' (%s on %s)%s%s", a.ID, a.Operation, a.Node, locally(a.Node == s.node), wait))
+		s.leaving[a.Node] = true
+		s.stepJoin(join.Leaving{Node: a.Node})
+		if a.Node != s.node {
+			s.send(a.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Leave{Leave: &crmv1.Leave{Term: s.reign.term, Key: e.Key}}})
+		}
+	case a.Kind == graph.CrmEvent && !slices.Contains(s.reign.ready, a.Executor()):
+		s.cleanUpAbsent(e)
+	default:
+		word := a.Operation
+		if a.Kind == graph.CrmEvent {
+			s.log.Info(fmt.Sprintf("Handling controller request '%d' (%s on %s)%s%s", a.ID, a.Operation, a.Node, locally(a.Executor() == s.node), wait))
+		} else {
+			if word == "monitor" && a.Interval() == 0 {
+				word = "probe"
+			}
+			s.log.Info(fmt.Sprintf("Initiating %s operation %s %son %s%s | action %d", word, a.Key, strings.TrimPrefix(locally(a.Executor() == s.node)+" ", " "), a.Node, wait, a.ID))
+		}
+		s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "initiated", Node: a.Node, Resource: a.RscID(), Action: a.Key}, s.log)
+		s.send(a.Executor(), &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Order{Order: &crmv1.Order{
+			Term: s.reign.term, Key: e.Key, FeatureSet: FeatureSet, Graph: int32(e.Graph), Action: spec(a),
+		}}})
+	}
+}
+
+func locally(yes bool) string {
+	if yes {
+		return " locally"
+	}
+	return ""
+}
+
+func spec(a *graph.Action) *crmv1.ActionSpec {
+	sp := &crmv1.ActionSpec{Id: int32(a.ID), Kind: a.Kind.String(), Operation: a.Operation, Key: a.Key, Node: a.Node,
+		NodeId: a.NodeID, Router: a.Router, Attributes: a.Attributes}
+	if r := a.Resource; r != nil {
+		sp.RscId, sp.RscLongId, sp.RscClass, sp.RscProvider, sp.RscType = r.ID, r.LongID, r.Class, r.Provider, r.Type
+	}
+	return sp
+}
+
+// cleanUpAbsent does a clean-up for a node that takes no orders: the DC's own
+// deletion in the CIB is all there is to do.
+func (s *Server) cleanUpAbsent(e te.Initiate) {
+	a := e.Action
+	rsc := a.RscID()
+	at := "//node_state[@uname=" + quote(a.Node) + "]/lrm/lrm_resources/lrm_resource[@id=" + quote(rsc) + "]"
+	if a.Operation == "clear_failcount" {
+		s.clearFailures(rsc, a.Node)
+		at += "/lrm_rsc_op[@id=" + quote(rsc+"_last_failure_0") + "]"
+	}
+	s.status.add(job{changes: []*cibv1.Change{remove(at)}, done: func(_ te.Version, err error) {
+		s.stepTE(te.Done{Key: e.Key, OK: err == nil, Reason: errText(err)})
+	}})
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func (s *Server) clearFailures(rsc, node string) {
+	go func() {
+		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+		defer cancel()
+		resp, err := s.attrd.ClearFailures(ctx, &attrdv1.ClearFailuresRequest{Resource: rsc, Node: node, AnyOperation: true}, grpc.WaitForReady(true))
+		if err != nil || resp.Rc != 0 {
+			s.log.Warn("fail counts cannot be cleared", "resource", rsc, "node", node, "err", err, "reason", resp.GetError())
+		}
+	}()
+}
+
+// fence asks the fencer (crm 5.15).
+func (s *Server) fence(e te.Initiate) {
+	a := e.Action
+	action := a.Meta("stonith_action")
+	if action == "" {
+		action = "reboot"
+	}
+	var delay time.Duration
+	if d, ok := graph.Interval(a.Meta("priority_fencing_delay")); ok {
+		delay = d
+	}
+	s.log.Info(fmt.Sprintf("Requesting fencing (%s) of node %s | action=%d timeout=%d", action, a.Node, a.ID, e.StonithTimeout.Milliseconds()))
+	s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-ordered", Node: a.Node, Action: action}, s.log)
+	seq := s.reign.seq
+	go func() {
+		resp, err := s.stonith.Fence(s.ctx, &stonithv1.FenceRequest{Target: a.Node, Action: action,
+			TimeoutMs: e.StonithTimeout.Milliseconds(), DelayMs: delay.Milliseconds(), Client: "crmd"}, grpc.WaitForReady(true))
+		s.post(func() {
+			if seq != s.reign.seq {
+				return
+			}
+			ok := err == nil && resp.Rc == 0
+			reason := errText(err)
+			if err == nil && !ok {
+				reason = resp.Error
+			}
+			if ok {
+				s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-confirmed", Node: a.Node, Action: action}, s.log)
+				if action == "on" {
+					s.unfenced(a)
+				} else {
+					s.markFenced(a.Node)
+				}
+			} else {
+				s.log.Warn("Fencing failed", "node", a.Node, "action", action, "reason", reason)
+			}
+			s.stepTE(te.Done{Key: e.Key, OK: ok, Reason: reason})
+		})
+	}()
+}
+
+// unfenced records that a node may use its devices again.
+func (s *Server) unfenced(a *graph.Action) {
+	attrs := []*attrdv1.Attribute{{Name: "#node-unfenced", Value: fmt.Sprint(s.now().Unix()), Node: a.Node}}
+	for _, name := range []string{"digests_all", "digests_secure"} {
+		if v := a.Meta(name); v != "" {
+			attrs = append(attrs, &attrdv1.Attribute{Name: "#" + strings.ReplaceAll(name, "_", "-"), Value: v, Node: a.Node})
+		}
+	}
+	s.updateAttributes(attrs, nil)
+}
+
+// markFenced writes that nothing of a node runs any more (crm 1.7).
+func (s *Server) markFenced(target string) {
+	id := s.ids[target]
+	for i, n := range s.nodeNames {
+		if n == target && id == "" {
+			id = i
+		}
+	}
+	if id == "" {
+		s.log.Warn("A node of unknown id was fenced", "node", target)
+		return
+	}
+	inCCM := ""
+	if !slices.Contains(memberNames(s.view), target) {
+		inCCM = ` in_ccm="false" crmd="offline"`
+	}
+	at := "//node_state[@uname=" + quote(target) + "]"
+	s.stepJoin(join.FencedDown{Node: target})
+	s.status.add(job{changes: []*cibv1.Change{
+		modify("status", []byte(fmt.Sprintf(`<node_state id="%s" uname="%s"%s crm-debug-origin="send_stonith_update" join="down" expected="down"/>`, esc(id), esc(target), inCCM))),
+		remove(at + "/*"),
+	}})
+}
+
+// countFailure raises a fail count; the transition engine waits for it, so
+// that one computation sees result and count (crm 9.2).
+func (s *Server) countFailure(e te.CountFailure) {
+	suffix := fmt.Sprintf("%s#%s_%d", e.Resource, e.Task, e.IntervalMS)
+	attrs := []*attrdv1.Attribute{{Name: "last-failure-" + suffix, Value: fmt.Sprint(s.now().Unix()), Node: e.Node}}
+	if !e.OnlyLast {
+		value := "value++"
+		if e.Infinity {
+			value = "INFINITY"
+		}
+		attrs = append(attrs, &attrdv1.Attribute{Name: "fail-count-" + suffix, Value: value, Node: e.Node})
+	}
+	s.log.Info(fmt.Sprintf("Updating failcount for %s on %s after failed %s", e.Resource, e.Node, e.Task))
+	s.updateAttributes(attrs, func() { s.stepTE(te.Counted{}) })
+}
+
+// updateAttributes sets transient attributes and calls done once the CIB holds
+// them, or cannot.
+func (s *Server) updateAttributes(attrs []*attrdv1.Attribute, done func()) {
+	go func() {
+		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
+		defer cancel()
+		resp, err := s.attrd.Update(ctx, &attrdv1.UpdateRequest{Attributes: attrs, Sync: done != nil}, grpc.WaitForReady(true))
+		if s.ctx.Err() == nil && (err != nil || resp.Rc != 0) {
+			s.log.Warn("node attributes cannot be set", "first", attrs[0].Name, "err", err, "reason", resp.GetError())
+		}
+		if done != nil {
+			s.post(done)
+		}
+	}()
+}
+
+// recordLost writes the record of an action that nobody answered (crm 4.11).
+func (s *Server) recordLost(f te.Flight) {
+	a := f.Action
+	if a.Resource == nil || !history.Recordable(a.Operation) || a.NodeID == "" {
+		return
+	}
+	op := opOf(a.Resource.ID, spec(a), f.Key, FeatureSet, a.Executor())
+	op.CallID, op.RC, op.Status, op.RCChange = -1, 1, history.StatusTimeout, s.now().Unix()
+	op.Reason = "Controller on " + a.Executor() + " did not return result in time"
+	if a.Executor() == s.node {
+		op.Reason = "Local executor did not return result in time"
+	}
+	xml := history.NodeState(a.NodeID, a.Node, "do_update_resource", []history.Update{{Resource: op.Resource, Records: op.Records("do_update_resource")}})
+	s.status.add(job{changes: []*cibv1.Change{modify("status", xml)}})
+}
