@@ -63,6 +63,9 @@ func start(t *testing.T) *node {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(class.RSCTMP(paths.Layout{Root: root}), 0o755); err != nil { // as main does
+		t.Fatal(err)
+	}
 	n.serve()
 	return n
 }
@@ -496,5 +499,42 @@ func TestExecLatency(t *testing.T) {
 	t.Logf("request to exec: at most %v", worst)
 	if worst > 2*time.Second { // loose: the machine may be busy; the log tells
 		t.Errorf("took %v from request to exec", worst)
+	}
+}
+
+// TestDebiansAgents runs what the package resource-agents has installed, with
+// its own library (IPaddr2 needs an address to add: agents/ has that test).
+func TestDebiansAgents(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/ocf/resource.d/heartbeat/Dummy"); err != nil {
+		t.Skip("the package resource-agents is not installed")
+	}
+	n := start(t)
+	if err := os.RemoveAll(n.path("usr/lib/ocf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr/lib/ocf", n.path("usr/lib/ocf")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		agent  string
+		params map[string]string
+		steps  string
+	}{
+		{"ocf:heartbeat:Dummy", nil, "monitor=7 start=0 monitor=0 migrate_to=0 monitor=7 stop=0"},
+		{"ocf:heartbeat:anything", map[string]string{"binfile": "/bin/sleep", "cmdline_options": "300", "pidfile": n.path("pid")}, "monitor=7 start=0 monitor=0 stop=0 monitor=7"},
+		{"ocf:heartbeat:IPaddr2", map[string]string{"ip": "10.250.250.250"}, "monitor=7 stop=0"},
+		{"ocf:heartbeat:IPaddr2", map[string]string{"ip": "bad"}, "start=6"},
+		{"ocf:pacemaker:Dummy", map[string]string{"state": n.path("pcmk")}, "monitor=7 start=0 monitor=0 reload-agent=0 stop=0 monitor=7"},
+	} {
+		id := strings.ReplaceAll(tc.agent, ":", "-")
+		n.register(id, tc.agent)
+		for step := range strings.FieldsSeq(tc.steps) {
+			action, want, _ := strings.Cut(step, "=")
+			rc, err := strconv.Atoi(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.run(id, action, int32(rc), tc.params)
+		}
 	}
 }
