@@ -61,9 +61,12 @@ func pageCommands() []*cobra.Command {
 }
 
 func servePage(listen, dir string) error {
-	name, err := os.Hostname()
-	if err != nil {
-		return err
+	name := os.Getenv("HA_NODE") // loopback nodes share the host's name
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return err
+		}
 	}
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "served by %s\n", name)
