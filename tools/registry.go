@@ -5,14 +5,16 @@ import (
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
+	"linuxha/tools/crmresource"
 	"linuxha/tools/hawire"
 )
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
-	"cl_status": clstatus.Run,
-	"crm_mon":   crmmon.Run,
-	"crm_node":  crmnode.Run,
-	"ha_wire":   hawire.Run,
-	"crmadmin":  crmadmin.Run,
+	"cl_status":    clstatus.Run,
+	"crm_mon":      crmmon.Run,
+	"crm_node":     crmnode.Run,
+	"crm_resource": crmresource.Run,
+	"ha_wire":      hawire.Run,
+	"crmadmin":     crmadmin.Run,
 }

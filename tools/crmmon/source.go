@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"linuxha/internal/cibclient"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
@@ -15,26 +16,25 @@ import (
 
 const fetchTimeout = 30 * time.Second
 
-// fetch reads the CIB from where the environment says (cib 8.1): a file, or
-// the running cluster, then with the fencing history.
+// fetch reads the CIB from where the environment says (cib 8.1): a file, a
+// shadow copy, or the running cluster, then with the fencing history.
 func fetch(ctx context.Context) (*view, error) {
-	if file := os.Getenv("CIB_file"); file != "" {
-		cib, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		return newView(cib, time.Now())
-	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	conn, err := ipc.Dial(paths.FromEnv().Socket("cib"))
+	client, err := cibclient.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	resp, err := cibv1.NewCibClient(conn).Query(ctx, &cibv1.QueryRequest{})
+	defer client.Close()
+	resp, err := client.Query(ctx, &cibv1.QueryRequest{})
 	if err != nil {
 		return nil, err
+	}
+	if err := cibclient.Err(resp); err != nil {
+		return nil, err
+	}
+	if !client.Live() {
+		return newView(resp.Xml, time.Now())
 	}
 	return liveView(ctx, resp.Xml)
 }

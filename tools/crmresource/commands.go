@@ -1,0 +1,340 @@
+package crmresource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"linuxha/internal/exitcode"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	attrdv1 "linuxha/proto/attrd/v1"
+	cibv1 "linuxha/proto/cib/v1"
+	crmv1 "linuxha/proto/crm/v1"
+)
+
+// defaultWait bounds --restart and --wait where no --timeout is given: the
+// reference waits for the sum of the resources' own timeouts.
+const defaultWait = 60 * time.Minute
+
+func dial(daemon string) (*grpc.ClientConn, error) {
+	return ipc.Dial(paths.FromEnv().Socket(daemon))
+}
+
+// cleanup forgets failures (crm 4.10): only resources with a failed operation.
+func (s *session) cleanup() error { return s.forget(true) }
+
+// refresh forgets all history.
+func (s *session) refresh() error { return s.forget(false) }
+
+// place is a resource's history on a node.
+type place struct{ rsc, node string }
+
+func (s *session) forget(onlyFailed bool) error {
+	c, _, err := s.model()
+	if err != nil {
+		return err
+	}
+	if err := s.checkNode(c); err != nil {
+		return err
+	}
+	places, err := s.places(c, onlyFailed)
+	if err != nil {
+		return err
+	}
+	attrd, err := dial("attrd")
+	if err != nil {
+		return err
+	}
+	defer attrd.Close()
+	crmd, err := dial("crmd")
+	if err != nil {
+		return err
+	}
+	defer crmd.Close()
+	for _, p := range places {
+		r, err := attrdv1.NewAttrdClient(attrd).ClearFailures(s.ctx, &attrdv1.ClearFailuresRequest{Resource: p.rsc, Node: p.node, AnyOperation: true})
+		if err != nil {
+			return err
+		}
+		if r.Rc != 0 {
+			return failf(exitcode.Error, "Could not clear the failures of %s on %s: %s", p.rsc, p.node, r.Error)
+		}
+		d, err := crmv1.NewCrmClient(crmd).DeleteHistory(s.ctx, &crmv1.DeleteHistoryRequest{Resource: p.rsc, Node: p.node})
+		if err != nil {
+			return err
+		}
+		if d.Rc != 0 {
+			return failf(exitcode.Error, "Could not delete the history of %s on %s: %s", p.rsc, p.node, d.Error)
+		}
+		if s.rsc != "" {
+			s.say("Cleaned up %s on %s", p.rsc, p.node)
+		}
+	}
+	switch {
+	case s.rsc == "" && s.node == "":
+		s.say("Cleaned up all resources on all nodes")
+	case s.rsc == "":
+		s.say("Cleaned up all resources on %s", s.node)
+	}
+	return nil
+}
+
+// places are the histories that a cleanup concerns: those in the CIB of the
+// resource's primitives; for one named resource every node, also without history.
+func (s *session) places(c *state.Cluster, onlyFailed bool) ([]place, error) {
+	var wanted []*state.Resource
+	if s.rsc != "" {
+		r := find(c, s.rsc)
+		if r == nil {
+			return nil, s.notFound()
+		}
+		// The history of a group's member or a clone's instance concerns the whole.
+		wanted = []*state.Resource{r}
+		if !s.force {
+			wanted = []*state.Resource{r.Top()}
+		}
+	} else {
+		wanted = c.Resources
+	}
+	seen := map[place]bool{}
+	state.EachLeaf(wanted, func(r *state.Resource) {
+		for _, n := range c.Nodes {
+			if s.node != "" && n.Name != s.node || n.Kind == state.Ping {
+				continue
+			}
+			if onlyFailed && !failedOn(c, r, n) {
+				continue
+			}
+			seen[place{status.Name(r), n.Name}] = true
+		}
+	})
+	var out []place
+	for p := range seen {
+		out = append(out, p)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		return out[i].rsc < out[j].rsc || out[i].rsc == out[j].rsc && out[i].node < out[j].node
+	})
+	return out, nil
+}
+
+func failedOn(c *state.Cluster, r *state.Resource, n *state.Node) bool {
+	if fails, _ := c.FailCount(r, n, false, nil); fails > 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.FailedOps, func(f state.FailedOp) bool { return f.Resource == r && f.Node == n })
+}
+
+// fail makes the cluster believe that the resource failed (-F).
+func (s *session) fail() error {
+	c, r, _, err := s.resource()
+	if err != nil {
+		return err
+	}
+	if err := s.checkNode(c); err != nil {
+		return err
+	}
+	node := s.node
+	if node == "" {
+		where := r.ActiveNodes()
+		if len(where) != 1 {
+			return failf(exitcode.Usage, "Resource '%s' is active in %d locations: name the node with --node", s.rsc, len(where))
+		}
+		node = where[0].Name
+	}
+	conn, err := dial("crmd")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s.say("Waiting for 1 reply from the controller")
+	resp, err := crmv1.NewCrmClient(conn).FailResource(s.ctx, &crmv1.FailResourceRequest{Resource: status.Name(r), Node: node})
+	if err != nil {
+		return err
+	}
+	if resp.Rc != 0 {
+		return failf(exitcode.Error, "%s", resp.Error)
+	}
+	s.say("... got reply (done)")
+	return nil
+}
+
+// restart stops the resource through its target role, and starts it again.
+func (s *session) restart() error {
+	_, r, doc, err := s.resource()
+	if err != nil {
+		return err
+	}
+	before := running(r)
+	if len(before) == 0 {
+		return failf(exitcode.NotRunning, "%s is not running and so cannot be restarted", s.rsc)
+	}
+	e := configured(doc, r.Top())
+	if e == nil {
+		return s.notFound()
+	}
+	old, had := metaValue(e, "target-role")
+	pair := &session{ctx: s.ctx, name: s.name, p: s.p, out: s.out, stderr: s.stderr, rsc: s.rsc, client: s.client}
+	meta, err := spec.Parse([]string{"--meta"})
+	if err != nil {
+		return err
+	}
+	pair.p = meta
+	id, err := pair.setAttribute(doc, e, "target-role", "Stopped")
+	if err != nil {
+		return err
+	}
+	s.say("Set '%s' option: id=%s set=%s name=target-role value=stopped", s.rsc, id.nvpair, id.set)
+	ctx, cancel := s.deadline()
+	defer cancel()
+	s.say("Waiting for %d resource%s to stop:", len(before), pluralS(len(before)))
+	for _, name := range before {
+		s.say(" * %s", name)
+	}
+	stopErr := s.await(ctx, func(c *state.Cluster) bool { return len(running(find(c, r.ID))) == 0 })
+	// Whatever happened, the resource gets its old target role back.
+	var undo error
+	if had {
+		_, undo = pair.setAttribute(doc, e, "target-role", old)
+	} else {
+		var fresh *state.Resource
+		if _, fresh, doc, undo = s.resource(); undo == nil {
+			undo = pair.deleteAttribute(configured(doc, fresh.Top()), "target-role")
+		}
+	}
+	if err := errors.Join(stopErr, undo); err != nil {
+		return err
+	}
+	s.say("Waiting for %d resource%s to start again:", len(before), pluralS(len(before)))
+	for _, name := range before {
+		s.say(" * %s", name)
+	}
+	return s.await(ctx, func(c *state.Cluster) bool { return len(running(find(c, r.ID))) >= len(before) })
+}
+
+func pluralS(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+func (s *session) deadline() (context.Context, context.CancelFunc) {
+	limit := s.timeout
+	if limit == 0 {
+		limit = defaultWait
+	}
+	return context.WithTimeout(s.ctx, limit)
+}
+
+// running are the names of r's active primitives, an instance each.
+func running(r *state.Resource) []string {
+	if r == nil {
+		return nil
+	}
+	var names []string
+	state.EachLeaf([]*state.Resource{r}, func(p *state.Resource) {
+		for range p.Active {
+			names = append(names, status.Name(p))
+		}
+	})
+	return names
+}
+
+// await watches the CIB until cond holds.
+func (s *session) await(ctx context.Context, cond func(*state.Cluster) bool) error {
+	conn, err := dial("cib")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := cibv1.NewCibClient(conn).Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true})
+	if err != nil {
+		return err
+	}
+	for {
+		c, _, err := s.model()
+		if err != nil {
+			return err
+		}
+		if cond(c) {
+			return nil
+		}
+		if _, err := stream.Recv(); err != nil {
+			if ctx.Err() != nil {
+				return failf(exitcode.Timeout, "Could not complete restart of %s: timed out", s.rsc)
+			}
+			return err
+		}
+	}
+}
+
+// wait returns when the DC is idle: nothing is left to do (--wait).
+func (s *session) wait() error {
+	ctx, cancel := s.deadline()
+	defer cancel()
+	conn, err := dial("crmd")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := crmv1.NewCrmClient(conn)
+	stream, err := client.WatchState(ctx, &crmv1.WatchStateRequest{})
+	if err != nil {
+		return err
+	}
+	retry := time.NewTicker(500 * time.Millisecond)
+	defer retry.Stop()
+	changed := make(chan error, 1)
+	go func() {
+		for {
+			_, err := stream.Recv()
+			select {
+			case changed <- err:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for {
+		idle, err := s.idle(ctx, client)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if idle {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return failf(exitcode.Timeout, "Pending actions are left: the cluster did not settle in time")
+		case err := <-changed:
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+		case <-retry.C: // the DC may be another node, whose states are not streamed here
+		}
+	}
+}
+
+func (s *session) idle(ctx context.Context, client crmv1.CrmClient) (bool, error) {
+	dc, err := client.GetDC(ctx, &crmv1.GetDCRequest{})
+	if err != nil || dc.Dc == "" {
+		return false, err
+	}
+	st, err := client.GetState(ctx, &crmv1.GetStateRequest{Node: dc.Dc})
+	if err != nil {
+		return false, fmt.Errorf("ask the controller on %s: %w", dc.Dc, err)
+	}
+	return st.State == "S_IDLE", nil
+}

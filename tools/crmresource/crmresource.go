@@ -1,0 +1,257 @@
+// Package crmresource is crm_resource: questions and orders about resources
+// (clients 2.3).
+package crmresource
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"linuxha/internal/cibclient"
+	"linuxha/internal/cliopt"
+	"linuxha/internal/exitcode"
+	"linuxha/internal/interval"
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	cibv1 "linuxha/proto/cib/v1"
+	"linuxha/tools/output"
+)
+
+// session is one run of the tool.
+type session struct {
+	ctx     context.Context
+	name    string
+	args    []string
+	p       *cliopt.Parsed
+	out     io.Writer
+	stderr  io.Writer
+	rsc     string
+	node    string
+	force   bool
+	quiet   bool
+	role    state.Role // Promoted with --promoted
+	timeout time.Duration
+
+	client cibclient.Client // opened on first use
+	body   []*output.Element
+}
+
+// failure is a result other than success: what is printed, and the exit status.
+type failure struct {
+	code exitcode.Code
+	text string // "" if all was said already
+}
+
+func (f *failure) Error() string { return f.text }
+
+func failf(code exitcode.Code, format string, a ...any) error {
+	return &failure{code: code, text: fmt.Sprintf(format, a...)}
+}
+
+// Run is the tool's entry.
+func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	p, err := spec.Parse(args)
+	if err != nil {
+		return output.Usage(stderr, name, err)
+	}
+	switch {
+	case p.Has("help"), p.Has("help-all"):
+		fmt.Fprint(stdout, spec.Help())
+		return 0
+	case p.Has("version"):
+		fmt.Fprint(stdout, output.VersionText)
+		return 0
+	}
+	s, command, err := newSession(ctx, name, args, p, stdout, stderr)
+	if err != nil {
+		return output.Usage(stderr, name, err)
+	}
+	xml := p.Value("output-as") == "xml"
+	if xml {
+		s.out = &bytes.Buffer{} // text is for people; the frame carries the rest
+	}
+	code, text := exitcode.OK, ""
+	if err := errors.Join(commands[command](s), s.close()); err != nil {
+		code, text = explain(err)
+	}
+	if xml {
+		var errs []string
+		if text != "" {
+			errs = []string{name + ": " + text}
+		}
+		if err := output.Result(stdout, name, args, code, errs, s.body...); err != nil {
+			return int(exitcode.IOErr)
+		}
+		return int(code)
+	}
+	if text != "" {
+		fmt.Fprintf(stderr, "%s: %s\nError performing operation: %s\n", name, text, code.Text())
+	}
+	return int(code)
+}
+
+func newSession(ctx context.Context, name string, args []string, p *cliopt.Parsed, stdout, stderr io.Writer) (*session, string, error) {
+	s := &session{
+		ctx: ctx, name: name, args: args, p: p, out: stdout, stderr: stderr,
+		rsc: p.Value("resource"), node: p.Value("node"), force: p.Has("force"), quiet: p.Has("quiet"),
+	}
+	if s.node == "" {
+		s.node = p.Value("host-uname")
+	}
+	if p.Has("promoted") || p.Has("master") {
+		s.role = state.Promoted
+	}
+	if v := p.Value("timeout"); v != "" {
+		d, ok := interval.Parse(v)
+		if !ok || d <= 0 {
+			return nil, "", fmt.Errorf("bad value %q for --timeout: give a time such as 60s", v)
+		}
+		s.timeout = d
+	}
+	command := ""
+	for _, g := range p.Given {
+		if _, ok := commands[g.Long]; ok {
+			command = g.Long
+		}
+	}
+	if command == "" {
+		return nil, "", errors.New("no command given: choose one of the queries or commands (--help lists them)")
+	}
+	if s.rsc == "" && needsResource[command] {
+		return nil, "", errors.New("Must supply a resource id with -r") //nolint:staticcheck // the reference's text
+	}
+	return s, command, nil
+}
+
+// explain maps an error to the exit status and the text for people.
+func explain(err error) (exitcode.Code, string) {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.code, f.text
+	}
+	return output.FromRPC(err)
+}
+
+// close ends the use of the CIB; a file is written now, which can fail.
+func (s *session) close() error {
+	if s.client == nil {
+		return nil
+	}
+	return s.client.Close()
+}
+
+func (s *session) cib() (cibclient.Client, error) {
+	if s.client != nil {
+		return s.client, nil
+	}
+	c, err := cibclient.Open(s.ctx)
+	if err != nil {
+		return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: %v", err)
+	}
+	s.client = c
+	return c, nil
+}
+
+// document is the whole CIB as of now.
+func (s *session) document() (*etree.Element, []byte, error) {
+	c, err := s.cib()
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := c.Query(s.ctx, &cibv1.QueryRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if resp.Rc != 0 {
+		return nil, nil, failf(exitcode.Error, "%s", resp.Error)
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(resp.Xml); err != nil {
+		return nil, nil, err
+	}
+	return doc.Root(), resp.Xml, nil
+}
+
+// model is the CIB with what its history means.
+func (s *session) model() (*state.Cluster, *etree.Element, error) {
+	doc, raw, err := s.document()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := status.Load(raw, time.Now())
+	if err != nil {
+		return nil, nil, failf(exitcode.Config, "%v", err)
+	}
+	return c, doc, nil
+}
+
+// resource is the resource asked for, in a fresh model.
+func (s *session) resource() (*state.Cluster, *state.Resource, *etree.Element, error) {
+	c, doc, err := s.model()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r := find(c, s.rsc)
+	if r == nil {
+		return nil, nil, nil, s.notFound()
+	}
+	return c, r, doc, nil
+}
+
+func (s *session) notFound() error { return failf(exitcode.NoSuch, "Resource '%s' not found", s.rsc) }
+
+// find is the resource with that id: as configured, or an instance's.
+func find(c *state.Cluster, id string) *state.Resource {
+	if r := c.Resource(id); r != nil {
+		return r
+	}
+	return c.Lookup(id)
+}
+
+// apply changes the CIB on behalf of this tool.
+func (s *session) apply(changes ...*cibv1.Change) error {
+	c, err := s.cib()
+	if err != nil {
+		return err
+	}
+	resp, err := c.Apply(s.ctx, &cibv1.ApplyRequest{Changes: changes, Client: s.name})
+	if err != nil {
+		return err
+	}
+	if resp.Rc != 0 {
+		return failf(exitcode.FromErrno(errno(resp.Rc)), "%s", resp.Error)
+	}
+	return nil
+}
+
+func xmlOf(e *etree.Element) []byte {
+	doc := etree.NewDocument()
+	doc.SetRoot(e.Copy())
+	// Writing to memory does not fail.
+	b, _ := doc.WriteToBytes()
+	return b
+}
+
+func (s *session) say(format string, a ...any) { fmt.Fprintf(s.out, format+"\n", a...) }
+
+// role is "Started" or, with --promoted, "Promoted".
+func (s *session) roleText() string {
+	if s.role == state.Promoted {
+		return "Promoted"
+	}
+	return "Started"
+}
+
+func (s *session) checkNode(c *state.Cluster) error {
+	if s.node != "" && c.NodeByName(s.node) == nil {
+		return failf(exitcode.NoSuch, "Node '%s' not found", s.node)
+	}
+	return nil
+}
+
+func join(words []string) string { return strings.Join(words, " ") }
