@@ -9,6 +9,7 @@ package class
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -102,10 +103,17 @@ func Check(a oplist.Agent) error {
 		return errors.New("agent has no type")
 	case NeedsProvider(a.Class) && a.Provider == "":
 		return errors.New("agent of class ocf has no provider: write it as ocf:PROVIDER:" + a.Type)
-	case strings.Contains(a.Provider, "/") || strings.Contains(a.Type, "/") && !strings.EqualFold(a.Class, LSB) && !strings.EqualFold(a.Class, Stonith):
-		return errors.New("provider and type of an agent have no slash")
+	case !isName(a.Provider) && a.Provider != "":
+		return fmt.Errorf("provider %q is no file name", a.Provider)
+	case !isName(a.Type) && !(strings.EqualFold(a.Class, LSB) && filepath.IsAbs(a.Type)) && !strings.EqualFold(a.Class, Stonith):
+		return fmt.Errorf("type %q is no file name", a.Type)
 	}
 	return nil
+}
+
+// isName: one element of a path that leads nowhere else.
+func isName(s string) bool {
+	return s != "" && s != "." && s != ".." && !strings.ContainsAny(s, "/\x00")
 }
 
 // failed is an operation that never got to its agent.

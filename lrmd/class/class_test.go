@@ -239,6 +239,29 @@ func TestLists(t *testing.T) {
 	}
 }
 
+func TestCheck(t *testing.T) {
+	for _, tc := range []struct {
+		agent oplist.Agent
+		ok    bool
+	}{
+		{oplist.Agent{Class: "ocf", Provider: "heartbeat", Type: "Dummy"}, true},
+		{oplist.Agent{Class: "ocf", Type: "Dummy"}, false},
+		{oplist.Agent{Class: "ocf", Provider: "..", Type: "Dummy"}, false},
+		{oplist.Agent{Class: "ocf", Provider: "a/b", Type: "Dummy"}, false},
+		{oplist.Agent{Class: "ocf", Provider: "a", Type: "../x"}, false},
+		{oplist.Agent{Class: "lsb", Type: "sshd"}, true},
+		{oplist.Agent{Class: "lsb", Type: "/opt/x/init"}, true},
+		{oplist.Agent{Class: "lsb", Type: "../x"}, false},
+		{oplist.Agent{Class: "stonith", Type: "external/ssh"}, true},
+		{oplist.Agent{Class: "systemd"}, false},
+		{oplist.Agent{Type: "x"}, false},
+	} {
+		if err := Check(tc.agent); (err == nil) != tc.ok {
+			t.Errorf("%v: %v", tc.agent, err)
+		}
+	}
+}
+
 func TestLSBMetadata(t *testing.T) { // execution 7.2
 	r, l := newRunner(t)
 	write(t, 0o755, `#!/bin/sh

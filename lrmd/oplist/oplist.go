@@ -183,8 +183,8 @@ type Note struct {
 	PID    int
 }
 
-// Output is what the server has to do, in this order: answer, report, kill,
-// start.
+// Output is what the server has to do: start and kill first, as the cluster
+// waits for it, then report, in order. The answer is for whoever sent the event.
 type Output struct {
 	Answer  Answer
 	Moved   []Moved

@@ -198,6 +198,11 @@ func (s *rpc) List(ctx context.Context, req *lrmv1.ListRequest) (*lrmv1.ListResp
 }
 
 func (s *rpc) GetMetadata(ctx context.Context, req *lrmv1.GetMetadataRequest) (*lrmv1.GetMetadataResponse, error) {
+	if strings.Contains(req.Agent.GetType(), "/") { // a path: reads what the caller may not
+		if err := s.allow(ctx, "GetMetadata of a path"); err != nil {
+			return nil, err
+		}
+	}
 	xml, err := s.meta.Get(ctx, agent(req.Agent), req.Refresh)
 	if err != nil {
 		return &lrmv1.GetMetadataResponse{Rc: class.NotInstalled, Error: err.Error()}, nil
