@@ -5,4 +5,4 @@ echo "pid $1 pgrp $5"
 echo "stdin $(readlink /proc/$$/fd/0)"
 echo fds: # 3 is the folder that ls reads
 ls /proc/self/fd
-grep -E '^Sig(Blk|Ign)' /proc/$$/status
+exec grep -E "^Sig(Blk|Ign)" /proc/self/status # not of the shell, which blocks while it forks
