@@ -214,6 +214,36 @@ func elementName(a *state.Action) string {
 	return "rsc_op"
 }
 
+// OperationKey is the key that an action is executed under: with the name that
+// history has for its resource (actions 16.4).
+func OperationKey(a *state.Action) string {
+	if a.Rsc == nil || a.Rsc.HistName == "" {
+		return a.Key
+	}
+	h := a.Rsc.HistName
+	switch {
+	case a.Task == "notify":
+		return h + "_" + a.Meta["notify_type"] + "_notify_" + a.Meta["notify_operation"] + "_0"
+	case a.CancelTask != "":
+		return state.Key(h, a.CancelTask, a.Interval)
+	}
+	return state.Key(h, a.Task, a.Interval)
+}
+
+// AgentID is how the graph names an action's resource (actions 16.5): id, and
+// long where a longer name goes with it.
+func AgentID(r *state.Resource) (id, long string) {
+	switch {
+	case r.Orphan && r.HistName != "":
+		return r.HistName, r.ID
+	case !r.Unique && r.HistName != "" && r.HistName != r.XMLID:
+		return r.XMLID, r.HistName
+	case !r.Unique:
+		return r.XMLID, r.ID
+	}
+	return r.ID, ""
+}
+
 func hasNodeInfo(a *state.Action) bool {
 	return a.Node != nil && (!a.IsPseudo() || a.Task == "stonith")
 }
@@ -228,20 +258,9 @@ func (w *writer) head(a *state.Action) {
 	}
 	attr(b, "id", strconv.Itoa(a.ID))
 	attr(b, "operation", a.Task)
-	key := a.Key
-	if r := a.Rsc; r != nil && r.HistName != "" {
-		switch {
-		case a.Task == "notify":
-			key = r.HistName + "_" + a.Meta["notify_type"] + "_notify_" + a.Meta["notify_operation"] + "_0"
-		case a.CancelTask != "":
-			key = state.Key(r.HistName, a.CancelTask, a.Interval)
-		default:
-			key = state.Key(r.HistName, a.Task, a.Interval)
-		}
-		attr(b, "operation_key", key)
+	attr(b, "operation_key", OperationKey(a))
+	if a.Rsc != nil && a.Rsc.HistName != "" {
 		attr(b, "internal_operation_key", a.Key)
-	} else {
-		attr(b, "operation_key", key)
 	}
 	if !hasNodeInfo(a) {
 		return
@@ -265,7 +284,7 @@ func (w *writer) full(a *state.Action) {
 	if a.Rsc != nil && !a.IsPseudo() {
 		w.agent(a.Rsc)
 	}
-	w.params(a)
+	w.attributesElement(Params(w.c, a))
 	w.downed(a)
 	if a.Task == "maintenance_nodes" {
 		w.maintenance()
@@ -279,19 +298,10 @@ func (w *writer) agent(r *state.Resource) {
 	b := &w.b
 	b.WriteString("        <")
 	b.WriteString(r.XML.Name)
-	switch {
-	case r.Orphan && r.HistName != "":
-		attr(b, "id", r.HistName)
-		attr(b, "long-id", r.ID)
-	case !r.Unique:
-		attr(b, "id", r.XMLID)
-		if r.HistName != "" && r.HistName != r.XMLID {
-			attr(b, "long-id", r.HistName)
-		} else {
-			attr(b, "long-id", r.ID)
-		}
-	default:
-		attr(b, "id", r.ID)
+	id, long := AgentID(r)
+	attr(b, "id", id)
+	if long != "" {
+		attr(b, "long-id", long)
 	}
 	for _, name := range []string{"class", "provider", "type"} {
 		if v, ok := r.XML.Get(name); ok {

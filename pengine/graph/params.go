@@ -9,16 +9,15 @@ import (
 	"linuxha/pengine/state"
 )
 
-// params writes the attributes element of an action: what its agent and its
-// executor are told (actions 16.5).
-func (w *writer) params(a *state.Action) {
+// Params is what an action's agent and executor are told (actions 16.5).
+func Params(c *state.Cluster, a *state.Action) state.Attrs {
 	p := state.Attrs{"crm_feature_set": state.FeatureSet}
 	for k, v := range a.Extra {
 		p.PutNew(k, v)
 	}
 	r := a.Rsc
 	if r != nil && (a.Node != nil || r.Kind == state.Primitive) {
-		w.instanceParams(p, r, a.Node)
+		instanceParams(c, p, r, a.Node)
 	}
 	if hasNodeInfo(a) {
 		p["CRM_meta_on_node"] = a.Node.Name
@@ -33,12 +32,12 @@ func (w *writer) params(a *state.Action) {
 	} else if a.Task == "stonith" && a.Node != nil {
 		putMeta(p, a.Node.Attrs)
 	}
-	w.attributesElement(p)
+	return p
 }
 
-func (w *writer) instanceParams(p state.Attrs, r *state.Resource, n *state.Node) {
-	params := w.c.Params(r, n)
-	if addr, ok := w.c.ConnectionAddr(r, params); ok && addr != "" {
+func instanceParams(c *state.Cluster, p state.Attrs, r *state.Resource, n *state.Node) {
+	params := c.Params(r, n)
+	if addr, ok := c.ConnectionAddr(r, params); ok && addr != "" {
 		p.PutNew("addr", addr)
 	}
 	for k, v := range params {

@@ -73,6 +73,21 @@ func filterDigest(a Attrs) {
 	}
 }
 
+// DigestOfParams is the digest that a result of an action with these
+// parameters is recorded with.
+func DigestOfParams(params Attrs, recurring bool) string {
+	timeout, has := params.Get("CRM_meta_timeout")
+	set := Attrs{}
+	for k, v := range params {
+		set[k] = v
+	}
+	filterDigest(set)
+	if recurring && has {
+		set["CRM_meta_timeout"] = timeout
+	}
+	return digestOf(set)
+}
+
 func listed(list, name string) bool { return strings.Contains(list, " "+name+" ") }
 
 // digests computes the digests of an operation on a node, once per node and

@@ -219,9 +219,6 @@ func (h *rscHistory) pending(e *histOp, probe bool) {
 	}
 	if r.PendingTask == "" && !probe {
 		r.PendingTask, r.PendingNode = e.task, n
-		if e.interval > 0 && e.task == "monitor" {
-			r.PendingTask = "monitoring"
-		}
 	}
 }
 

@@ -1,0 +1,420 @@
+// Package crmsimulate is crm_simulate: what the cluster would do about a CIB,
+// from a file or the live cluster, after events that it is told to pretend
+// (clients 2.12, actions 18).
+package crmsimulate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"linuxha/internal/cliopt"
+	"linuxha/internal/exitcode"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	"linuxha/pengine/graph"
+	"linuxha/pengine/schedule"
+	"linuxha/pengine/simulate"
+	cibv1 "linuxha/proto/cib/v1"
+	"linuxha/tools/output"
+)
+
+// LiveCIB fetches the running cluster's document.
+var LiveCIB = func(ctx context.Context) ([]byte, error) {
+	conn, err := ipc.Dial(paths.FromEnv().Socket("cib"))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the CIB: %w", err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	res, err := cibv1.NewCibClient(conn).Query(ctx, &cibv1.QueryRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("query the CIB (is the cluster running on this node?): %w", err)
+	}
+	if res.GetRc() != 0 {
+		return nil, fmt.Errorf("query the CIB: %s", res.GetError())
+	}
+	return res.GetXml(), nil
+}
+
+func flag(short rune, long, group, help string) cliopt.Option {
+	return cliopt.Option{Short: short, Long: long, Group: group, Help: help}
+}
+
+func option(short rune, long, name, group, help string) cliopt.Option {
+	return cliopt.Option{Short: short, Long: long, Arg: cliopt.RequiredArg, Name: name, Group: group, Help: help}
+}
+
+var spec = &cliopt.Spec{
+	Tool: "crm_simulate", Synopsis: "[OPTION...]",
+	Summary: "crm_simulate - simulate a Pacemaker cluster's response to events",
+	Options: append([]cliopt.Option{
+		flag('h', "help", "", "show help options"),
+		flag('Q', "quiet", "", "display only essential output"),
+		flag('R', "run", "Operations", "process the supplied input and show what actions the cluster will take in response"),
+		flag('S', "simulate", "Operations", "like --run, but also simulate taking those actions and show the resulting new status"),
+		flag('X', "in-place", "Operations", "like --simulate, but also store the results back to the input file"),
+		flag('A', "show-attrs", "Operations", "show node attributes"),
+		flag('c', "show-failcounts", "Operations", "show resource fail counts"),
+		flag('s', "show-scores", "Operations", "show allocation scores"),
+		flag('U', "show-utilization", "Operations", "show utilization information"),
+		flag('j', "pending", "Operations", "display pending state (always on)"),
+		option('P', "profile", "DIR", "Operations", "process all the XML files in the named directory to create profiling data"),
+		option('N', "repeat", "N", "Operations", "with --profile, repeat each test N times and print timings"),
+		option('u', "node-up", "NODE", "Synthetic cluster events", "simulate bringing a node online"),
+		option('d', "node-down", "NODE", "Synthetic cluster events", "simulate taking a node offline"),
+		option('f', "node-fail", "NODE", "Synthetic cluster events", "simulate a node failing"),
+		option('i', "op-inject", "OPSPEC", "Synthetic cluster events", "generate a failure for the cluster to react to in the simulation"),
+		option('F', "op-fail", "OPSPEC", "Synthetic cluster events", "if the specified task occurs during the simulation, have it fail with return code ${rc}"),
+		option('t', "set-datetime", "DATETIME", "Synthetic cluster events", "set date/time"),
+		option('q', "quorum", "QUORUM", "Synthetic cluster events", "set to 1 (or true) to indicate cluster has quorum"),
+		option('w', "watchdog", "DEVICE", "Synthetic cluster events", "set to 1 (or true) to indicate cluster has an active watchdog device"),
+		option('g', "ticket-grant", "TICKET", "Synthetic cluster events", "simulate granting a ticket"),
+		option('r', "ticket-revoke", "TICKET", "Synthetic cluster events", "simulate revoking a ticket"),
+		option('b', "ticket-standby", "TICKET", "Synthetic cluster events", "simulate making a ticket standby"),
+		option('e', "ticket-activate", "TICKET", "Synthetic cluster events", "simulate activating a ticket"),
+		option('I', "save-input", "FILE", "Artifacts", "save the input configuration to the named file"),
+		option('O', "save-output", "FILE", "Artifacts", "save the output configuration to the named file"),
+		option('G', "save-graph", "FILE", "Artifacts", "save the transition graph (XML format) to the named file"),
+		option('D', "save-dotfile", "FILE", "Artifacts", "save the transition graph (DOT format) to the named file"),
+		flag('a', "all-actions", "Artifacts", "display all possible actions in DOT graph (even if not part of transition)"),
+		flag('L', "live-check", "Data source", "connect to CIB manager and use the current CIB contents as input"),
+		option('x', "xml-file", "FILE", "Data source", "retrieve XML from the named file"),
+		flag('p', "xml-pipe", "Data source", "retrieve XML from stdin"),
+	}, output.Common("text")...),
+}
+
+// run is one call of the tool.
+type run struct {
+	p           *cliopt.Parsed
+	s           *simulate.Session
+	out, errOut io.Writer
+	list        *lister
+	quiet       bool
+	started     bool // something was printed before
+}
+
+// Run is the tool's entry.
+func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p, err := spec.Parse(args)
+	if err != nil {
+		return output.Usage(stderr, name, err)
+	}
+	switch {
+	case p.Has("help"), p.Has("help-all"):
+		fmt.Fprint(stdout, spec.Help())
+		return 0
+	case p.Has("version"):
+		fmt.Fprint(stdout, output.VersionText)
+		return 0
+	}
+	fail := func(code exitcode.Code, err error) int {
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return int(code)
+	}
+	if dir := p.Value("profile"); dir != "" {
+		if err := profile(stdout, dir, p.Value("repeat")); err != nil {
+			return fail(exitcode.NoInput, err)
+		}
+		return 0
+	}
+	data, err := input(ctx, p, stdin)
+	if err != nil {
+		if p.Has("live-check") {
+			return fail(exitcode.Disconnect, err)
+		}
+		return fail(exitcode.NoInput, err)
+	}
+	scores, util := p.Has("show-scores"), p.Has("show-utilization")
+	s, err := simulate.Open(schedule.Input{
+		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Sanitized: !p.Has("live-check"),
+	})
+	if err != nil {
+		return fail(exitcode.DataErr, err)
+	}
+	if s.ValidationOff() {
+		fmt.Fprintln(stderr, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
+	}
+	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet")}
+	r.list = &lister{w: stdout, plain: scores || util, quiet: r.quiet}
+	code, err := r.main()
+	if err != nil {
+		return fail(code, err)
+	}
+	return int(code)
+}
+
+func input(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) ([]byte, error) {
+	if p.Has("live-check") {
+		return LiveCIB(ctx)
+	}
+	if file := p.Value("xml-file"); file != "" && file != "-" && !p.Has("xml-pipe") {
+		return os.ReadFile(file)
+	}
+	return io.ReadAll(stdin)
+}
+
+func dateText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// effectiveTime decides on the time of the simulation and says so.
+func (r *run) effectiveTime() error {
+	if text := r.p.Value("set-datetime"); text != "" {
+		t, err := simulate.ParseDate(text, time.Now())
+		if err != nil {
+			return err
+		}
+		r.s.SetNow(t)
+		r.info("Setting effective cluster time: " + dateText(t))
+		return nil
+	}
+	if t, ok := r.s.RecordedDate(); ok {
+		r.s.SetNow(t)
+		r.info("Using the original execution date of: " + dateText(t))
+	}
+	return nil
+}
+
+func (r *run) info(text string) {
+	if !r.quiet {
+		fmt.Fprintln(r.out, text)
+	}
+}
+
+func (r *run) space() {
+	if !r.quiet || r.list.plain {
+		fmt.Fprintln(r.out)
+	}
+}
+
+// main is the sequence of actions 18.2.
+func (r *run) main() (exitcode.Code, error) {
+	p := r.p
+	if err := r.effectiveTime(); err != nil {
+		return exitcode.Usage, err
+	}
+	c, err := r.s.Load()
+	if err != nil {
+		return exitcode.Config, err
+	}
+	inPlace := p.Has("in-place")
+	sim := p.Has("simulate") || inPlace || p.Has("op-fail")
+	plan := sim || p.Has("run") || p.Has("show-scores") || p.Has("show-utilization") || p.Has("save-graph") || p.Has("save-dotfile")
+	opts := statusOptions{attrs: p.Has("show-attrs"), failures: p.Has("show-failcounts"), pending: true}
+
+	if !r.quiet {
+		r.banner(c.Opts.MaintenanceMode, c.Disabled, c.BlockedRsc, c.Instances)
+		if plan || r.modifies() {
+			r.list.title(0, "Current cluster status")
+			r.status(c, opts, 1)
+		} else {
+			r.list.title(0, "Current cluster status")
+			r.status(c, opts, 1)
+		}
+	}
+	in := r.injections()
+	if in.Any() {
+		r.space()
+		r.list.title(0, "Performing Requested Modifications")
+		lines, err := r.s.Inject(c, in)
+		for _, l := range lines {
+			r.list.item(1, "", l)
+		}
+		if err != nil {
+			return exitcode.DataErr, err
+		}
+		if err := r.effectiveTime(); err != nil {
+			return exitcode.Usage, err
+		}
+		if c, err = r.s.Load(); err != nil {
+			return exitcode.Config, err
+		}
+	}
+	if f := p.Value("save-input"); f != "" {
+		if err := save(r.out, f, r.s.CIB()); err != nil {
+			return exitcode.CantCreate, err
+		}
+	}
+	if !plan {
+		return exitcode.OK, nil
+	}
+	if p.Has("show-scores") || p.Has("show-utilization") {
+		r.space()
+	}
+	result := schedule.Run(c)
+	for _, l := range result.Scores {
+		fmt.Fprintln(r.out, l)
+	}
+	if r.list.plain {
+		for _, m := range result.Messages {
+			r.info(m)
+		}
+	}
+	if f := p.Value("save-graph"); f != "" {
+		if err := save(r.out, f, result.Graph.XML); err != nil {
+			return exitcode.CantCreate, err
+		}
+	}
+	if f := p.Value("save-dotfile"); f != "" {
+		dot := graph.Dot(c, p.Has("all-actions"), p.Has("verbose"))
+		if err := save(r.out, f, []byte(dot)); err != nil {
+			return exitcode.CantCreate, err
+		}
+	}
+	r.summary(result)
+	if !sim {
+		return exitcode.OK, nil
+	}
+	return r.execute(result, inPlace)
+}
+
+func (r *run) modifies() bool { return r.injections().Any() }
+
+func (r *run) summary(p *schedule.Plan) {
+	if r.quiet {
+		return
+	}
+	r.space()
+	r.list.title(0, "Transition Summary")
+	for _, l := range graph.Format(p.Summary) {
+		r.list.item(1, "", l)
+	}
+}
+
+func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
+	if !r.quiet {
+		r.space()
+		r.list.title(0, "Executing Cluster Transition")
+	}
+	res := r.s.Execute(p, simulate.Options{Fail: r.p.Values("op-fail"), Now: time.Now().Unix()})
+	if !r.quiet {
+		for _, l := range res.Lines {
+			if l.Info {
+				fmt.Fprintln(r.out, l.Text)
+			} else {
+				r.list.item(1, "", l.Text)
+			}
+		}
+	}
+	code := exitcode.OK
+	if res.Terminated {
+		fmt.Fprintln(r.errOut, "Transition failed: terminated")
+		fmt.Fprintln(r.errOut, "An invalid transition was produced")
+		code = exitcode.Software
+	}
+	if err := r.effectiveTime(); err != nil {
+		return exitcode.Usage, err
+	}
+	c, err := r.s.Load()
+	if err != nil {
+		return exitcode.Config, err
+	}
+	if !r.quiet {
+		r.space()
+		r.list.title(0, "Revised Cluster Status")
+		r.status(c, statusOptions{attrs: r.p.Has("show-attrs"), failures: r.p.Has("show-failcounts")}, 1)
+	}
+	files := r.p.Values("save-output")
+	if inPlace {
+		if f := r.p.Value("xml-file"); f != "" && f != "-" {
+			files = append(files, f)
+		}
+	}
+	for _, f := range files {
+		if err := save(r.out, f, r.s.CIB()); err != nil {
+			return exitcode.CantCreate, err
+		}
+	}
+	return code, nil
+}
+
+func (r *run) injections() *simulate.Injections {
+	p := r.p
+	return &simulate.Injections{
+		Quorum: p.Value("quorum"), Watchdog: p.Value("watchdog"),
+		Up: p.Values("node-up"), Down: p.Values("node-down"), NodeFail: p.Values("node-fail"),
+		Grant: p.Values("ticket-grant"), Revoke: p.Values("ticket-revoke"),
+		Standby: p.Values("ticket-standby"), Activate: p.Values("ticket-activate"),
+		Ops: p.Values("op-inject"), Now: time.Now().Unix(),
+	}
+}
+
+func save(stdout io.Writer, name string, data []byte) error {
+	if name == "-" {
+		_, err := stdout.Write(data)
+		return err
+	}
+	return os.WriteFile(name, data, 0o644)
+}
+
+// profile times the scheduling of every file of a directory.
+func profile(w io.Writer, dir, repeat string) error {
+	n, err := strconv.Atoi(repeat)
+	if err != nil || n < 1 {
+		n = 1
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.xml"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no XML files in %s", dir)
+	}
+	slices.Sort(files)
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		for range n {
+			if _, err := schedule.Schedule(schedule.Input{CIB: data, Now: start}); err != nil {
+				return fmt.Errorf("%s: %w", f, err)
+			}
+		}
+		name := strings.TrimSuffix(filepath.Base(f), ".xml")
+		fmt.Fprintf(w, "* Testing %s ... %.2f secs\n", name, time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// lister prints nested lists (actions 18.3). In plain form there are neither
+// titles nor indentation.
+type lister struct {
+	w            io.Writer
+	plain, quiet bool
+}
+
+func (l *lister) title(depth int, text string) {
+	if l.plain || l.quiet {
+		return
+	}
+	fmt.Fprintf(l.w, "%s%s:\n", l.indent(depth), text)
+}
+
+func (l *lister) item(depth int, label, text string) {
+	if l.quiet {
+		return
+	}
+	if l.plain {
+		fmt.Fprintln(l.w, text)
+		return
+	}
+	if label != "" {
+		text = label + ": " + text
+	}
+	fmt.Fprintf(l.w, "%s%s\n", l.indent(depth), text)
+}
+
+func (l *lister) indent(depth int) string {
+	if depth == 0 {
+		return ""
+	}
+	return strings.Repeat("  ", depth) + "* "
+}
