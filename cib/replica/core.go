@@ -107,7 +107,6 @@ type entry struct {
 type flight struct {
 	seq     uint64
 	entries []entry
-	lineage Lineage
 }
 
 // waiter is an applied change whose acknowledgement waits for the disks.
@@ -276,7 +275,7 @@ func (c *Core) received(ev Received) {
 	case Ack:
 		c.acked(ev.From, m)
 	case Committed:
-		c.lineage = c.lineage.Acknowledged(m.Term, m.Version)
+		c.lineage = c.lineage.Acknowledged(m.Version)
 	case Forward:
 		if c.role != follower {
 			c.enqueue(m.ID, m.Request)
@@ -352,16 +351,22 @@ func (c *Core) persisted(ev Persisted) {
 		return
 	}
 	c.persisting = c.persisting[n:]
-	if ev.Err == nil {
+	landed := c.flight != nil && c.flight.seq <= ev.Seq
+	switch {
+	case ev.Err == nil:
 		c.synced, c.persistErr = last.version, ""
-	} else {
+	case landed:
+		// The changes are dropped: nothing is left to be stored, unless
+		// something was before.
+		c.note(Error, "changes of the configuration are refused: they could not be stored", "err", ev.Err)
+	default:
 		c.persistErr = ev.Err.Error()
-		c.note(Error, "the configuration could not be stored", "err", ev.Err, "version", last.version)
-		if c.flight == nil || c.flight.seq > ev.Seq {
-			c.retryPersist = c.now.Add(c.opts.Retry)
-		}
+		c.note(Error, "the configuration could not be stored; trying again", "err", ev.Err, "version", last.version)
 	}
-	if c.flight != nil && c.flight.seq <= ev.Seq {
+	if c.persistErr != "" {
+		c.retryPersist = c.now.Add(c.opts.Retry)
+	}
+	if landed {
 		c.landed(ev.Err)
 	}
 	if c.role == follower && c.term.Primary != "" && c.inStep {
@@ -434,7 +439,11 @@ func (c *Core) timedOut(s *submission) Outcome {
 // timers repeats what got no answer.
 func (c *Core) timers() {
 	if !c.retryPersist.IsZero() && !c.retryPersist.After(c.now) {
-		c.persist()
+		if c.flight == nil {
+			c.persist()
+		} else {
+			c.retryPersist = c.now.Add(c.opts.Retry) // the flight's newer document must not be passed over
+		}
 	}
 	switch {
 	case c.role == leading && !c.lagging(), c.role == follower && (c.inStep || c.term.Primary == "" || c.term.Incarnation == 0):

@@ -20,7 +20,7 @@ type Mark struct {
 	Term    Term
 	Quorate bool           // the primary had quorum
 	Version cibdoc.Version // after the last change of the configuration in that term
-	Acked   cibdoc.Version // after the last one that was acknowledged; zero: none
+	Acked   cibdoc.Version // after the last one that was acknowledged with quorum; zero: none
 }
 
 // Lineage is a document's descent: the terms in which its configuration was
@@ -45,19 +45,22 @@ func (l Lineage) With(t Term, quorate bool, v cibdoc.Version) Lineage {
 	return out
 }
 
-// Acknowledged returns l after what term made up to v was acknowledged.
-func (l Lineage) Acknowledged(t Term, v cibdoc.Version) Lineage {
-	for i := range l {
-		if l[i].Term == t && l[i].Quorate && l[i].Acked.Less(v) {
-			out := slices.Clone(l)
-			out[i].Acked = v
-			if out[i].Version.Less(v) {
-				out[i].Acked = out[i].Version
-			}
-			return out
+// Acknowledged returns l after all that led up to v was acknowledged with
+// quorum, in whatever terms it was made.
+func (l Lineage) Acknowledged(v cibdoc.Version) Lineage {
+	out := slices.Clone(l)
+	before := cibdoc.Version{}
+	for i := range out {
+		upTo := out[i].Version
+		if v.Less(upTo) {
+			upTo = v
 		}
+		if before.Less(v) && out[i].Acked.Less(upTo) {
+			out[i].Acked = upTo
+		}
+		before = out[i].Version
 	}
-	return l
+	return out
 }
 
 // contains reports whether a document of descent l has what term t made up to v.

@@ -175,7 +175,7 @@ func (c *Core) settle() {
 	}
 	c.waiting = keep
 	if top.AdminEpoch >= 0 && c.quorate {
-		c.lineage = c.lineage.Acknowledged(c.term, top)
+		c.lineage = c.lineage.Acknowledged(top)
 		if len(c.peers) > 0 {
 			c.send("", Committed{c.term, top})
 		}
@@ -286,7 +286,7 @@ func (c *Core) pump() {
 		}
 	}
 	if len(batch) > 0 {
-		c.flight = &flight{seq: c.persistDoc(doc, l), entries: batch, lineage: l}
+		c.flight = &flight{seq: c.persistDoc(doc, l), entries: batch}
 	}
 	c.settle()
 }
@@ -355,6 +355,7 @@ func (c *Core) commit(e entry) {
 			Quorate: c.quorate, Applied: done, Client: e.request.Client, Ref: e.request.Ref, Op: op})
 	}
 	if e.result.Config {
+		c.lineage = c.lineage.With(c.term, c.quorate, to)
 		c.waiting = append(c.waiting, waiter{e.id, to})
 		return
 	}
@@ -367,7 +368,6 @@ func (c *Core) landed(err error) {
 	f := c.flight
 	c.flight = nil
 	if err == nil {
-		c.lineage = f.lineage
 		for _, e := range f.entries {
 			c.commit(e)
 		}

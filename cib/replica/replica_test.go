@@ -1,0 +1,685 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/ops"
+)
+
+// net is a cluster of cores with reliable, ordered channels between nodes that
+// are not cut off, and disks that store when they are told to.
+// failer is what testing.TB and rapid.T have in common.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+}
+
+type net struct {
+	t     failer
+	now   time.Time
+	nodes map[string]*node
+	names []string
+	links map[[2]string][]Message // from, to
+	cut   map[[2]string]bool
+	view  uint64
+}
+
+type node struct {
+	*Core
+	name    string
+	up      bool
+	disk    Persist   // what a restart finds
+	pending []Persist // told to store, not stored yet
+	full    error     // the disk's answer, if not nil
+	slow    bool      // stores only when flushed
+	answers map[uint64]Outcome
+	token   uint64
+	inc     uint64
+	seen    []Published
+	lost    []Lost
+	wake    time.Time
+}
+
+func newNet(t failer, names ...string) *net {
+	n := &net{t: t, now: time.Unix(1000, 0), nodes: map[string]*node{}, names: names, links: map[[2]string][]Message{}, cut: map[[2]string]bool{}}
+	for _, name := range names {
+		n.nodes[name] = &node{name: name, disk: Persist{Doc: cibdoc.Empty(0)}}
+		n.start(name)
+	}
+	return n
+}
+
+// start gives a node a new life with what its disk holds.
+func (n *net) start(name string) {
+	d := n.nodes[name]
+	d.inc++
+	root := d.disk.Doc.Root().Shallow()
+	root.Children[root.ChildIndex("status")] = cibdoc.E("status")
+	root.SetAttr("num_updates", "0")
+	d.Core = New(Options{Node: name, Incarnation: d.inc, Doc: cibdoc.New(root), Lineage: d.disk.Lineage})
+	d.up, d.pending, d.answers, d.seen, d.full, d.slow = true, nil, map[uint64]Outcome{}, nil, nil, false
+	d.wake = time.Time{}
+}
+
+func (n *net) crash(name string) {
+	n.nodes[name].up = false
+	for k := range n.links {
+		if k[0] == name || k[1] == name {
+			delete(n.links, k)
+		}
+	}
+}
+
+func (n *net) step(name string, ev Event) {
+	d := n.nodes[name]
+	out := d.Step(n.now, ev)
+	d.wake = out.WakeAt
+	d.pending = append(d.pending, out.Persist...)
+	d.seen = append(d.seen, out.Publish...)
+	d.lost = append(d.lost, out.Lost...)
+	for _, s := range out.Send {
+		for _, to := range n.names {
+			if s.To == "" || s.To == to {
+				if n.nodes[to].up && !n.cut[[2]string{name, to}] {
+					n.links[[2]string{name, to}] = append(n.links[[2]string{name, to}], s.Message)
+				}
+			}
+		}
+	}
+	for _, a := range out.Answer {
+		if _, twice := d.answers[a.Token]; twice {
+			n.t.Fatalf("%s: token %d answered twice", name, a.Token)
+		}
+		d.answers[a.Token] = a.Outcome
+	}
+}
+
+func (n *net) flush(name string) {
+	d := n.nodes[name]
+	if len(d.pending) == 0 {
+		return
+	}
+	last := d.pending[len(d.pending)-1]
+	d.pending = nil
+	if d.full == nil {
+		d.disk = last
+	}
+	n.step(name, Persisted{last.Seq, d.full})
+}
+
+// deliverOne moves one message; false if there is none.
+func (n *net) deliverOne(pick int) bool {
+	var busy [][2]string
+	for k, q := range n.links {
+		if len(q) > 0 {
+			busy = append(busy, k)
+		}
+	}
+	if len(busy) == 0 {
+		return false
+	}
+	slices.SortFunc(busy, func(a, b [2]string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
+	k := busy[pick%len(busy)]
+	m := n.links[k][0]
+	n.links[k] = n.links[k][1:]
+	if n.nodes[k[1]].up {
+		n.step(k[1], Received{k[0], m})
+	}
+	return true
+}
+
+// settle runs until nothing moves any more; slow disks stay behind.
+func (n *net) settle() {
+	for range 10000 {
+		moved := n.deliverOne(0)
+		for _, name := range n.names {
+			if d := n.nodes[name]; d.up && !d.slow && len(d.pending) > 0 {
+				n.flush(name)
+				moved = true
+			}
+		}
+		if !moved {
+			return
+		}
+	}
+	n.t.Fatal("the cluster does not come to rest")
+}
+
+// pass lets time go by, waking the cores when they asked for it.
+func (n *net) pass(d time.Duration) {
+	end := n.now.Add(d)
+	for {
+		var next *node
+		for _, name := range n.names {
+			c := n.nodes[name]
+			if c.up && !c.wake.IsZero() && !c.wake.After(end) && (next == nil || c.wake.Before(next.wake)) {
+				next = c
+			}
+		}
+		if next == nil {
+			break
+		}
+		if next.wake.After(n.now) {
+			n.now = next.wake
+		}
+		before := next.wake
+		n.step(next.name, Woken{})
+		n.settle()
+		if next.wake.Equal(before) {
+			n.t.Fatalf("%s wakes at %v again and again", next.name, before)
+		}
+	}
+	n.now = end
+}
+
+// appoint tells members, as their crmds do, who is primary; the token of the
+// primary's own call is returned.
+func (n *net) appoint(primary string, quorate bool, members ...string) uint64 {
+	n.view++
+	var token uint64
+	for _, m := range append(slices.DeleteFunc(slices.Clone(members), func(s string) bool { return s == primary }), primary) {
+		d := n.nodes[m]
+		d.token++
+		token = d.token
+		n.step(m, Appointed{Token: token, Primary: primary, View: n.view, Members: members, Quorate: quorate})
+	}
+	n.settle()
+	return token
+}
+
+// partition cuts all links between the groups, dropping what is on the way.
+func (n *net) partition(groups ...[]string) {
+	clear(n.cut)
+	group := map[string]int{}
+	for i, g := range groups {
+		for _, m := range g {
+			group[m] = i + 1
+		}
+	}
+	for _, a := range n.names {
+		for _, b := range n.names {
+			if group[a] != group[b] {
+				n.cut[[2]string{a, b}] = true
+				delete(n.links, [2]string{a, b})
+			}
+		}
+	}
+}
+
+func (n *net) submit(name string, changes ...ops.Change) uint64 {
+	d := n.nodes[name]
+	d.token++
+	n.step(name, Submitted{Token: d.token, Deadline: n.now.Add(30 * time.Second), Request: Request{Changes: changes, Client: "test"}})
+	return d.token
+}
+
+func (n *net) outcome(name string, token uint64) (Outcome, bool) {
+	o, ok := n.nodes[name].answers[token]
+	return o, ok
+}
+
+func (n *net) mustSucceed(name string, token uint64) Outcome {
+	n.t.Helper()
+	o, ok := n.outcome(name, token)
+	if !ok || o.RC != cibdoc.OK {
+		n.t.Fatalf("%s: token %d: answered %v: %+v", name, token, ok, o)
+	}
+	return o
+}
+
+func addNode(id string) ops.Change {
+	return ops.Change{Op: ops.Create, Section: "nodes", XML: cibdoc.E("node", "id", id, "uname", "n"+id)}
+}
+
+func setStatus(id, value string) ops.Change {
+	return ops.Change{Op: ops.Modify, Section: "status", CanCreate: true, XML: cibdoc.E("node_state", "id", id, "v", value)}
+}
+
+func (d *node) has(id string) bool {
+	return slices.ContainsFunc(slices.Collect(d.doc.Section("nodes").Elements()), func(c *cibdoc.Node) bool { return c.ID() == id })
+}
+
+// same fails unless all named copies are equal.
+func (n *net) same(names ...string) {
+	n.t.Helper()
+	for _, m := range names[1:] {
+		a, b := n.nodes[names[0]], n.nodes[m]
+		if a.doc.Sum() != b.doc.Sum() {
+			n.t.Fatalf("copies differ:\n%s %s\n%s %s", a.name, a.doc.Bytes(), b.name, b.doc.Bytes())
+		}
+	}
+}
+
+func TestThreeNodes(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b", "c"))
+	x := n.submit("b", addNode("1"))
+	n.settle()
+	o := n.mustSucceed("b", x)
+	if o.Version != (cibdoc.Version{Epoch: 1}) {
+		t.Errorf("version %v", o.Version)
+	}
+	n.same("a", "b", "c")
+	for _, m := range n.names {
+		if d := n.nodes[m]; d.disk.Doc.Version().Epoch != 1 || len(d.seen) != 1 || !d.Status().Ready {
+			t.Errorf("%s: disk %v, seen %d, ready %v", m, d.disk.Doc.Version(), len(d.seen), d.Status().Ready)
+		}
+	}
+	x = n.submit("c", setStatus("1", "x"))
+	n.settle()
+	if o := n.mustSucceed("c", x); o.Version != (cibdoc.Version{Epoch: 1, NumUpdates: 1}) {
+		t.Errorf("status: %v", o.Version)
+	}
+	n.same("a", "b", "c")
+}
+
+// TestAcknowledgement: which disks a change of the configuration waits for.
+func TestAcknowledgement(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		members []string
+		slow    []string
+		want    bool
+	}{
+		{"alone", []string{"a"}, nil, true},
+		{"alone, own disk slow", []string{"a"}, []string{"a"}, false},
+		{"two, the other slow: both are needed", []string{"a", "b"}, []string{"b"}, false},
+		{"three, one slow", []string{"a", "b", "c"}, []string{"c"}, true},
+		{"three, two slow", []string{"a", "b", "c"}, []string{"b", "c"}, false},
+		{"three, the primary slow", []string{"a", "b", "c"}, []string{"a"}, false},
+		{"four, two slow", []string{"a", "b", "c", "d"}, []string{"c", "d"}, false},
+		{"four, one slow", []string{"a", "b", "c", "d"}, []string{"d"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := newNet(t, tc.members...)
+			n.mustSucceed("a", n.appoint("a", true, tc.members...))
+			for _, s := range tc.slow {
+				n.nodes[s].slow = true
+			}
+			x, y := n.submit("a", addNode("1")), n.submit("a", setStatus("1", "v"))
+			n.settle()
+			if _, ok := n.outcome("a", x); ok != tc.want {
+				t.Errorf("acknowledged: %v, want %v", ok, tc.want)
+			}
+			if _, ok := n.outcome("a", y); !ok && !slices.Contains(tc.slow, "a") {
+				t.Error("the status change behind it waits for disks of others")
+			}
+			for _, s := range tc.slow {
+				n.nodes[s].slow = false
+			}
+			n.settle()
+			n.mustSucceed("a", x)
+			n.mustSucceed("a", y)
+			n.same(tc.members...)
+		})
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	n := newNet(t, "a", "b")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b"))
+	full := errors.New("no space left on device")
+	n.nodes["a"].full = full
+	x, y, z := n.submit("b", addNode("1")), n.submit("b", setStatus("1", "v")), n.submit("b", addNode("2"))
+	n.settle()
+	for _, token := range []uint64{x, z} {
+		if o, ok := n.outcome("b", token); !ok || o.RC != cibdoc.RCCibSave || !strings.Contains(o.Detail, "no space left") {
+			t.Errorf("primary's disk full: %v %+v", ok, o)
+		}
+	}
+	n.mustSucceed("b", y)
+	if n.nodes["a"].has("1") || n.nodes["b"].has("1") {
+		t.Error("a change that could not be stored was made")
+	}
+	n.nodes["a"].full, n.nodes["b"].full = nil, full
+	x = n.submit("a", addNode("3"))
+	n.settle()
+	if o, ok := n.outcome("a", x); !ok || o.RC != cibdoc.RCIO || !strings.Contains(o.Detail, "node b: no space left") {
+		t.Errorf("other disk full: %v %+v", ok, o)
+	}
+	n.same("a", "b")
+	n.nodes["b"].full = nil
+	n.pass(3 * time.Second)
+	x = n.submit("a", addNode("4"))
+	n.settle()
+	n.mustSucceed("a", x)
+	n.same("a", "b")
+	if !n.nodes["b"].has("3") {
+		t.Error("b lost a change")
+	}
+}
+
+// TestFailover: the primary dies between its change and the answer; the
+// request is not performed twice and what was acknowledged stays.
+func TestFailover(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b", "c"))
+	n.nodes["b"].slow, n.nodes["c"].slow = true, true
+	x := n.submit("b", ops.Change{Op: ops.Create, Section: "crm_config", XML: cibdoc.E("cluster_property_set", "id", "s").Add(cibdoc.E("nvpair", "id", "p", "name", "p", "value", "1"))})
+	inc := ops.Change{Op: ops.Modify, Section: "crm_config", XML: cibdoc.E("nvpair", "id", "p", "value", "value++")}
+	y := n.submit("b", inc)
+	n.settle()
+	if _, ok := n.outcome("b", y); ok {
+		t.Fatal("acknowledged before a majority stored it")
+	}
+	n.crash("a")
+	n.nodes["b"].slow, n.nodes["c"].slow = false, false
+	n.mustSucceed("c", n.appoint("c", true, "b", "c"))
+	n.mustSucceed("b", x)
+	n.mustSucceed("b", y)
+	n.same("b", "c")
+	if v := n.nodes["b"].doc.Section("crm_config").Children[0].Children[0].Attr("value"); v != "2" {
+		t.Errorf("value %q: the request was performed twice or not at all", v)
+	}
+	n.start("a")
+	n.mustSucceed("c", n.appoint("c", true, "a", "b", "c"))
+	n.same("a", "b", "c")
+}
+
+func TestNoPrimary(t *testing.T) {
+	n := newNet(t, "a", "b")
+	x := n.submit("a", addNode("1"))
+	n.pass(29 * time.Second)
+	if _, ok := n.outcome("a", x); ok {
+		t.Fatal("answered too early")
+	}
+	n.pass(2 * time.Second)
+	if o, _ := n.outcome("a", x); o.RC != cibdoc.RCTimedOut || !strings.Contains(o.Detail, "no primary") {
+		t.Errorf("%+v", o)
+	}
+	x = n.submit("a", addNode("2"))
+	n.mustSucceed("b", n.appoint("b", true, "a", "b"))
+	n.mustSucceed("a", x)
+	if n.nodes["a"].has("1") {
+		t.Error("a request that had failed was performed")
+	}
+}
+
+// TestMerge: which copy wins when partitions meet (cib 13.6, 15.9).
+func TestMerge(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		aQuorum, bQuor bool
+		aChanges       int
+		bChanges       int
+		bAdmin         bool
+		want           string // whose changes survive
+	}{
+		{"both quorate: more changes win", true, true, 1, 3, false, "b"},
+		{"both quorate, the DC's own has more", true, true, 4, 1, false, "a"},
+		{"both without quorum: more changes win", false, false, 1, 3, false, "b"},
+		{"quorum wins over more changes", true, false, 1, 3, false, "a"},
+		{"quorum without changes wins nothing", true, false, 0, 2, false, "b"},
+		{"admin_epoch wins over quorum", true, false, 3, 1, true, "b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := newNet(t, "a", "b")
+			n.mustSucceed("a", n.appoint("a", true, "a", "b"))
+			x := n.submit("a", addNode("0"))
+			n.settle()
+			n.mustSucceed("a", x)
+			n.partition([]string{"a"}, []string{"b"})
+			n.mustSucceed("a", n.appoint("a", tc.aQuorum, "a"))
+			n.mustSucceed("b", n.appoint("b", tc.bQuor, "b"))
+			for i := range tc.aChanges {
+				n.submit("a", addNode(fmt.Sprintf("a%d", i)))
+				n.settle()
+			}
+			for i := range tc.bChanges {
+				n.submit("b", addNode(fmt.Sprintf("b%d", i)))
+				n.settle()
+			}
+			if tc.bAdmin {
+				n.submit("b", ops.Change{Op: ops.Modify, XML: cibdoc.E("cib", "admin_epoch", "admin_epoch++")})
+				n.settle()
+			}
+			highest := n.nodes["a"].doc.Version()
+			if v := n.nodes["b"].doc.Version(); highest.Less(v) {
+				highest = v
+			}
+			n.partition([]string{"a", "b"})
+			n.mustSucceed("a", n.appoint("a", true, "a", "b"))
+			n.same("a", "b")
+			loser, changes := "b", tc.bChanges
+			if tc.want == "b" {
+				loser, changes = "a", tc.aChanges
+			}
+			if !n.nodes["a"].has(tc.want+"0") || changes > 0 && n.nodes["a"].has(loser+"0") {
+				t.Errorf("the wrong copy won: %s", n.nodes["a"].doc.Bytes())
+			}
+			if v := n.nodes["a"].doc.Version(); v.Less(highest) {
+				t.Errorf("version went from %v to %v", highest, v)
+			}
+			if got := len(n.nodes[loser].lost); (got == 1) != (changes > 0) {
+				t.Errorf("%s kept %d patches of %d lost changes", loser, got, changes)
+			}
+			x = n.submit("b", addNode("z"))
+			n.settle()
+			n.mustSucceed("b", x)
+			n.same("a", "b")
+		})
+	}
+}
+
+// TestOldPrimary: a primary that a partition has passed over is refused and
+// steps down when it hears so.
+func TestOldPrimary(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b", "c"))
+	n.partition([]string{"a"}, []string{"b", "c"})
+	n.mustSucceed("b", n.appoint("b", true, "b", "c"))
+	x := n.submit("b", addNode("1"))
+	n.settle()
+	n.mustSucceed("b", x)
+	n.partition([]string{"a", "b", "c"}) // a has not noticed anything
+	y := n.submit("a", addNode("2"))
+	n.settle()
+	if _, ok := n.outcome("a", y); ok {
+		t.Fatal("the old primary's change was acknowledged")
+	}
+	if n.nodes["b"].has("2") || n.nodes["c"].has("2") {
+		t.Error("a change of the old primary was taken")
+	}
+	if n.nodes["a"].role != follower {
+		t.Error("the old primary still thinks that it is primary")
+	}
+	n.mustSucceed("b", n.appoint("b", true, "a", "b", "c"))
+	n.mustSucceed("a", y) // performed anew by the new primary
+	n.same("a", "b", "c")
+	if !n.nodes["a"].has("1") || !n.nodes["a"].has("2") {
+		t.Errorf("%s", n.nodes["a"].doc.Bytes())
+	}
+}
+
+func TestGapIsMended(t *testing.T) {
+	n := newNet(t, "a", "b")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b"))
+	n.submit("a", setStatus("1", "x"))
+	delete(n.links, [2]string{"a", "b"}) // lost on the way
+	n.settle()
+	n.submit("a", setStatus("1", "y"))
+	n.settle()
+	n.same("a", "b")
+	if last := n.nodes["b"].seen[len(n.nodes["b"].seen)-1]; !last.FromSync || last.Patch != nil {
+		t.Errorf("b was not given the whole document: %+v", last)
+	}
+	// A lost acknowledgement is asked for again.
+	x := n.submit("a", addNode("1"))
+	n.flush("a")
+	n.deliverOne(0)
+	n.deliverOne(0)
+	n.flush("b")
+	delete(n.links, [2]string{"b", "a"})
+	n.settle()
+	if _, ok := n.outcome("a", x); ok {
+		t.Fatal("acknowledged without the acknowledgement")
+	}
+	n.pass(3 * time.Second)
+	n.mustSucceed("a", x)
+}
+
+// TestHistories drives a cluster through random crashes, partitions, slow and
+// full disks, and checks after each step that equal versions of copies in step
+// with one primary are equal, that versions seen on a node never go back, and
+// in the end that all acknowledged changes of quorate partitions are there.
+func TestHistories(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := newNet(rt, "a", "b", "c")
+		acked := map[string]bool{}
+		type sub struct {
+			node  string
+			inc   uint64
+			token uint64
+			id    string
+		}
+		var subs []sub
+		part := [][]string{n.names}
+		quorate := func(name string) bool {
+			for _, g := range part {
+				if slices.Contains(g, name) {
+					return len(g) >= 2
+				}
+			}
+			return false
+		}
+		collect := func() { // each answer counts by the quorum when it came
+			subs = slices.DeleteFunc(subs, func(s sub) bool {
+				o, ok := n.nodes[s.node].answers[s.token]
+				if !ok || n.nodes[s.node].inc != s.inc {
+					return n.nodes[s.node].inc != s.inc
+				}
+				acked[s.id] = acked[s.id] || o.RC == cibdoc.OK && quorate(s.node)
+				return true
+			})
+		}
+		elect := func() {
+			for _, g := range part {
+				var alive []string
+				for _, m := range g {
+					if n.nodes[m].up {
+						alive = append(alive, m)
+					}
+				}
+				if len(alive) > 0 {
+					n.appoint(rapid.SampledFrom(alive).Draw(rt, "primary"), len(alive) >= 2, alive...)
+				}
+			}
+		}
+		elect()
+		for i := range rapid.IntRange(5, 40).Draw(rt, "steps") {
+			name := rapid.SampledFrom(n.names).Draw(rt, "node")
+			d := n.nodes[name]
+			switch rapid.IntRange(0, 12).Draw(rt, "what") {
+			case 0, 1, 2, 3:
+				if d.up {
+					id := fmt.Sprintf("%s%d", name, i)
+					subs = append(subs, sub{name, d.inc, n.submit(name, addNode(id)), id})
+				}
+			case 4:
+				if d.up {
+					n.submit(name, setStatus(name, fmt.Sprint(i)))
+				}
+			case 5:
+				for range rapid.IntRange(1, 20).Draw(rt, "messages") {
+					n.deliverOne(rapid.IntRange(0, 5).Draw(rt, "link"))
+				}
+			case 6:
+				if d.up {
+					n.flush(name)
+				}
+			case 7:
+				// one node may be down at a time: a minority
+				if d.up && !slices.ContainsFunc(n.names, func(m string) bool { return !n.nodes[m].up }) && len(part) == 1 {
+					n.crash(name)
+					elect()
+				}
+			case 8:
+				if !d.up {
+					n.start(name)
+					elect()
+				}
+			case 9:
+				if len(part) == 1 && !slices.ContainsFunc(n.names, func(m string) bool { return !n.nodes[m].up }) {
+					collect()
+					rest := slices.DeleteFunc(slices.Clone(n.names), func(m string) bool { return m == name })
+					part = [][]string{{name}, rest}
+				} else {
+					collect()
+					part = [][]string{n.names}
+				}
+				n.partition(part...)
+				elect()
+			case 10:
+				d.slow = !d.slow
+			case 12:
+				n.pass(1500 * time.Millisecond)
+			case 11:
+				if d.full = nil; rapid.Bool().Draw(rt, "full") {
+					d.full = errors.New("full")
+				}
+			}
+			collect()
+			n.check()
+		}
+		collect()
+		for _, m := range n.names {
+			if d := n.nodes[m]; !d.up {
+				n.start(m)
+			}
+			n.nodes[m].slow, n.nodes[m].full = false, nil
+		}
+		part = [][]string{n.names}
+		n.partition(part...)
+		token := n.appoint("a", true, n.names...)
+		n.pass(5 * time.Second)
+		n.mustSucceed("a", token)
+		collect()
+		n.same(n.names...)
+		for id, yes := range acked {
+			if yes && !n.nodes["a"].has(id) {
+				rt.Fatalf("acknowledged change %s is gone", id)
+			}
+		}
+		x := n.submit("b", addNode("last"))
+		n.settle()
+		n.mustSucceed("b", x)
+		n.same(n.names...)
+	})
+}
+
+// check holds after every step.
+func (n *net) check() {
+	type key struct {
+		t Term
+		v cibdoc.Version
+	}
+	sums := map[key]cibdoc.Sum{}
+	for _, name := range n.names {
+		d := n.nodes[name]
+		if !d.up {
+			continue
+		}
+		for i := 1; i < len(d.seen); i++ {
+			if d.seen[i].To.Less(d.seen[i-1].To) && !d.seen[i].FromSync {
+				n.t.Fatalf("%s went back from %v to %v", name, d.seen[i-1].To, d.seen[i].To)
+			}
+		}
+		if !d.Status().Ready {
+			continue
+		}
+		k := key{d.term, d.doc.Version()}
+		if s, ok := sums[k]; ok && s != d.doc.Sum() {
+			n.t.Fatalf("two contents of version %v in term %+v", k.v, k.t)
+		}
+		sums[k] = d.doc.Sum()
+	}
+}
