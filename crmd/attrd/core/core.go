@@ -89,9 +89,8 @@ func (Refresh) op()       {}
 
 // Change is a resolved part of an Ordered message.
 type Change struct {
-	Set         // with Value resolved
-	Drop   bool // all values of Node
-	Always bool // written although equal
+	Set       // with Value resolved
+	Drop bool // all values of Node
 }
 
 // Message is what attrds tell each other; the closed set below.
@@ -235,8 +234,10 @@ type asked struct {
 	number uint64
 	ops    []Op
 	sync   bool
-	done   bool // applied here; only the write is awaited
+	done   bool // applied here; with sync the write is still awaited
 	silent bool // made by ourselves
+
+	written bool
 }
 
 type heard struct {
@@ -446,6 +447,9 @@ func (c *Core) receive(from string, m Message) {
 	case Ordered:
 		switch {
 		case from == c.node:
+			if m.Origin == c.origin() {
+				c.finish(m.Number) // the messaging layer has it: it will reach the others
+			}
 		case from != c.writer:
 			c.hold(from, m, m.Term)
 		case c.synced && m.Term == c.term:
@@ -550,13 +554,16 @@ func (c *Core) ask(a *asked) {
 // resendAll gives the writer what it may not know: first what is to be done,
 // then, under new and thus higher numbers, what is only to be confirmed.
 func (c *Core) resendAll() {
-	pending := slices.Clone(c.pending)
-	for _, done := range []bool{false, true} {
-		for _, a := range pending {
-			if a.done == done && slices.Contains(c.pending, a) {
-				c.resend(a)
-			}
+	var open, done []*asked
+	for _, a := range c.pending {
+		if a.done {
+			done = append(done, a)
+		} else {
+			open = append(open, a)
 		}
+	}
+	for _, a := range append(open, done...) {
+		c.resend(a)
 	}
 }
 
@@ -592,14 +599,25 @@ func (c *Core) named(ops []Op) []Op {
 	return out
 }
 
-// finish answers own requests up to a number.
+// finish marks own requests up to a number as done.
 func (c *Core) finish(number uint64) {
+	for _, a := range c.pending {
+		a.done = a.done || a.number <= number
+	}
+	c.answerDone()
+}
+
+// written marks own sync requests up to a number as written to the CIB.
+func (c *Core) written(number uint64) {
+	for _, a := range c.pending {
+		a.written = a.written || a.number <= number
+	}
+	c.answerDone()
+}
+
+func (c *Core) answerDone() {
 	c.pending = slices.DeleteFunc(c.pending, func(a *asked) bool {
-		if a.number > number || a.done {
-			return false
-		}
-		a.done = true
-		if a.sync {
+		if !a.done || a.sync && !a.written {
 			return false
 		}
 		c.answer(a)
@@ -611,17 +629,6 @@ func (c *Core) answer(a *asked) {
 	if !a.silent {
 		c.out.Answer = append(c.out.Answer, Answer{ID: a.id})
 	}
-}
-
-// written answers the sync requests up to a number.
-func (c *Core) written(number uint64) {
-	c.pending = slices.DeleteFunc(c.pending, func(a *asked) bool {
-		if !a.sync || !a.done || a.number > number {
-			return false
-		}
-		c.answer(a)
-		return true
-	})
 }
 
 // loaded: the first writer of the cluster goes on from what the CIB holds.

@@ -14,6 +14,8 @@ import (
 func (c *Core) orderRequest(from string, r Request) {
 	if r.Number > c.applied[r.Origin] {
 		c.order(r.Origin, r.Number, c.resolve(from, r.Ops))
+	} else if r.Origin == c.origin() {
+		c.finish(r.Number)
 	}
 	if r.Sync {
 		c.w.syncs = append(c.w.syncs, syncWait{node: from, number: r.Number, seq: c.seq})
@@ -33,7 +35,9 @@ func (c *Core) orderBacklog() {
 	}
 }
 
-// order gives changes the next number, applies them and tells all.
+// order gives changes the next number, applies them and tells all. A client of
+// this node is answered when the message comes back: then it is on its way to
+// the others, whatever becomes of this process.
 func (c *Core) order(origin string, number uint64, changes []Change) {
 	c.seq++
 	o := Ordered{Term: c.term, Seq: c.seq, Origin: origin, Number: number, Changes: changes}
@@ -170,7 +174,7 @@ func (c *Core) apply(from string, o Ordered) {
 	}
 	if o.Origin != "" {
 		c.applied[o.Origin] = o.Number
-		if o.Origin == c.origin() {
+		if o.Origin == c.origin() && from != c.node {
 			c.finish(o.Number)
 		}
 	}
@@ -262,3 +266,18 @@ func (c *Core) Known(name string) bool { return c.attrs[name] != nil }
 
 // Node is the local node's name, empty before the first view.
 func (c *Core) Node() string { return c.node }
+
+// Ready reports whether the values of before are known, as far as anybody
+// knows them.
+func (c *Core) Ready() bool { return !c.fresh }
+
+// Names lists all attributes.
+func (c *Core) Names() []string { return slices.Sorted(maps.Keys(c.attrs)) }
+
+// Attribute is one attribute with its properties; ok is false if unknown.
+func (c *Core) Attribute(name string) (a Attribute, ok bool) {
+	if p := c.attrs[name]; p != nil {
+		return p.clone(), true
+	}
+	return Attribute{}, false
+}

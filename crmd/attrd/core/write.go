@@ -188,10 +188,13 @@ func ids(a *Attribute, nodeID string) (set, pair string) {
 	}
 	pair = a.PairID
 	if pair == "" {
-		pair = set + "-" + a.Name
+		pair = PairID(set, a.Name)
 	}
 	return idText.Replace(set), idText.Replace(pair)
 }
+
+// PairID is the id that an nvpair gets where none was asked for.
+func PairID(set, name string) string { return idText.Replace(set + "-" + name) }
 
 // wrote takes the CIB's answer.
 func (c *Core) wrote(ev Wrote) {

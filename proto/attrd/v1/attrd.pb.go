@@ -251,6 +251,7 @@ func (x *UpdateResponse) GetError() string {
 	return ""
 }
 
+// An empty name asks for all attributes.
 type QueryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`

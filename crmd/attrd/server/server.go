@@ -1,0 +1,293 @@
+// Package server is the attribute daemon's shell: it owns the core of
+// crmd/attrd/core, carries its messages through heartbeatd, writes to the CIB
+// what it composes and serves proto/attrd/v1 to local clients.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"linuxha/crmd/attrd/core"
+	"linuxha/internal/cluster"
+	"linuxha/internal/ipc"
+	"linuxha/internal/paths"
+	attrdv1 "linuxha/proto/attrd/v1"
+	cibv1 "linuxha/proto/cib/v1"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
+)
+
+// Client is the attribute daemons' name at the messaging layer.
+const Client = "attrd"
+
+// Options of an attribute daemon.
+type Options struct {
+	Paths paths.Layout
+	Log   *slog.Logger
+}
+
+// Server is an attribute daemon. Its core belongs to the goroutine of Run;
+// everybody else hands functions to that goroutine.
+type Server struct {
+	attrdv1.UnimplementedAttrdServer
+	opts  Options
+	log   *slog.Logger
+	core  *core.Core
+	cib   cibv1.CibClient
+	todo  chan func()
+	done  chan struct{} // closed when Run has ended
+	ready chan struct{} // closed when earlier values are known
+	wake  *time.Timer
+
+	cibLost bool // owned by followCIB
+
+	// Owned by Run's goroutine.
+	ctx     context.Context // ends with Run
+	out     *outbox         // nil: not attached
+	answers map[uint64]chan<- error
+	nextID  uint64
+	isReady bool
+}
+
+// New returns an attribute daemon that Run will bring to life.
+func New(opts Options) *Server {
+	var boot [8]byte
+	rand.Read(boot[:]) // never fails (crypto/rand)
+	return &Server{
+		opts: opts, log: opts.Log, core: core.New(hex.EncodeToString(boot[:])), todo: make(chan func()),
+		done: make(chan struct{}), ready: make(chan struct{}), answers: map[uint64]chan<- error{},
+	}
+}
+
+// Register puts the service on a gRPC server.
+func (s *Server) Register(g *grpc.Server) { attrdv1.RegisterAttrdServer(g, s) }
+
+// Run owns the core until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	defer close(s.done)
+	cc, err := dialCIB(s.opts.Paths.Socket("cib"))
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	s.cib = cibv1.NewCibClient(cc)
+	g, ctx := errgroup.WithContext(ctx)
+	s.ctx = ctx
+	s.wake = time.NewTimer(time.Hour)
+	defer s.wake.Stop()
+	g.Go(func() error { return s.followCluster(ctx) })
+	g.Go(func() error { return s.followCIB(ctx) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case f := <-s.todo:
+				f()
+			case <-s.wake.C:
+				s.step(core.Woken{})
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// do has the loop call f; false when the daemon is being stopped.
+func (s *Server) do(ctx context.Context, f func()) bool {
+	select {
+	case s.todo <- f:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-s.done:
+		return false
+	}
+}
+
+// step feeds the core and carries out what it wants.
+func (s *Server) step(ev core.Event) {
+	out := s.core.Step(time.Now(), ev)
+	for _, n := range out.Notes {
+		s.log.Info(n)
+	}
+	for _, m := range out.Send {
+		s.send(m)
+	}
+	for _, a := range out.Answer {
+		if c, ok := s.answers[a.ID]; ok {
+			delete(s.answers, a.ID)
+			c <- a.Err
+		}
+	}
+	if out.Write != nil {
+		go s.write(s.ctx, *out.Write)
+	}
+	if out.Load {
+		go s.load(s.ctx)
+	}
+	if !s.isReady && s.core.Ready() {
+		s.isReady = true
+		close(s.ready)
+		s.log.Info("node attribute manager is ready and accepts requests")
+	}
+	if out.WakeAt.IsZero() {
+		s.wake.Reset(time.Hour)
+	} else {
+		s.wake.Reset(max(time.Until(out.WakeAt), 0))
+	}
+}
+
+func (s *Server) send(m core.Send) {
+	if s.out == nil {
+		return // detached since; the core hears of it next
+	}
+	payload, err := encode(m.Message)
+	if err != nil {
+		s.log.Error("message to other attribute daemons was not sent", "err", err)
+		return
+	}
+	s.out.put(outgoing{node: m.To, payload: payload})
+}
+
+// retryPause is the time between attempts to reach another daemon.
+const retryPause = 100 * time.Millisecond
+
+// followCluster keeps this daemon attached to the messaging layer.
+func (s *Server) followCluster(ctx context.Context) error {
+	for {
+		err := s.attached(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.log.Warn("not connected to the messaging layer: trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (s *Server) attached(ctx context.Context) error {
+	cc, err := ipc.Dial(s.opts.Paths.Socket("heartbeatd"))
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	conn, err := cluster.Attach(ctx, cc, Client, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	out := newOutbox()
+	defer out.close()
+	go out.drain(conn)
+	node := conn.Welcome.Node
+	s.log.Info("attached to the messaging layer", "node", node)
+	s.do(ctx, func() { s.out = out })
+	for ev := range conn.Events() {
+		in, err := clusterEvent(node, ev)
+		if err != nil {
+			s.log.Warn("ignoring a message", "err", err)
+			continue
+		}
+		if in != nil {
+			s.do(ctx, func() { s.step(in) })
+		}
+	}
+	s.do(ctx, func() {
+		s.out = nil
+		s.step(core.Detached{})
+	})
+	return conn.Err()
+}
+
+// clusterEvent translates what the messaging layer tells; nil: nothing to us.
+func clusterEvent(node string, ev *heartbeatv1.AttachEvent) (core.Event, error) {
+	switch k := ev.Kind.(type) {
+	case *heartbeatv1.AttachEvent_Membership:
+		m := k.Membership
+		view := core.ViewInstalled{Node: node, Number: m.Number, Configured: map[string]string{}}
+		for _, n := range m.Configured {
+			if n.Id != "" {
+				view.Configured[n.Name] = n.Id
+			}
+		}
+		for _, mem := range m.Members {
+			out := core.Member{Name: mem.Name, ID: mem.Id, Born: mem.BornOn}
+			for _, p := range mem.Processes {
+				switch p.Name {
+				case Client:
+					out.Attrd = max(p.BornOn, 1)
+				case "crmd":
+					out.Crmd = max(p.BornOn, 1)
+				}
+			}
+			view.Members = append(view.Members, out)
+		}
+		return view, nil
+	case *heartbeatv1.AttachEvent_Message:
+		m, err := decode(k.Message.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("from %s: %w", k.Message.FromNode, err)
+		}
+		return core.Received{From: k.Message.FromNode, Message: m}, nil
+	}
+	return nil, nil
+}
+
+type outgoing struct {
+	node    string
+	payload []byte
+}
+
+// outbox decouples the loop from the stream's flow control: a full stream
+// must not keep the daemon from hearing.
+type outbox struct {
+	mu     sync.Mutex
+	queue  []outgoing
+	ready  chan struct{}
+	closed chan struct{}
+}
+
+func newOutbox() *outbox {
+	return &outbox{ready: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+func (o *outbox) put(m outgoing) {
+	o.mu.Lock()
+	o.queue = append(o.queue, m)
+	o.mu.Unlock()
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) close() { close(o.closed) }
+
+func (o *outbox) drain(conn *cluster.Conn) {
+	for {
+		select {
+		case <-o.closed:
+			return
+		case <-o.ready:
+		}
+		o.mu.Lock()
+		queue := o.queue
+		o.queue = nil
+		o.mu.Unlock()
+		for _, m := range queue {
+			if err := conn.Send(m.node, "", m.payload); err != nil {
+				return // the receiving side ends too and says why
+			}
+		}
+	}
+}
