@@ -161,8 +161,6 @@ func (n *notification) makeKeys(k *state.Resource) {
 		if x.IsGuest() {
 			if h := x.Conn.Container.CurrentNode(); h != nil {
 				host = h
-			} else if p := x.Conn.Container.Assigned; p != nil {
-				host = p.Node
 			}
 		}
 		hosts = append(hosts, host.Name)

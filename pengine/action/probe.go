@@ -81,6 +81,7 @@ func probePrimitive(c *state.Cluster, r *state.Resource, n *state.Node) bool {
 		}
 	}
 	a := c.Op(r, "monitor", n, false)
+	a.Clear(state.Optional) // also of unmanaged resources
 	active := slices.Contains(r.Active, n)
 	switch {
 	case !active:

@@ -105,7 +105,8 @@ func (x *executor) perform(a *state.Action) bool {
 		return true
 	case a.Task == "do_shutdown", a.Task == "clear_failcount", a.Task == "lrm_delete":
 		if a.Rsc != nil {
-			x.say("Cluster action:  %s for %s on %s", a.Task, a.Rsc.ID, a.Node.Name)
+			id, _ := graph.AgentID(a.Rsc)
+			x.say("Cluster action:  %s for %s on %s", a.Task, id, a.Node.Name)
 		} else {
 			x.say("Cluster action:  %s on %s", a.Task, a.Node.Name)
 		}

@@ -286,7 +286,7 @@ func (c *Cluster) instanceFor(clone *Resource, n *Node, base string) *Resource {
 			}
 			if m != nil && len(m.Active) > 0 {
 				skip = true
-				break
+				continue
 			}
 			chosen = m
 			break

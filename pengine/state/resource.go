@@ -457,13 +457,11 @@ func (c *Cluster) AddScore(r *Resource, n *Node, score int) {
 	addEntry(r, n, score)
 }
 
-// AddScoreAll adds a score for every node; -infinity drops an assignment.
+// AddScoreAll adds a score for every node; -infinity drops an assignment of r
+// itself.
 func (c *Cluster) AddScoreAll(r *Resource, score int) {
-	for _, k := range r.Children {
-		c.AddScoreAll(k, score)
-	}
 	for _, n := range c.Nodes {
-		addEntry(r, n, score)
+		c.AddScore(r, n, score)
 	}
 	if score <= -Infinity {
 		r.Assigned = nil
