@@ -207,6 +207,7 @@ type Options struct {
 type List struct {
 	opts      Options
 	resources map[string]*resource
+	order     []*resource // the same, by name
 	runs      map[RunID]*op
 	lastCall  int64
 	lastRun   RunID
@@ -296,7 +297,7 @@ type Operation struct {
 // Entries returns the registered resources in order of their names.
 func (l *List) Entries() []Entry {
 	var out []Entry
-	for _, r := range l.sorted() {
+	for _, r := range l.order {
 		if !r.registered {
 			continue
 		}

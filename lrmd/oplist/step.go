@@ -33,13 +33,21 @@ func (l *List) Step(now time.Time, ev Event) Output {
 	return out
 }
 
-func (l *List) sorted() []*resource {
-	out := make([]*resource, 0, len(l.resources))
-	for _, r := range l.resources {
-		out = append(out, r)
+func byName(r *resource, id string) int { return strings.Compare(r.id, id) }
+
+func (l *List) add(id string) *resource {
+	r := &resource{id: id}
+	i, _ := slices.BinarySearchFunc(l.order, id, byName)
+	l.order = slices.Insert(l.order, i, r)
+	l.resources[id] = r
+	return r
+}
+
+func (l *List) remove(id string) {
+	if i, ok := slices.BinarySearchFunc(l.order, id, byName); ok {
+		l.order = slices.Delete(l.order, i, i+1)
 	}
-	slices.SortFunc(out, func(a, b *resource) int { return strings.Compare(a.id, b.id) })
-	return out
+	delete(l.resources, id)
 }
 
 // queued returns all operations that do not run, oldest first.
@@ -61,8 +69,7 @@ func (l *List) register(now time.Time, ev Registered, out *Output) {
 	r := l.resources[ev.Resource]
 	switch {
 	case r == nil:
-		r = &resource{id: ev.Resource}
-		l.resources[r.id] = r
+		r = l.add(ev.Resource)
 	case r.registered && !r.agent.equal(ev.Agent):
 		l.drop(now, r, out)
 	case r.registered:
@@ -80,7 +87,7 @@ func (l *List) unregister(now time.Time, id string, out *Output) {
 		r.registered = false
 		out.Answer.Running = r.running != nil
 		if r.running == nil {
-			delete(l.resources, id)
+			l.remove(id)
 		}
 	}
 	out.Report = append(out.Report, Report{Kind: KindUnregistered, Op: Op{Resource: id}, Removed: true})
@@ -240,7 +247,7 @@ func (l *List) exited(now time.Time, ev Exited, out *Output) {
 	r.running = nil
 	l.finish(now, o, ev.Outcome, out)
 	if !r.registered {
-		delete(l.resources, r.id)
+		l.remove(r.id)
 	}
 	if o.orphan {
 		out.Drained = append(out.Drained, r.id)
@@ -266,7 +273,7 @@ func (l *List) finish(now time.Time, o *op, got Outcome, out *Output) {
 }
 
 func (l *List) classFailed(now time.Time, ev ClassFailed, out *Output) {
-	for _, r := range l.sorted() {
+	for _, r := range l.order {
 		if !strings.EqualFold(r.agent.Class, ev.Class) {
 			continue
 		}
@@ -309,7 +316,7 @@ func (o *op) result(now time.Time, got Outcome) Report {
 // expire handles what time alone brings: intervals, deadlines, and killed
 // agents that do not die.
 func (l *List) expire(now time.Time, out *Output) {
-	for _, r := range l.sorted() {
+	for _, r := range l.order {
 		var ready []*op
 		r.waiting = slices.DeleteFunc(r.waiting, func(o *op) bool {
 			if o.readyAt.After(now) {
@@ -363,7 +370,7 @@ func (r *resource) next(now time.Time) *op {
 // dispatch starts what may run, oldest request first.
 func (l *List) dispatch(now time.Time, out *Output) {
 	var ready []*op
-	for _, r := range l.resources {
+	for _, r := range l.order {
 		if o := r.next(now); o != nil {
 			ready = append(ready, o)
 		}
@@ -407,7 +414,7 @@ func (l *List) nextWake(now time.Time) time.Time {
 			at = t
 		}
 	}
-	for _, r := range l.resources {
+	for _, r := range l.order {
 		for _, o := range r.waiting {
 			consider(o.readyAt)
 		}
