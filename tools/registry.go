@@ -6,6 +6,8 @@ import (
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
 	"linuxha/tools/crmresource"
+	"linuxha/tools/crmsimulate"
+	"linuxha/tools/crmverify"
 	"linuxha/tools/hawire"
 )
 
@@ -15,6 +17,8 @@ var registry = map[string]Tool{
 	"crm_mon":      crmmon.Run,
 	"crm_node":     crmnode.Run,
 	"crm_resource": crmresource.Run,
+	"crm_simulate": crmsimulate.Run,
+	"crm_verify":   crmverify.Run,
 	"ha_wire":      hawire.Run,
 	"crmadmin":     crmadmin.Run,
 }

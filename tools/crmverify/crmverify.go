@@ -1,0 +1,192 @@
+// Package crmverify is crm_verify: is a configuration valid, and would the
+// scheduler make sense of it (clients 2.11, cib 10.2).
+package crmverify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/schema"
+	"linuxha/internal/cibclient"
+	"linuxha/internal/cliopt"
+	"linuxha/internal/exitcode"
+	"linuxha/pengine/schedule"
+	cibv1 "linuxha/proto/cib/v1"
+	"linuxha/tools/output"
+)
+
+var spec = &cliopt.Spec{
+	Tool: "crm_verify", Synopsis: "[OPTION...]", Summary: "check a Pacemaker configuration for errors\n\nCheck the well-formedness of a complete Pacemaker XML configuration, its conformance to the configured schema, and for the presence of common misconfigurations.",
+	Options: append([]cliopt.Option{
+		{Short: 'h', Long: "help", Help: "show help options"},
+		{Short: 'L', Long: "live-check", Help: "check the configuration used by the running cluster", Group: "Data sources"},
+		{Short: 'x', Long: "xml-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "check the configuration in the named file", Group: "Data sources"},
+		{Short: 'p', Long: "xml-pipe", Help: "check the configuration piped in via stdin", Group: "Data sources"},
+		{Short: 'X', Long: "xml-text", Arg: cliopt.RequiredArg, Name: "XML", Help: "check the configuration in the supplied string", Group: "Data sources"},
+		{Short: 'S', Long: "save-xml", Arg: cliopt.RequiredArg, Name: "FILE", Help: "save verified XML to named file (most useful with -L)", Group: "Additional options"},
+	}, output.Common("text, xml")...),
+}
+
+// result is what a check found.
+type result struct {
+	errors, warnings []string
+	code             exitcode.Code
+	summary          string
+}
+
+// Run is the tool's entry.
+func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p, err := spec.Parse(args)
+	if err != nil {
+		return output.Usage(stderr, name, err)
+	}
+	switch {
+	case p.Has("help"), p.Has("help-all"):
+		fmt.Fprint(stdout, spec.Help())
+		return 0
+	case p.Has("version"):
+		fmt.Fprint(stdout, output.VersionText)
+		return 0
+	}
+	verbose := p.Count("verbose")
+	var r result
+	cib, origin, err := source(ctx, p, stdin)
+	if err != nil {
+		r.code, r.summary = sourceError(err)
+	} else {
+		r = check(cib, origin)
+	}
+	if file := p.Value("save-xml"); file != "" && err == nil {
+		if werr := os.WriteFile(file, cib, 0o600); werr != nil {
+			r.code, r.summary = exitcode.CantCreate, werr.Error()
+		}
+	}
+	all := append(append([]string{}, r.errors...), prefixed("warning: ", r.warnings)...)
+	if p.Value("output-as") == "xml" {
+		var errs []string
+		if verbose > 0 {
+			errs = all
+		}
+		if err := output.Result(stdout, name, args, r.code, errs); err != nil {
+			return int(exitcode.IOErr)
+		}
+		return int(r.code)
+	}
+	if verbose > 0 {
+		for _, e := range r.errors {
+			fmt.Fprintf(stderr, "%s\n", e)
+		}
+		for _, w := range r.warnings {
+			fmt.Fprintf(stderr, "   warning: %s\n", w)
+		}
+	}
+	if r.summary != "" {
+		fmt.Fprintf(stderr, "%s: %s\n", name, r.summary)
+		if verbose == 0 && err == nil && len(all) > 0 {
+			fmt.Fprintln(stderr, "-V may provide more details")
+		}
+	}
+	return int(r.code)
+}
+
+func prefixed(p string, words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = p + w
+	}
+	return out
+}
+
+var (
+	errNoSource = errors.New("No configuration source specified. Use --help for usage information.") //nolint:staticcheck // the reference's text
+	errNoLive   = errors.New("CIB query failed: Input file not available")                           //nolint:staticcheck // the reference's text
+)
+
+func sourceError(err error) (exitcode.Code, string) {
+	switch {
+	case errors.Is(err, errNoSource):
+		return exitcode.Error, err.Error()
+	case errors.Is(err, errNoLive):
+		return exitcode.NoInput, err.Error()
+	}
+	return exitcode.NoInput, err.Error()
+}
+
+// source is the configuration to check, and its name for messages.
+func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte, origin string, err error) {
+	switch {
+	case p.Has("live-check"):
+		c, err := cibclient.Open(ctx)
+		if err != nil {
+			return nil, "", fmt.Errorf("%w (%v)", errNoLive, err)
+		}
+		defer c.Close()
+		resp, err := c.Query(ctx, &cibv1.QueryRequest{})
+		if err == nil {
+			err = cibclient.Err(resp)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("%w (%v)", errNoLive, err)
+		}
+		return resp.Xml, "live", nil
+	case p.Has("xml-file"):
+		b, err := os.ReadFile(p.Value("xml-file"))
+		if err != nil {
+			return nil, "", fmt.Errorf("Couldn't parse input file: %w", err) //nolint:staticcheck // the reference's text
+		}
+		return b, p.Value("xml-file"), nil
+	case p.Has("xml-text"):
+		return []byte(p.Value("xml-text")), "(text)", nil
+	case p.Has("xml-pipe"):
+		b, err := io.ReadAll(stdin)
+		return b, "(stdin)", err
+	}
+	return nil, "", errNoSource
+}
+
+// check judges a configuration: its form first, then what the scheduler says.
+func check(cib []byte, origin string) result {
+	root, err := cibdoc.ParseNode(cib)
+	if err != nil {
+		return result{code: exitcode.DataErr, errors: []string{fmt.Sprintf("%s: %v", origin, err)}, summary: fmt.Sprintf("Couldn't parse %s: %v", origin, err)}
+	}
+	if root.Tag != "cib" {
+		return result{code: exitcode.Protocol, summary: "This tool can only check complete configurations (i.e. those starting with <cib>)."}
+	}
+	if root.Child("status") == nil {
+		root.Add(cibdoc.E("status")) // the scheduler wants one (cib 10.2)
+		cib = root.Bytes()
+	}
+	var r result
+	for _, p := range schema.Validate(cibdoc.New(root)) {
+		r.errors = append(r.errors, fmt.Sprintf("%s: %s", origin, p))
+	}
+	if len(r.errors) > 0 {
+		r.errors = append(r.errors, "(main) \terror: CIB did not pass schema validation")
+	}
+	plan, err := schedule.Schedule(schedule.Input{CIB: cib, Now: time.Now()})
+	if err != nil {
+		r.errors = append(r.errors, err.Error())
+	} else {
+		for _, n := range plan.Notes {
+			switch n.Severity {
+			case schedule.Error:
+				r.errors = append(r.errors, "error: "+n.Text)
+			case schedule.Warning:
+				r.warnings = append(r.warnings, n.Text)
+			}
+		}
+	}
+	switch {
+	case len(r.errors) > 0:
+		r.code, r.summary = exitcode.Config, "Errors found during check: config not valid"
+	case len(r.warnings) > 0:
+		r.code, r.summary = exitcode.Config, "Warnings found during check: config may not be valid"
+	}
+	return r
+}
