@@ -63,8 +63,14 @@ func baseEnv(layout paths.Layout, own []string) []string {
 	return out
 }
 
-// RSCTMP is the folder of agents' state.
-func RSCTMP(layout paths.Layout) string { return filepath.Join(layout.Root, "run/resource-agents") }
+// RSCTMP is the folder of agents' state: HA_RSCTMP, or where they expect it
+// below the root.
+func RSCTMP(layout paths.Layout) string {
+	if dir := os.Getenv("HA_RSCTMP"); dir != "" {
+		return dir
+	}
+	return filepath.Join(layout.Root, "run/resource-agents")
+}
 
 // with returns base with the variables added; the last one of a name counts.
 func with(base []string, more map[string]string) []string {

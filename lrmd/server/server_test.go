@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -375,6 +376,77 @@ func TestRefusals(t *testing.T) {
 	}
 	if resp, err := n.client.Unregister(ctx, &lrmv1.UnregisterRequest{RscId: "x"}); err != nil || resp.Existed {
 		t.Errorf("unregister of an unknown resource: %v, %v", resp, err)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if socket := os.Getenv("LRM_TEST_SOCKET"); socket != "" {
+		os.Exit(stranger(socket))
+	}
+	os.Exit(m.Run())
+}
+
+// stranger calls everything and prints what is allowed.
+func stranger(socket string) int {
+	conn, err := ipc.Dial(socket)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer conn.Close()
+	client := lrmv1.NewLrmClient(conn)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	dummy := &lrmv1.Agent{Class: "ocf", Provider: "heartbeat", Type: "Dummy"}
+	show := func(name string, err error) { fmt.Println(name, status.Code(err)) }
+	_, err = client.Register(ctx, &lrmv1.RegisterRequest{RscId: "x", Agent: dummy})
+	show("Register", err)
+	_, err = client.Exec(ctx, &req{RscId: "d1", Action: "start"})
+	show("Exec", err)
+	_, err = client.Cancel(ctx, &lrmv1.CancelRequest{RscId: "d1", Action: "start"})
+	show("Cancel", err)
+	_, err = client.Unregister(ctx, &lrmv1.UnregisterRequest{RscId: "d1"})
+	show("Unregister", err)
+	_, err = client.List(ctx, &lrmv1.ListRequest{})
+	show("List", err)
+	events, err := client.Watch(ctx, &lrmv1.WatchRequest{})
+	if err == nil {
+		_, err = events.Recv()
+	}
+	show("Watch", err)
+	_, err = client.GetMetadata(ctx, &lrmv1.GetMetadataRequest{Agent: dummy})
+	show("GetMetadata", err)
+	_, err = client.GetMetadata(ctx, &lrmv1.GetMetadataRequest{Agent: &lrmv1.Agent{Class: "lsb", Type: "/etc/shadow"}})
+	show("GetMetadata of a path", err)
+	return 0
+}
+
+func TestOthersMayOnlyLook(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to be somebody else")
+	}
+	n := start(t)
+	n.register("d1", "ocf:heartbeat:Dummy")
+	if err := os.Chmod(n.root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile("/proc/self/exe") // where nobody may go, as a rule
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := n.path("stranger")
+	if err := os.WriteFile(exe, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "LRM_TEST_SOCKET="+paths.Layout{Root: n.root}.Socket("lrmd"))
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	want := "Register PermissionDenied\nExec PermissionDenied\nCancel PermissionDenied\nUnregister PermissionDenied\n" +
+		"List PermissionDenied\nWatch PermissionDenied\nGetMetadata OK\nGetMetadata of a path PermissionDenied\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
