@@ -1,6 +1,7 @@
 package main
 
 import (
+	"linuxha/tools/cibadmin"
 	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmmon"
@@ -13,6 +14,7 @@ import (
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
+	"cibadmin":     cibadmin.Run,
 	"cl_status":    clstatus.Run,
 	"crm_mon":      crmmon.Run,
 	"crm_node":     crmnode.Run,

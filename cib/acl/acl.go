@@ -304,3 +304,22 @@ func (m marks) mayCreate(new *cibdoc.Doc, parent string, ch *cibdoc.Node) bool {
 	})
 	return ok
 }
+
+// Effective tells for each place of doc what u may do there: Read, Write or
+// Deny, the last also where no permission applies.
+func Effective(doc *cibdoc.Doc, u User) func(cibdoc.Path) Kind {
+	m := mark(doc.Root(), Permissions(doc, u))
+	return func(p cibdoc.Path) Kind {
+		for i := len(p); i >= 0; i-- {
+			switch k := m[key(p[:i])]; {
+			case k&Deny != 0:
+				return Deny
+			case k&Write != 0:
+				return Write
+			case k&Read != 0:
+				return Read
+			}
+		}
+		return Deny
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"linuxha/cib/cibdoc"
+	"linuxha/internal/exitcode"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	cibv1 "linuxha/proto/cib/v1"
@@ -161,7 +162,9 @@ func (l *live) Watch(ctx context.Context, req *cibv1.WatchRequest) (Stream, erro
 	return stream{s}, nil
 }
 
-type stream struct{ grpc.ServerStreamingClient[cibv1.Notification] }
+type stream struct {
+	grpc.ServerStreamingClient[cibv1.Notification]
+}
 
 func (s stream) Recv() (*cibv1.Notification, error) {
 	n, err := s.ServerStreamingClient.Recv()
@@ -186,4 +189,25 @@ func Err(a answer) error {
 		return nil
 	}
 	return &cibdoc.Failure{RC: cibdoc.RC(a.GetRc()), Detail: a.GetError()}
+}
+
+// ExitCode is the status with which a tool ends after err (cib 14).
+func ExitCode(err error) exitcode.Code {
+	switch rc := cibdoc.RCOf(err); rc {
+	case cibdoc.OK:
+		return exitcode.OK
+	case cibdoc.RCNoQuorum:
+		return exitcode.Quorum
+	case cibdoc.RCSchema, cibdoc.RCTransform:
+		return exitcode.Config
+	case cibdoc.RCOldData:
+		return exitcode.Old
+	case cibdoc.RCPermission:
+		return exitcode.Error
+	default:
+		if rc > 200 {
+			return exitcode.Error
+		}
+		return exitcode.FromErrno(syscall.Errno(rc))
+	}
 }
