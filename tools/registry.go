@@ -10,17 +10,19 @@ import (
 	"linuxha/tools/crmsimulate"
 	"linuxha/tools/crmverify"
 	"linuxha/tools/hawire"
+	"linuxha/tools/stonithadmin"
 )
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
-	"cibadmin":     cibadmin.Run,
-	"cl_status":    clstatus.Run,
-	"crm_mon":      crmmon.Run,
-	"crm_node":     crmnode.Run,
-	"crm_resource": crmresource.Run,
-	"crm_simulate": crmsimulate.Run,
-	"crm_verify":   crmverify.Run,
-	"ha_wire":      hawire.Run,
-	"crmadmin":     crmadmin.Run,
+	"cibadmin":      cibadmin.Run,
+	"cl_status":     clstatus.Run,
+	"crm_mon":       crmmon.Run,
+	"crm_node":      crmnode.Run,
+	"crm_resource":  crmresource.Run,
+	"crm_simulate":  crmsimulate.Run,
+	"crm_verify":    crmverify.Run,
+	"ha_wire":       hawire.Run,
+	"crmadmin":      crmadmin.Run,
+	"stonith_admin": stonithadmin.Run,
 }

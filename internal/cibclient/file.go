@@ -124,8 +124,10 @@ func (f *file) Query(_ context.Context, req *cibv1.QueryRequest) (*cibv1.QueryRe
 func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyResponse, error) {
 	resp := &cibv1.ApplyResponse{}
 	user := f.acting(req.GetUser())
-	r := ops.Request{Client: req.GetClient(), User: user.Name,
-		Check: func(old, new *cibdoc.Doc) error { return acl.Check(old, new, user) }}
+	r := ops.Request{
+		Client: req.GetClient(), User: user.Name,
+		Check: func(old, new *cibdoc.Doc) error { return acl.Check(old, new, user) },
+	}
 	for _, c := range req.GetChanges() {
 		ch := ops.Change{Op: ops.Op(c.GetOp()), Section: c.GetSection(), XPath: c.GetXpath(), CanCreate: c.GetCanCreate(), All: c.GetDeleteAll()}
 		if len(c.GetXml()) > 0 {

@@ -7,8 +7,12 @@ import (
 
 func TestParse(t *testing.T) {
 	opts := []Option{
-		{Short: '1', Long: "one-shot"}, {Short: 'r', Long: "inactive"}, {Short: 'n', Long: "name", Arg: RequiredArg},
-		{Short: 'm', Long: "fence-history", Arg: OptionalArg}, {Short: 'N', Long: "node", Arg: RequiredArg}, {Short: '$', Long: "version"},
+		{Short: '1', Long: "one-shot"},
+		{Short: 'r', Long: "inactive"},
+		{Short: 'n', Long: "name", Arg: RequiredArg},
+		{Short: 'm', Long: "fence-history", Arg: OptionalArg},
+		{Short: 'N', Long: "node", Arg: RequiredArg},
+		{Short: '$', Long: "version"},
 	}
 	for _, tc := range []struct {
 		name string

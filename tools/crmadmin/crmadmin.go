@@ -77,7 +77,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		var reason string
 		code, reason = output.FromRPC(err)
 		text, body = "", nil
-		err = fmt.Errorf("Could not connect to controller: %s", reason) //nolint:staticcheck // the reference's text
+		err = fmt.Errorf("Could not connect to controller: %s", reason)
 	}
 	if p.Value("output-as") == "xml" {
 		var errs []string

@@ -28,7 +28,7 @@ var aliases = map[string][]string{
 type options struct {
 	sections                                         map[string]bool
 	once, simple, xml, oldXML, inactive, groupByNode bool
-	detail, timing, neg                              bool
+	detail, timing                                   bool
 	banPrefix, node, resource, outputTo              string
 	every                                            time.Duration
 	fenceHistory                                     int
@@ -70,10 +70,10 @@ var spec = &cliopt.Spec{
 
 // readOptions turns the command line into what is wanted.
 func readOptions(p *cliopt.Parsed) (*options, error) {
-	o := &options{sections: map[string]bool{}, every: 5 * time.Second, fenceHistory: 1}
+	o := &options{sections: map[string]bool{}, every: 5 * time.Second}
 	format := p.Value("output-as")
 	if !slices.Contains([]string{"", "console", "text", "xml"}, format) {
-		return nil, fmt.Errorf("Invalid value %q for --output-as: this version has console, text and xml", format) //nolint:staticcheck // the reference's form
+		return nil, fmt.Errorf("Invalid value %q for --output-as: this version has console, text and xml", format)
 	}
 	o.xml, o.oldXML = format == "xml" || p.Has("as-xml"), p.Has("as-xml")
 	o.simple = p.Has("simple-status")
@@ -129,7 +129,7 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 		case "interval":
 			d, ok := interval.Parse(g.Value)
 			if !ok || d <= 0 {
-				return nil, fmt.Errorf("Invalid value for -i: %s: give a time such as 5s", g.Value) //nolint:staticcheck // the reference's form
+				return nil, fmt.Errorf("Invalid value for -i: %s: give a time such as 5s", g.Value)
 			}
 			o.every = d
 		}
@@ -150,7 +150,7 @@ func (o *options) fencing(g cliopt.Given, set func(bool, ...string)) error {
 	case "2", "3":
 		set(true, aliases["fencing"]...)
 	default:
-		return fmt.Errorf("Fence history must be 0-3") //nolint:staticcheck // the reference's text
+		return fmt.Errorf("Fence history must be 0-3")
 	}
 	return nil
 }

@@ -136,8 +136,8 @@ type operation struct {
 
 // history is a resource's operations on a node, oldest first.
 type history struct {
-	node, rsc, orig string
-	ops             []operation
+	node, rsc string
+	ops       []operation
 }
 
 // histories collects what status holds, in its order (clients 2.2).

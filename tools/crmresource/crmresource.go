@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -124,7 +123,7 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 		return nil, "", errors.New("no command given: choose one of the queries or commands (--help lists them)")
 	}
 	if s.rsc == "" && needsResource[command] {
-		return nil, "", errors.New("Must supply a resource id with -r") //nolint:staticcheck // the reference's text
+		return nil, "", errors.New("Must supply a resource id with -r")
 	}
 	return s, command, nil
 }
@@ -253,5 +252,3 @@ func (s *session) checkNode(c *state.Cluster) error {
 	}
 	return nil
 }
-
-func join(words []string) string { return strings.Join(words, " ") }

@@ -103,8 +103,8 @@ func prefixed(p string, words []string) []string {
 }
 
 var (
-	errNoSource = errors.New("No configuration source specified. Use --help for usage information.") //nolint:staticcheck // the reference's text
-	errNoLive   = errors.New("CIB query failed: Input file not available")                           //nolint:staticcheck // the reference's text
+	errNoSource = errors.New("No configuration source specified. Use --help for usage information.")
+	errNoLive   = errors.New("CIB query failed: Input file not available")
 )
 
 func sourceError(err error) (exitcode.Code, string) {
@@ -137,7 +137,7 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte,
 	case p.Has("xml-file"):
 		b, err := os.ReadFile(p.Value("xml-file"))
 		if err != nil {
-			return nil, "", fmt.Errorf("Couldn't parse input file: %w", err) //nolint:staticcheck // the reference's text
+			return nil, "", fmt.Errorf("Couldn't parse input file: %w", err)
 		}
 		return b, p.Value("xml-file"), nil
 	case p.Has("xml-text"):
