@@ -274,7 +274,9 @@ func TestOwnerDiesBeforeExecution(t *testing.T) {
 	w := newWorld(t, "a", "b", "c", "d")
 	// The list keeps everybody waiting while the owner dies.
 	w.configure(Reconfigured{Devices: []device.Device{{ID: "st", Agent: "fence_test", Params: map[string]string{"pcmk_host_check": "dynamic-list"}}}})
-	w.agent = func(string, device.Run) (device.Result, time.Duration) { return device.Result{Output: "d\n"}, time.Second }
+	w.agent = func(string, device.Run) (device.Result, time.Duration) {
+		return device.Result{Output: "d\n"}, time.Second
+	}
 	w.ask("c", Request{ID: "1", Target: "d", Action: "off"})
 	w.run(100 * time.Millisecond)
 	w.stop("c")
