@@ -155,6 +155,9 @@ func (w *wire) decode(b []byte) (replica.Message, error) {
 		if err != nil {
 			return nil, err
 		}
+		if v := doc.Version(); doc.Root().Tag != "cib" || v.AdminEpoch < 0 || v.Epoch < 0 || v.NumUpdates < 0 {
+			return nil, errors.New("a whole document that is no CIB")
+		}
 		m := replica.Snapshot{Term: t, Doc: doc, Lineage: fromLineage(k.Snapshot.GetLineage())}
 		for _, a := range k.Snapshot.GetRecent() {
 			m.Recent = append(m.Recent, fromApplied(a))
