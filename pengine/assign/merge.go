@@ -35,13 +35,13 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 		if *t == nil {
 			m = r.Children[len(r.Children)-1]
 		} else {
-			w = copyTable(*t)
+			w = t.Copy()
 		}
 		a.merge(m, &w, attr, f, opts)
 	case *t == nil:
-		w = copyTable(r.Allowed)
+		w = r.Allowed.Copy()
 	default:
-		w = copyTable(*t)
+		w = t.Copy()
 		a.combine(w, r, attr, f, opts&mergeNonnegative != 0)
 	}
 	switch {
@@ -78,16 +78,6 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 		}
 	}
 	*t = w
-}
-
-// copyTable copies a table so that even an empty copy is not "absent".
-func copyTable(t state.Table) state.Table {
-	w := make(state.Table, len(t))
-	copy(w, t)
-	for i := range w {
-		w[i].Count = 0
-	}
-	return w
 }
 
 // combine adds to each entry of w what r thinks of its node (assignment 10.6).

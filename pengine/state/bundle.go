@@ -379,7 +379,7 @@ func (c *Cluster) replicaConnection(r *Resource, rep *Replica) error {
 			e.Score, e.Discover = -Infinity, DiscoverNever
 		}
 	})
-	rep.Instance.Allowed = nil
+	rep.Instance.Allowed = Table{}
 	rep.Instance.Allowed.Put(n, Entry{Score: 500, Discover: DiscoverExclusive})
 	b.Inner.Allowed.Put(n, Entry{Score: -Infinity, Discover: DiscoverExclusive})
 

@@ -135,7 +135,8 @@ func (t *Table) Put(n *Node, e Entry) *Entry {
 
 // Copy copies the table; instance counters restart at 0 (assignment 1.3.3).
 func (t Table) Copy() Table {
-	c := append(Table(nil), t...)
+	c := make(Table, len(t)) // never nil: an empty table is not an absent one
+	copy(c, t)
 	for i := range c {
 		c[i].Count = 0
 	}

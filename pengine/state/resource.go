@@ -192,7 +192,7 @@ func (c *Cluster) unpackResource(x *xmldoc.Elem, parent *Resource, num int) (*Re
 	}
 	r := &Resource{
 		XML: x, OwnDoc: x != orig || num >= 0, Parent: parent, CloneNum: num, XMLID: x.ID(), ID: x.ID(),
-		Meta: Attrs{}, Role: Stopped, Threshold: Infinity, Provisional: true, Idx: len(c.AllRes),
+		Meta: Attrs{}, Allowed: Table{}, Role: Stopped, Threshold: Infinity, Provisional: true, Idx: len(c.AllRes),
 	}
 	switch x.Name {
 	case "primitive":
@@ -470,7 +470,7 @@ func (c *Cluster) AddScoreAll(r *Resource, score int) {
 
 // BanEverywhere replaces the table by all nodes with -infinity.
 func (c *Cluster) BanEverywhere(r *Resource) {
-	r.Allowed = nil
+	r.Allowed = Table{}
 	for _, n := range c.Nodes {
 		e := ListEntry(n)
 		e.Score = -Infinity

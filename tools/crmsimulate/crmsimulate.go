@@ -306,7 +306,7 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 	if res.Terminated {
 		fmt.Fprintln(r.errOut, "Transition failed: terminated")
 		fmt.Fprintln(r.errOut, "An invalid transition was produced")
-		code = exitcode.Software
+		code = exitcode.Error
 	}
 	if err := r.effectiveTime(); err != nil {
 		return exitcode.Usage, err
@@ -389,6 +389,7 @@ func profile(w io.Writer, dir, repeat string) error {
 type lister struct {
 	w            io.Writer
 	plain, quiet bool
+	held         string // a title to print before the first item
 }
 
 func (l *lister) title(depth int, text string) {
@@ -398,9 +399,20 @@ func (l *lister) title(depth int, text string) {
 	fmt.Fprintf(l.w, "%s%s:\n", l.indent(depth), text)
 }
 
+// hold is title for a list that is not mentioned if it is empty.
+func (l *lister) hold(depth int, text string) {
+	if !l.plain && !l.quiet {
+		l.held = l.indent(depth) + text + ":\n"
+	}
+}
+
 func (l *lister) item(depth int, label, text string) {
 	if l.quiet {
 		return
+	}
+	if l.held != "" {
+		fmt.Fprint(l.w, l.held)
+		l.held = ""
 	}
 	if l.plain {
 		fmt.Fprintln(l.w, text)

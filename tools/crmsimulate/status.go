@@ -124,7 +124,8 @@ func (s *status) nodeState(n *state.Node) (text string, special bool) {
 
 func (s *status) nodes() {
 	d := s.base
-	s.l.title(d, "Node List")
+	s.l.hold(d, "Node List")
+	defer func() { s.l.held = "" }()
 	groups := map[string][]string{}
 	for _, n := range s.c.Nodes {
 		text, special := s.nodeState(n)
