@@ -12,6 +12,9 @@ type Gate[T any] struct {
 	node string
 	view *View
 	held map[string][]heldMessage[T] // by sender, in order
+	// broken: members whose stream was interrupted; nothing of them passes
+	// until they have entered anew.
+	broken map[string]bool
 }
 
 type heldMessage[T any] struct {
@@ -25,7 +28,7 @@ const maxHeld = 4096
 
 // NewGate makes the gate of a node, without a view.
 func NewGate[T any](node string) *Gate[T] {
-	return &Gate[T]{node: node, held: map[string][]heldMessage[T]{}}
+	return &Gate[T]{node: node, held: map[string][]heldMessage[T]{}, broken: map[string]bool{}}
 }
 
 type verdict uint8
@@ -55,9 +58,23 @@ func (g *Gate[T]) Admit(from string, generation uint64, stamp ViewID, message T)
 	return false
 }
 
+// Interrupted tells that messages of a node may be missing from here on: link
+// has declared it dead, heard it Returned or Restarted, or its stream is Broken.
+func (g *Gate[T]) Interrupted(node string) {
+	if g.view.Member(node) != nil {
+		g.broken[node] = true
+	}
+}
+
 // Installed tells of a new view in force and returns the messages that may be
 // delivered after it, in order per sender.
 func (g *Gate[T]) Installed(v *View) []T {
+	for node := range g.broken {
+		was, is := g.view.Member(node), v.Member(node)
+		if is == nil || is.BornOn != was.BornOn || is.Generation != was.Generation || v.Member(g.node).BornOn != g.view.Member(g.node).BornOn {
+			delete(g.broken, node)
+		}
+	}
 	g.view = v
 	var free []T
 	senders := make([]string, 0, len(g.held))
@@ -92,7 +109,7 @@ func (g *Gate[T]) judge(from string, generation uint64, stamp ViewID) verdict {
 	}
 	sender, own := g.view.Member(from), g.view.Member(g.node)
 	switch {
-	case sender == nil || sender.Generation != generation:
+	case sender == nil || sender.Generation != generation || g.broken[from]:
 		return drop
 	case stamp == g.view.ViewID:
 		return pass

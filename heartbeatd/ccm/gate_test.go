@@ -53,6 +53,10 @@ func TestGate(t *testing.T) {
 	if got := g.Installed(view(6, a1, b1)); !slices.Equal(got, []string{"two", "three"}) {
 		t.Errorf("view 6 releases %q", got)
 	}
+	g.Interrupted("b")
+	if g.Admit("b", 1, at(6), "behind the hole") {
+		t.Error("a message behind a hole in the stream passed")
+	}
 	if got := g.Installed(view(7, a1)); len(got) != 0 {
 		t.Errorf("view 7 without b releases %q", got)
 	}

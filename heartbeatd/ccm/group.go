@@ -116,7 +116,10 @@ func (c *Core) bestGroup(now time.Time) []*State {
 	case c.heldSince.IsZero():
 		c.heldSince = now
 	case now.Sub(c.heldSince) >= c.opts.Settle:
-		set = g.groupOf(0, members.or(others))
+		// Only a bigger set is worth it: between equals one would go back and forth.
+		if best := g.groupOf(0, members.or(others)); len(best) > len(set) {
+			set = best
+		}
 	}
 	group := make([]*State, len(set))
 	for i, v := range set {

@@ -283,7 +283,12 @@ func (c *Core) nextWake(now time.Time) time.Time {
 		}
 	}
 	if c.current != nil && c.lagging() {
-		next = sooner(next, c.installedAt.Add(c.opts.Retry))
+		if at := c.installedAt.Add(c.opts.Retry); at.After(now) {
+			next = sooner(next, at)
+		}
+	}
+	if !next.IsZero() && !next.After(now) {
+		next = now.Add(c.opts.Retry)
 	}
 	return next
 }
