@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,7 +136,10 @@ func New(o Options) (*Lab, error) {
 
 func (o *Options) complete() error {
 	if n := len(o.Nodes) + len(o.Clients); len(o.Nodes) == 0 || n > 99 {
-		return fmt.Errorf("a lab has 1 to 99 machines, not %d", n)
+		return fmt.Errorf("a lab has 1 to 99 machines, and one node at least: %d nodes and %d clients are not possible", len(o.Nodes), len(o.Clients))
+	}
+	if !slices.Contains([]string{"", "bcast", "mcast", "ucast"}, o.Medium) {
+		return fmt.Errorf("unknown medium %q: choose bcast, mcast or ucast", o.Medium)
 	}
 	bin, err := filepath.Abs(o.Bin)
 	if err != nil {

@@ -4,7 +4,8 @@
 // resource ever active on two nodes?
 //
 // Needs root and the programs in bin/ (`make build`; HA_BIN names another
-// folder). -short runs the short pass only. On failure logs, CIBs and the
+// folder). -short runs the short pass only. HA_FOLLOW=1 prints the event log as
+// it grows, HA_DEBUG=1 makes the daemons talkative. On failure logs, CIBs and the
 // event log are kept in the folder that is printed.
 package e2e
 
@@ -65,6 +66,9 @@ func newLab(t *testing.T, n int, change func(*lab.Options)) *cluster {
 	o := lab.Options{Nodes: names(n), Bin: binDir(), ExtraAgents: "agents", RebootStarts: true}
 	if os.Getenv("HA_DEBUG") != "" {
 		o.Environ = append(o.Environ, "HA_DEBUG=1")
+	}
+	if os.Getenv("HA_FOLLOW") != "" {
+		o.Follow = os.Stderr
 	}
 	if change != nil {
 		change(&o)
@@ -263,8 +267,9 @@ func recorder(id string, meta ...string) string {
 const power = `<primitive id="power" class="stonith" type="fence_lab"><operations><op id="power-mon" name="monitor" interval="120s" timeout="20s"/></operations></primitive>`
 
 var (
-	fencing   = options("stonith-enabled=true", "no-quorum-policy=stop")
-	noFencing = options("stonith-enabled=false", "no-quorum-policy=stop")
+	// A node that starts alone takes the lead after dc-deadtime.
+	fencing   = options("stonith-enabled=true", "no-quorum-policy=stop", "dc-deadtime=2s")
+	noFencing = options("stonith-enabled=false", "no-quorum-policy=stop", "dc-deadtime=2s")
 )
 
 // without is a list of nodes but some.

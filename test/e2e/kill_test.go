@@ -162,6 +162,13 @@ func TestDaemonDeaths(t *testing.T) {
 					return pid != 0 && pid != before && whole(v)
 				})
 				t.Logf("recovered in %v", time.Since(at).Round(time.Millisecond))
+				// Recovered means at work again: a failure is noticed and mended.
+				v = c.await("everything to run", whole)
+				at = time.Now()
+				c.breaks("r", v.Where("r"))
+				c.await("a failure to be noticed and mended", func(v *lab.View) bool {
+					return c.count("r", "start-end", at) == 1 && whole(v)
+				})
 				for _, v := range c.violations() {
 					t.Errorf("active twice: %s", v)
 				}

@@ -80,7 +80,7 @@ func TestTornCIB(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	c.configure(noFencing, resources(recorder("r")))
 	c.runs("r")
-	c.must(c.property("", "cluster-name", "before"))
+	c.must(c.property("", "e2e-mark", "before"))
 	for _, damage := range []struct {
 		name string
 		do   func(path string) error
@@ -109,7 +109,7 @@ func TestTornCIB(t *testing.T) {
 			c.must(damage.do(n.Path("/var/lib/heartbeat/crm/cib.xml")))
 			c.must(n.Start(c.ctx()))
 			v := c.settled(names(3)...)
-			if got := propertyIn(v.Doc, "cluster-name"); got != "before" {
+			if got := propertyIn(v.Doc, "e2e-mark"); got != "before" {
 				t.Errorf("the property is %q after the join", got)
 			}
 			c.sameCIB()
@@ -117,7 +117,7 @@ func TestTornCIB(t *testing.T) {
 	}
 	t.Run("cut in half on every node", func(t *testing.T) {
 		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
-		c.must(c.property("", "cluster-name", "after")) // so that a backup with "before" exists
+		c.must(c.property("", "e2e-mark", "after")) // so that a backup with "before" exists
 		c.sameCIB()
 		c.stopAll()
 		for _, n := range c.Nodes() {
@@ -128,7 +128,7 @@ func TestTornCIB(t *testing.T) {
 		}
 		c.must(c.Start(c.ctx()))
 		v := c.settled(names(3)...)
-		if got := propertyIn(v.Doc, "cluster-name"); got != "before" && got != "after" {
+		if got := propertyIn(v.Doc, "e2e-mark"); got != "before" && got != "after" {
 			t.Errorf("nothing was recovered from the backups: the property is %q", got)
 		}
 		c.runs("r")
@@ -159,7 +159,7 @@ func TestFullDisk(t *testing.T) {
 			acked := ""
 			for i := range 3 {
 				value := fmt.Sprintf("%s-%d", strings.Fields(role)[1], i)
-				err := c.property(without(names(3), victim)[0], "cluster-name", value)
+				err := c.property(without(names(3), victim)[0], "e2e-mark", value)
 				t.Logf("change with a full disk: %v", err)
 				if err == nil {
 					acked = value
@@ -169,9 +169,9 @@ func TestFullDisk(t *testing.T) {
 				t.Error("two of three disks have space, yet no change was acknowledged")
 			}
 			c.must(n.FreeDisk())
-			c.must(c.property("", "dc-deadtime", "20s")) // a change after it reaches all
+			c.must(c.property("", "e2e-mark-2", "x")) // a change after it reaches all
 			v = c.settled(names(3)...)
-			if got := propertyIn(v.Doc, "cluster-name"); acked != "" && got != acked {
+			if got := propertyIn(v.Doc, "e2e-mark"); acked != "" && got != acked {
 				t.Errorf("acknowledged %q, found %q", acked, got)
 			}
 			c.sameCIB()
@@ -182,7 +182,7 @@ func TestFullDisk(t *testing.T) {
 			c.settled(without(names(3), victim)...)
 			c.must(n.Start(c.ctx()))
 			v = c.settled(names(3)...)
-			if got := propertyIn(v.Doc, "cluster-name"); acked != "" && got != acked {
+			if got := propertyIn(v.Doc, "e2e-mark"); acked != "" && got != acked {
 				t.Errorf("after the power cut: acknowledged %q, found %q", acked, got)
 			}
 			c.sameCIB()
@@ -209,11 +209,11 @@ func TestAcknowledgedSurvives(t *testing.T) {
 		if round%2 == 1 {
 			via = without(v.Online, v.DC)[0]
 		}
-		c.must(c.property(via, "cluster-name", value))
+		c.must(c.property(via, "e2e-mark", value))
 		c.killed(v.DC)
 		dead := v.DC
 		v = c.await("a new DC", func(v *lab.View) bool { return v.DC != dead && v.State == "S_IDLE" && v.Quorate })
-		if got := propertyIn(v.Doc, "cluster-name"); got != value {
+		if got := propertyIn(v.Doc, "e2e-mark"); got != value {
 			t.Fatalf("round %d: %q was acknowledged by %s, which was killed then; %s has %q", round, value, dead, v.DC, got)
 		}
 		c.must(c.MustNode(dead).Start(c.ctx()))

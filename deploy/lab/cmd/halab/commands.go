@@ -266,10 +266,20 @@ func printLog(ctx context.Context, path string, follow bool) error {
 	}
 }
 
+// operands refuses other numbers of them, and shows how it is meant.
+func operands(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("usage: halab %s", cmd.Use)
+		}
+		return nil
+	}
+}
+
 func nodeCommands() []*cobra.Command {
 	process, signal := "", "KILL"
 	kill := &cobra.Command{
-		Use: "kill NODE[,NODE...]", GroupID: "node", Args: cobra.ExactArgs(1),
+		Use: "kill NODE[,NODE...]", GroupID: "node", Args: operands(1, 1),
 		Short: "pull a node's plug; with --process, kill one of its daemons",
 		RunE: func(_ *cobra.Command, args []string) error {
 			sig, err := parseSignal(signal)
@@ -283,7 +293,7 @@ func nodeCommands() []*cobra.Command {
 	kill.Flags().StringVarP(&process, "process", "p", "", "name of the process, for instance crmd")
 	kill.Flags().StringVarP(&signal, "signal", "s", "KILL", "the signal, with --process")
 	execCmd := &cobra.Command{
-		Use: "exec NODE -- COMMAND [ARGUMENT...]", GroupID: "node", Args: cobra.MinimumNArgs(2),
+		Use: "exec NODE -- COMMAND [ARGUMENT...]", GroupID: "node", Args: operands(2, 1000),
 		Short: "run a command on a node, with its network, files and processes",
 		RunE: func(_ *cobra.Command, args []string) error {
 			resp, err := ask(request{Verb: "enter", Nodes: args[:1]})
@@ -297,7 +307,7 @@ func nodeCommands() []*cobra.Command {
 			if resp.Env != nil {
 				cmd := inEnviron(context.Background(), resp.Env, argv)
 				cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-				return cmd.Run()
+				return asExit(cmd.Run())
 			}
 			return lab.ExecIn(resp.PID, argv) // does not return where it works
 		},
@@ -314,7 +324,7 @@ func nodeCommands() []*cobra.Command {
 }
 
 func onNodes(use, short, verb string, atLeast int) *cobra.Command {
-	return &cobra.Command{Use: use, GroupID: "node", Short: short, Args: cobra.RangeArgs(atLeast, 1),
+	return &cobra.Command{Use: use, GroupID: "node", Short: short, Args: operands(atLeast, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			req := request{Verb: verb}
 			if len(args) > 0 {
@@ -327,7 +337,7 @@ func onNodes(use, short, verb string, atLeast int) *cobra.Command {
 
 func freezing(verb, short string) *cobra.Command {
 	process := ""
-	cmd := &cobra.Command{Use: verb + " NODE[,NODE...]", GroupID: "node", Short: short, Args: cobra.ExactArgs(1),
+	cmd := &cobra.Command{Use: verb + " NODE[,NODE...]", GroupID: "node", Short: short, Args: operands(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := ask(request{Verb: verb, Nodes: split(args[0]), Process: process})
 			return err
@@ -364,7 +374,7 @@ func faultCommands() []*cobra.Command {
 func between(verb, short string, set func(*request)) *cobra.Command {
 	req := request{Verb: verb}
 	cmd := &cobra.Command{
-		Use: verb + " NODE[,NODE...] [NODE[,NODE...]]", GroupID: "fault", Short: short, Args: cobra.RangeArgs(1, 2),
+		Use: verb + " NODE[,NODE...] [NODE[,NODE...]]", GroupID: "fault", Short: short, Args: operands(1, 2),
 		Long: short + ".\nThe second set is all other machines where it is not given.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			req.Nodes = split(args[0])
@@ -426,11 +436,15 @@ func cmdContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// exitStatus is that of a command run on a node.
-func exitStatus(err error) (int, bool) {
+// remoteExit is the exit status of a command run on a node, which is halab's own.
+type remoteExit struct{ code int }
+
+func (e *remoteExit) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+func asExit(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return exit.ExitCode(), true
+		return &remoteExit{exit.ExitCode()}
 	}
-	return 0, false
+	return err
 }

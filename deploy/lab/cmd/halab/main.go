@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,8 +56,9 @@ loopback addresses, with fewer faults to choose from.`,
 	root.AddCommand(faultCommands()...)
 	root.AddCommand(hiddenCommands()...)
 	if err := root.Execute(); err != nil {
-		if code, ok := exitStatus(err); ok {
-			os.Exit(code)
+		var exit *remoteExit
+		if errors.As(err, &exit) {
+			os.Exit(exit.code)
 		}
 		fmt.Fprintf(os.Stderr, "halab: %v\n", err)
 		os.Exit(1)
