@@ -43,7 +43,7 @@ func implicitPrimitive(c *state.Cluster, r *state.Resource) {
 		c.OrderOps(r, "demote", r, "stop", state.PromotedNeedFirst)
 		c.OrderOps(r, "start", r, "promote", gate)
 	}
-	c.OrderOps(r, "lrm_delete", r, "monitor", state.SameNode|state.CancelsFirst)
+	c.OrderOps(r, "delete", r, "monitor", state.SameNode|state.CancelsFirst)
 	if !r.FenceDevice && c.Unfencing && r.NeedsUnfencing {
 		for _, n := range allowedNodes(c, r) {
 			on := c.FenceOp(n, "on", true, "", false)

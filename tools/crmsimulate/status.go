@@ -485,7 +485,7 @@ func (s *status) stoppedInstances(k *state.Resource, depth int, role state.Role,
 	groups := map[string][]string{}
 	anyAllowed := slices.ContainsFunc(s.c.Nodes, k.Allowed.Has)
 	for _, n := range s.c.Nodes {
-		if anyAllowed && !k.Allowed.Has(n) || slices.Contains(k.Active, n) {
+		if anyAllowed && !k.Allowed.Has(n) || !anyAllowed && !k.KnownOn.Has(n) || slices.Contains(k.Active, n) {
 			continue
 		}
 		text := "Stopped"
