@@ -104,7 +104,8 @@ func Open(fsys FS, log *slog.Logger) (*Store, Loaded, error) {
 		base, loaded.Empty = stored(cibdoc.Empty(0)), true
 	}
 	s.last = base
-	if s.replay() {
+	s.replay()
+	if s.last.Sum() != base.Sum() {
 		loaded.Empty = false
 		loaded.Source += " and " + journalFile
 	}
@@ -193,14 +194,14 @@ func (r record) leadsFrom(sum cibdoc.Sum, usable bool) bool {
 
 // replay applies the journal's records that lead on from s.last. A torn end is
 // cut off at the next write.
-func (s *Store) replay() bool {
+func (s *Store) replay() {
 	b, err := s.fs.ReadFile(journalFile)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.log.Error("read", "file", journalFile, "err", err)
 		}
 		s.journalBad = true
-		return false
+		return
 	}
 	records, size := split(b)
 	s.journalSize = size
@@ -209,7 +210,7 @@ func (s *Store) replay() bool {
 		s.journalBad = true
 	}
 	if len(records) == 0 {
-		return false
+		return
 	}
 	begin := slices.IndexFunc(records, func(r record) bool { return r.leadsFrom(s.last.Sum(), s.onFile != nil) })
 	if begin < 0 {
@@ -219,7 +220,7 @@ func (s *Store) replay() bool {
 		if at < 0 {
 			s.log.Warn("the journal does not belong to the configuration on disk: not used")
 			s.journalBad = true
-			return false
+			return
 		}
 		begin, s.lineage = at+1, records[at].Lineage
 	}
@@ -232,7 +233,6 @@ func (s *Store) replay() bool {
 		}
 		s.last, s.lineage = next, r.Lineage
 	}
-	return true
 }
 
 func (r record) apply(doc *cibdoc.Doc) (*cibdoc.Doc, error) {
