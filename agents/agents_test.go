@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -111,6 +113,7 @@ type metadata struct {
 }
 
 func TestMetadataOfEveryAgent(t *testing.T) {
+	t.Parallel()
 	for _, name := range all(t) {
 		for _, shell := range shells {
 			t.Run(name+"/"+shell, func(t *testing.T) {
@@ -158,6 +161,7 @@ func TestUnknownActionOfEveryAgent(t *testing.T) {
 }
 
 func TestDummy(t *testing.T) {
+	t.Parallel()
 	for _, shell := range shells {
 		a := newAgent(t, "Dummy", shell)
 		for _, step := range []struct {
@@ -215,6 +219,7 @@ func TestStatefulSetsItsScore(t *testing.T) {
 }
 
 func TestAnything(t *testing.T) {
+	t.Parallel()
 	for _, shell := range shells {
 		t.Run(shell, func(t *testing.T) {
 			a := newAgent(t, "anything", shell)
@@ -295,6 +300,7 @@ func run(t *testing.T, name string, args ...string) string {
 }
 
 func TestFilesystem(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "none", dir).CombinedOutput(); err != nil {
@@ -347,12 +353,15 @@ func TestFilesystem(t *testing.T) {
 	}
 }
 
+var networks atomic.Int32
+
 // network makes two namespaces joined by a wire: 10.99.0.1 and fd99::1 in the
 // first, 10.99.0.2 in the second.
 func network(t *testing.T) (here, there string) {
 	t.Helper()
 	needRoot(t)
-	here, there = fmt.Sprintf("ha%da", os.Getpid()), fmt.Sprintf("ha%db", os.Getpid())
+	n := networks.Add(1)
+	here, there = fmt.Sprintf("ha%d-%da", os.Getpid(), n), fmt.Sprintf("ha%d-%db", os.Getpid(), n)
 	if out, err := exec.Command("ip", "netns", "add", here).CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %s", out)
 	}
@@ -370,14 +379,35 @@ func network(t *testing.T) (here, there string) {
 	return here, there
 }
 
+// sendARP builds our send_arp, once, and returns its folder.
 func sendARP(t *testing.T) string {
 	t.Helper()
-	bin := t.TempDir()
-	run(t, "go", "build", "-o", filepath.Join(bin, "send_arp"), "./cmd/send_arp")
-	return bin
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "agents"); built.err == nil {
+			built.out, built.err = exec.Command("go", "build", "-o", filepath.Join(built.dir, "send_arp"), "./cmd/send_arp").CombinedOutput()
+		}
+	})
+	if built.err != nil {
+		t.Fatalf("build send_arp: %v\n%s", built.err, built.out)
+	}
+	return built.dir
+}
+
+var built struct {
+	once sync.Once
+	dir  string
+	out  []byte
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(built.dir)
+	os.Exit(code)
 }
 
 func TestIPaddr2(t *testing.T) {
+	t.Parallel()
 	here, there := network(t)
 	bin := sendARP(t)
 	for _, shell := range shells {
@@ -451,6 +481,7 @@ func TestIPaddr2(t *testing.T) {
 // TestDebiansIPaddr2 runs the agent of the distribution on our library and our
 // send_arp.
 func TestDebiansIPaddr2(t *testing.T) {
+	t.Parallel()
 	theirs, err := os.ReadFile("/usr/lib/ocf/resource.d/heartbeat/IPaddr2")
 	if err != nil {
 		t.Skip("the package resource-agents is not installed")

@@ -33,6 +33,7 @@ func abs(t *testing.T, path string) string {
 }
 
 func TestHeartbeatScripts(t *testing.T) {
+	t.Parallel()
 	here, _ := network(t)
 	env := []string{"HA_DIR=" + abs(t, "ha.d"), "OCF_ROOT=" + abs(t, "ocf"), "HA_RSCTMP=" + t.TempDir(), "HA_BIN=" + sendARP(t)}
 	for _, tc := range []struct{ arg, shown string }{

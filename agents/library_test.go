@@ -24,6 +24,7 @@ func script(t *testing.T, shell, text string, env ...string) (rc int, stdout, st
 }
 
 func TestLibrary(t *testing.T) { // execution 22
+	t.Parallel()
 	dir := t.TempDir()
 	for _, tc := range []struct {
 		name, text string
