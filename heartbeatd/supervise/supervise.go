@@ -60,6 +60,7 @@ const (
 	backoffLast  = 5 * time.Second
 	livedLong    = 30 * time.Second // then a death is a first one again
 	tooFast      = 10               // short lives of a respawn line before it is given up
+	emergency    = time.Hour        // a child that does not stop for so long is killed (HB 8.9)
 	noRespawn    = 100              // exit status: do not restart (crm 7.3)
 )
 
@@ -168,8 +169,23 @@ func (s *Supervisor) stop(c *child) {
 			s.opt.Log.Info("child stopped", "name", c.Name, "elapsed", time.Since(began).Round(time.Millisecond))
 			return
 		case <-patience.C:
+			if time.Since(began) > emergency {
+				s.opt.Log.Error("Emergency Shutdown: Attempting to kill everything ourselves", "name", c.Name)
+				s.kill(c)
+			}
 			s.opt.Log.Info("still waiting for child to stop", "name", c.Name, "elapsed", time.Since(began).Round(time.Second))
 		}
+	}
+}
+
+func (s *Supervisor) kill(c *child) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pid == 0 {
+		return
+	}
+	if err := syscall.Kill(c.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		s.opt.Log.Error("cannot kill child", "name", c.Name, "pid", c.pid, "err", err)
 	}
 }
 
@@ -350,6 +366,9 @@ func startTime(pid int) (string, error) {
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
 		return "", fmt.Errorf("/proc/%d/stat is not understood", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return "", os.ErrProcessDone
 	}
 	return fields[19], nil
 }
