@@ -168,8 +168,20 @@ func TestDummy(t *testing.T) {
 			action string
 			rc     int
 		}{
-			{"validate-all", 0}, {"monitor", 7}, {"stop", 0}, {"start", 0}, {"monitor", 0}, {"start", 0}, {"reload-agent", 0},
-			{"notify", 0}, {"migrate_to", 0}, {"monitor", 7}, {"migrate_from", 0}, {"monitor", 0}, {"stop", 0}, {"monitor", 7},
+			{"validate-all", 0},
+			{"monitor", 7},
+			{"stop", 0},
+			{"start", 0},
+			{"monitor", 0},
+			{"start", 0},
+			{"reload-agent", 0},
+			{"notify", 0},
+			{"migrate_to", 0},
+			{"monitor", 7},
+			{"migrate_from", 0},
+			{"monitor", 0},
+			{"stop", 0},
+			{"monitor", 7},
 		} {
 			a.want(step.action, step.rc)
 		}
@@ -192,8 +204,20 @@ func TestStateful(t *testing.T) {
 			action string
 			rc     int
 		}{
-			{"monitor", 7}, {"demote", 7}, {"start", 0}, {"monitor", 0}, {"demote", 0}, {"promote", 0}, {"monitor", 8}, {"promote", 0},
-			{"demote", 0}, {"monitor", 0}, {"promote", 0}, {"stop", 0}, {"monitor", 7}, {"stop", 0},
+			{"monitor", 7},
+			{"demote", 7},
+			{"start", 0},
+			{"monitor", 0},
+			{"demote", 0},
+			{"promote", 0},
+			{"monitor", 8},
+			{"promote", 0},
+			{"demote", 0},
+			{"monitor", 0},
+			{"promote", 0},
+			{"stop", 0},
+			{"monitor", 7},
+			{"stop", 0},
 		} {
 			a.want(step.action, step.rc)
 		}
@@ -271,8 +295,10 @@ func TestAnythingAsAnotherUser(t *testing.T) {
 	needRoot(t)
 	a := newAgent(t, "anything", "dash")
 	dir := t.TempDir()
-	a.params = map[string]string{"binfile": "/bin/sh", "cmdline_options": `-c "id -un; exec sleep 300"`, "user": "nobody",
-		"logfile": dir + "/log", "monitor_hook": "test -s " + dir + "/log"}
+	a.params = map[string]string{
+		"binfile": "/bin/sh", "cmdline_options": `-c "id -un; exec sleep 300"`, "user": "nobody",
+		"logfile": dir + "/log", "monitor_hook": "test -s " + dir + "/log",
+	}
 	a.want("start", 0)
 	a.want("monitor", 0)
 	if log, err := os.ReadFile(dir + "/log"); err != nil || string(log) != "nobody\n" {

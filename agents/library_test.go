@@ -53,8 +53,10 @@ func TestLibrary(t *testing.T) { // execution 22
 		{"stop processes", `sh -c 'trap "" TERM; while :; do sleep 0.1; done' & p=$!; (sleep 0.1); ocf_stop_processes TERM 1 $p; wait $p 2>/dev/null; kill -0 $p 2>/dev/null`, nil, 1, "", ""},
 		{"check level", `OCF_CHECK_LEVEL=15; ocf_check_level 10 20 5`, nil, 0, "10\n", ""},
 		{"attribute target", `ocf_attribute_target`, []string{"OCF_RESKEY_CRM_meta_on_node=n2"}, 0, "n2\n", ""},
-		{"attribute target in a bundle", `ocf_attribute_target; ocf_attribute_target c2; ocf_attribute_target x`, []string{"OCF_RESKEY_CRM_meta_container_attribute_target=host",
-			"OCF_RESKEY_CRM_meta_physical_host=h1", "OCF_RESKEY_CRM_meta_notify_all_uname=c1 c2", "OCF_RESKEY_CRM_meta_notify_all_hosts=h1 h2"}, 0, "h1\nh2\nx\n", ""},
+		{"attribute target in a bundle", `ocf_attribute_target; ocf_attribute_target c2; ocf_attribute_target x`, []string{
+			"OCF_RESKEY_CRM_meta_container_attribute_target=host",
+			"OCF_RESKEY_CRM_meta_physical_host=h1", "OCF_RESKEY_CRM_meta_notify_all_uname=c1 c2", "OCF_RESKEY_CRM_meta_notify_all_hosts=h1 h2",
+		}, 0, "h1\nh2\nx\n", ""},
 		{"lock", `ocf_take_lock $HA_RSCTMP/l; ocf_release_lock_on_exit $HA_RSCTMP/l; ls $HA_RSCTMP/l`, nil, 0, "pid\n", ""},
 		{"stale lock", `mkdir $HA_RSCTMP/l; echo 4194305 >$HA_RSCTMP/l/pid; ocf_take_lock $HA_RSCTMP/l && [ "$(cat $HA_RSCTMP/l/pid)" = $$ ]`, nil, 0, "", ""},
 		{"state folder", `ocf_mkstatedir root 750 /etc/x`, nil, 1, "", "does not start with"},

@@ -67,8 +67,10 @@ func TestResourcesSurviveTheDaemon(t *testing.T) {
 	}
 	exec := func(client lrmv1.LrmClient, action string, want int32) {
 		t.Helper()
-		resp, err := client.Exec(t.Context(), &lrmv1.ExecRequest{RscId: "sleeper", Action: action, TimeoutMs: 10_000, Wait: true,
-			Params: map[string]string{"binfile": "/bin/sleep", "cmdline_options": "300"}})
+		resp, err := client.Exec(t.Context(), &lrmv1.ExecRequest{
+			RscId: "sleeper", Action: action, TimeoutMs: 10_000, Wait: true,
+			Params: map[string]string{"binfile": "/bin/sleep", "cmdline_options": "300"},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,8 +86,19 @@ func TestLSB(t *testing.T) { // execution 5.3
 		exit   int
 		want   int
 	}{
-		{"start", 0, 0}, {"start", 5, 5}, {"stop", 7, 7}, {"start", 8, 1}, {"start", 150, 1},
-		{"monitor", 0, 0}, {"monitor", 1, 7}, {"monitor", 2, 7}, {"monitor", 3, 7}, {"monitor", 4, 1}, {"status", 3, 7}, {"monitor", 150, 5}, {"monitor", 99, 1},
+		{"start", 0, 0},
+		{"start", 5, 5},
+		{"stop", 7, 7},
+		{"start", 8, 1},
+		{"start", 150, 1},
+		{"monitor", 0, 0},
+		{"monitor", 1, 7},
+		{"monitor", 2, 7},
+		{"monitor", 3, 7},
+		{"monitor", 4, 1},
+		{"status", 3, 7},
+		{"monitor", 150, 5},
+		{"monitor", 99, 1},
 	} {
 		write(t, 0o644, fmt.Sprint(tc.exit), l.Root, "rc")
 		out := r.Run(t.Context(), oplist.Agent{Class: "lsb", Type: "svc"}, oplist.Op{Resource: "s", Action: tc.action, Params: map[string]string{"a": "b"}}, ignore)
@@ -113,8 +124,16 @@ func TestHeartbeat(t *testing.T) { // execution 5.5
 		action, say string
 		exit, want  int
 	}{
-		{"start", "", 0, 0}, {"start", "", 3, 3}, {"monitor", "running", 1, 0}, {"monitor", "It is OK now", 3, 0}, {"monitor", "ok", 0, 7},
-		{"monitor", "Not Running", 0, 7}, {"monitor", "is stopped, was running", 0, 7}, {"monitor", "", 0, 7}, {"monitor", "what\nrunning", 0, 7}, {"monitor", "running", 5, 5},
+		{"start", "", 0, 0},
+		{"start", "", 3, 3},
+		{"monitor", "running", 1, 0},
+		{"monitor", "It is OK now", 3, 0},
+		{"monitor", "ok", 0, 7},
+		{"monitor", "Not Running", 0, 7},
+		{"monitor", "is stopped, was running", 0, 7},
+		{"monitor", "", 0, 7},
+		{"monitor", "what\nrunning", 0, 7},
+		{"monitor", "running", 5, 5},
 	} {
 		write(t, 0o644, fmt.Sprint(tc.exit), l.Root, "rc")
 		write(t, 0o644, tc.say, l.Root, "say")

@@ -176,8 +176,13 @@ func TestUnitNames(t *testing.T) {
 		always bool
 		want   string
 	}{
-		{"web", false, "web.service"}, {"web.socket", false, "web.socket"}, {"x@", false, "x@.service"}, {"x@", true, "x@pacemaker.service"},
-		{"x@.service", false, "x@pacemaker.service"}, {"x@1", false, "x@1.service"}, {"a.target", false, "a.target.service"},
+		{"web", false, "web.service"},
+		{"web.socket", false, "web.socket"},
+		{"x@", false, "x@.service"},
+		{"x@", true, "x@pacemaker.service"},
+		{"x@.service", false, "x@pacemaker.service"},
+		{"x@1", false, "x@1.service"},
+		{"a.target", false, "a.target.service"},
 	} {
 		if got := unitName(tc.name, tc.always); got != tc.want {
 			t.Errorf("unitName(%q, %v) = %q, want %q", tc.name, tc.always, got, tc.want)

@@ -280,17 +280,29 @@ func TestCancel(t *testing.T) {
 		running bool
 		want    []string
 	}{
-		{"between runs keeps the last code", func(s *script) { s.submit("a", "monitor", sec); s.full("a_monitor_1000", 7) },
-			Cancelled{"a", "monitor", sec}, true, false, []string{"0s done a_monitor_1000 #1 rc=7 status=1 removed"}},
-		{"running", func(s *script) { s.submit("a", "monitor", sec); s.launch("a_monitor_1000") },
-			Cancelled{"a", "Monitor", sec}, true, true, []string{"0s kill 1 group=true"}},
+		{
+			"between runs keeps the last code", func(s *script) { s.submit("a", "monitor", sec); s.full("a_monitor_1000", 7) },
+			Cancelled{"a", "monitor", sec},
+			true, false,
+			[]string{"0s done a_monitor_1000 #1 rc=7 status=1 removed"},
+		},
+		{
+			"running", func(s *script) { s.submit("a", "monitor", sec); s.launch("a_monitor_1000") },
+			Cancelled{"a", "Monitor", sec},
+			true, true,
+			[]string{"0s kill 1 group=true"},
+		},
 		{"running twice", func(s *script) {
 			s.submit("a", "monitor", sec)
 			s.launch("a_monitor_1000")
 			s.step(Cancelled{"a", "monitor", sec})
 		}, Cancelled{"a", "monitor", sec}, false, false, nil},
-		{"queued", func(s *script) { s.submit("a", "start", 0); s.submit("a", "monitor", sec) },
-			Cancelled{"a", "monitor", sec}, true, false, []string{"0s done a_monitor_1000 #2 rc=0 status=1 removed"}},
+		{
+			"queued", func(s *script) { s.submit("a", "start", 0); s.submit("a", "monitor", sec) },
+			Cancelled{"a", "monitor", sec},
+			true, false,
+			[]string{"0s done a_monitor_1000 #2 rc=0 status=1 removed"},
+		},
 		{"running one-shot", func(s *script) { s.submit("a", "start", 0) }, Cancelled{"a", "start", 0}, false, false, nil},
 		{"wrong interval", func(s *script) { s.submit("a", "monitor", sec) }, Cancelled{"a", "monitor", 2 * sec}, false, false, nil},
 		{"wrong action", func(s *script) { s.submit("a", "monitor", sec) }, Cancelled{"a", "status", sec}, false, false, nil},

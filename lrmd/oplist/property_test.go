@@ -79,8 +79,10 @@ func TestInvariants(t *testing.T) {
 			case 1:
 				step(Unregistered{rsc.Draw(t, "rsc")})
 			case 2, 3:
-				op := Op{Resource: rsc.Draw(t, "rsc"), Action: action.Draw(t, "action"), Interval: interval.Draw(t, "interval"),
-					Timeout: 5 * time.Second, StartDelay: rapid.SampledFrom([]time.Duration{0, 0, time.Second}).Draw(t, "delay"), OnChangeOnly: rapid.Bool().Draw(t, "quiet")}
+				op := Op{
+					Resource: rsc.Draw(t, "rsc"), Action: action.Draw(t, "action"), Interval: interval.Draw(t, "interval"),
+					Timeout: 5 * time.Second, StartDelay: rapid.SampledFrom([]time.Duration{0, 0, time.Second}).Draw(t, "delay"), OnChangeOnly: rapid.Bool().Draw(t, "quiet"),
+				}
 				if out := step(Submitted{op}); out.Answer.Err == nil {
 					open[out.Answer.CallID] = op.Key()
 					for _, m := range out.Moved { // may have been answered already

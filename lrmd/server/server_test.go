@@ -187,13 +187,6 @@ func (n *node) path(elem ...string) string {
 	return filepath.Join(append([]string{n.root}, elem...)...)
 }
 
-func (n *node) write(path, text string) {
-	n.t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		n.t.Fatal(err)
-	}
-}
-
 func TestDummyLives(t *testing.T) {
 	n := start(t)
 	n.register("d1", "ocf:heartbeat:Dummy")
@@ -260,8 +253,10 @@ func TestTimeoutKillsTheGroup(t *testing.T) {
 	n.register("p", "ocf:test:probe")
 	pidfile := n.path("pid")
 	begun := time.Now()
-	ev := n.exec(&req{RscId: "p", Action: "start", TimeoutMs: 300, Wait: true,
-		Params: map[string]string{"hang": "start", "pidfile": pidfile, "say": "said before"}}).Result
+	ev := n.exec(&req{
+		RscId: "p", Action: "start", TimeoutMs: 300, Wait: true,
+		Params: map[string]string{"hang": "start", "pidfile": pidfile, "say": "said before"},
+	}).Result
 	if ev.Rc != 1 || ev.OpStatus != 2 || ev.ExitReason != "Resource agent did not complete within 300ms" || ev.Output != "said before\n" {
 		t.Errorf("got %v", ev)
 	}
