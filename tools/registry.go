@@ -1,9 +1,11 @@
 package main
 
 import (
+	"linuxha/tools/attrdupdater"
 	"linuxha/tools/cibadmin"
 	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
+	"linuxha/tools/crmattribute"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
 	"linuxha/tools/crmresource"
@@ -15,14 +17,19 @@ import (
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
+	"attrd_updater": attrdupdater.Run,
 	"cibadmin":      cibadmin.Run,
 	"cl_status":     clstatus.Run,
+	"crm_attribute": crmattribute.Run,
+	"crm_failcount": crmattribute.Run,
+	"crm_master":    crmattribute.Run,
 	"crm_mon":       crmmon.Run,
 	"crm_node":      crmnode.Run,
 	"crm_resource":  crmresource.Run,
 	"crm_simulate":  crmsimulate.Run,
+	"crm_standby":   crmattribute.Run,
 	"crm_verify":    crmverify.Run,
-	"ha_wire":       hawire.Run,
 	"crmadmin":      crmadmin.Run,
+	"ha_wire":       hawire.Run,
 	"stonith_admin": stonithadmin.Run,
 }
