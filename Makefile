@@ -8,7 +8,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TOOLMOD := -modfile=deploy/tools.mod
 
 # name=package of every program that is not one of the tools.
-DAEMONS := heartbeatd=./heartbeatd cib=./cib lrmd=./lrmd stonithd=./stonithd crmd=./crmd attrd=./crmd/attrd pengine=./pengine halab=./deploy/lab/cmd/halab send_arp=./agents/cmd/send_arp
+DAEMONS := heartbeatd=./heartbeatd cib=./cib lrmd=./lrmd stonithd=./stonithd crmd=./crmd attrd=./crmd/attrd pengine=./pengine halab=./deploy/lab/cmd/halab send_arp=./agents/cmd/send_arp ocf-agent-tester=./agents/tester
 
 .DEFAULT_GOAL := help
 
@@ -81,6 +81,7 @@ install: build ## install below DESTDIR: daemons, tools, agents, unit; creates h
 	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
 	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
 	cp -a agents/ocf/. $(DESTDIR)/usr/lib/ocf/
+	cp -a agents/ha.d/. $(DESTDIR)/etc/ha.d/
 	install -m 644 deploy/systemd/heartbeat.service $(DESTDIR)/usr/lib/systemd/system/
 	@if [ -z "$(DESTDIR)" ]; then deploy/create-users; fi
 
