@@ -13,6 +13,9 @@ import (
 // stack; real ones have less than 20 levels.
 const maxDepth = 256
 
+// maxReference bounds what is looked at after an ampersand.
+const maxReference = 16
+
 // SyntaxError says where a text stops being XML.
 type SyntaxError struct {
 	Line int
@@ -312,7 +315,7 @@ func (s *scanner) value(raw string) (string, error) {
 		case c < 0x20:
 			return "", s.errorf("control character %#x in a value", c)
 		case c == '&':
-			end := strings.IndexByte(raw[i:], ';')
+			end := strings.IndexByte(raw[i:min(len(raw), i+maxReference)], ';')
 			text, ok := "", false
 			if end > 0 {
 				text, ok = reference(raw[i+1 : i+end])

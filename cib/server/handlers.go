@@ -15,7 +15,10 @@ import (
 	cibv1 "linuxha/proto/cib/v1"
 )
 
-const defaultTimeout = 30 * time.Second
+const (
+	defaultTimeout  = 30 * time.Second
+	clusterPatience = time.Second
+)
 
 // Query implements the service.
 func (s *Server) Query(ctx context.Context, req *cibv1.QueryRequest) (*cibv1.QueryResponse, error) {
@@ -86,6 +89,7 @@ func (s *Server) SetPrimary(ctx context.Context, req *cibv1.SetPrimaryRequest) (
 	if err := s.privileged(ctx); err != nil {
 		return nil, status.Error(codes.PermissionDenied, err.Error())
 	}
+	s.awaitCluster(ctx)
 	o, err := s.ask(ctx, func(token uint64) replica.Event {
 		return replica.Appointed{Token: token, Primary: req.GetPrimary(), View: req.GetView(), Members: req.GetMembers(), Quorate: req.GetQuorate()}
 	})
@@ -96,6 +100,22 @@ func (s *Server) SetPrimary(ctx context.Context, req *cibv1.SetPrimaryRequest) (
 		return nil, status.FromContextError(err).Err()
 	}
 	return &cibv1.SetPrimaryResponse{Rc: int32(o.RC), Error: o.Detail, Version: toVersion(o.Version), Source: o.Source}, nil
+}
+
+// awaitCluster lets the connection to heartbeatd be there first: crmd may hear
+// of it a moment before we do. Without heartbeatd the wait is short and the
+// appointment counts all the same, for this node alone.
+func (s *Server) awaitCluster(ctx context.Context) {
+	if s.link == nil {
+		return
+	}
+	t := time.NewTimer(clusterPatience)
+	defer t.Stop()
+	select {
+	case <-s.link.connected():
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 // GetStatus implements the service.

@@ -24,6 +24,15 @@ type link struct {
 
 	mu     sync.Mutex
 	outbox chan outgoing // nil: not connected
+	up     chan struct{} // closed while connected and the core knows
+}
+
+// connected returns a channel that is closed as soon as the core knows of the
+// connection, and with it our name.
+func (l *link) connected() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up
 }
 
 type outgoing struct {
@@ -69,6 +78,14 @@ func (l *link) serve(ctx context.Context, conn *cluster.Conn) error {
 	defer l.set(nil)
 	l.log.Info("connected to the cluster", "node", conn.Welcome.GetNode())
 	l.event(replica.Attached{Node: conn.Welcome.GetNode()})
+	l.mu.Lock()
+	close(l.up)
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.up = make(chan struct{})
+		l.mu.Unlock()
+	}()
 	sent := make(chan error, 1)
 	go func() { sent <- l.sender(ctx, conn, outbox) }()
 	for {

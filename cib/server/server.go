@@ -80,7 +80,7 @@ func New(opts Options) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.link = &link{socket: opts.Heartbeat, log: opts.Log, wire: w, event: s.event}
+		s.link = &link{socket: opts.Heartbeat, log: opts.Log, wire: w, event: s.event, up: make(chan struct{})}
 	}
 	s.publishStatus()
 	return s, nil

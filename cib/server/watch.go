@@ -3,7 +3,10 @@ package server
 import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
+	"linuxha/cib/acl"
+	"linuxha/cib/cibdoc"
 	"linuxha/cib/replica"
 	cibv1 "linuxha/proto/cib/v1"
 )
@@ -19,8 +22,14 @@ var (
 
 // watcher is one subscriber. Only the loop sends to queue and ends it.
 type watcher struct {
-	queue chan *cibv1.Notification
+	queue chan notice
 	err   error // why queue was closed; set before
+}
+
+// notice is a notification and the document that it leads to.
+type notice struct {
+	n   *cibv1.Notification
+	doc *cibdoc.Doc
 }
 
 func (w *watcher) end(err error) {
@@ -32,7 +41,7 @@ func (s *Server) notify(p replica.Published) {
 	if len(s.watchers) == 0 {
 		return
 	}
-	n := toNotification(p)
+	n := notice{toNotification(p), p.Doc}
 	for w := range s.watchers {
 		select {
 		case w.queue <- n:
@@ -45,17 +54,19 @@ func (s *Server) notify(p replica.Published) {
 
 // Watch implements the service.
 func (s *Server) Watch(req *cibv1.WatchRequest, stream cibv1.Cib_WatchServer) error {
-	if _, err := s.caller(stream.Context(), ""); err != nil {
+	user, err := s.caller(stream.Context(), "")
+	if err != nil {
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
-	w := &watcher{queue: make(chan *cibv1.Notification, watchQueue)}
+	u := aclUser(user)
+	w := &watcher{queue: make(chan notice, watchQueue)}
 	ok := s.do(func() {
 		st := s.core.Status()
 		first := &cibv1.Notification{From: toVersion(st.Doc.Version()), To: toVersion(st.Doc.Version()), Node: st.Node}
 		if !req.GetPatchesOnly() {
 			first.Document = st.Doc.Bytes()
 		}
-		w.queue <- first
+		w.queue <- notice{first, st.Doc}
 		s.watchers[w] = true
 	})
 	if !ok {
@@ -70,9 +81,25 @@ func (s *Server) Watch(req *cibv1.WatchRequest, stream cibv1.Cib_WatchServer) er
 			if !open {
 				return w.err
 			}
-			if err := stream.Send(n); err != nil {
+			visible, err := restricted(n, u)
+			if err != nil {
+				return status.Error(codes.PermissionDenied, err.Error())
+			}
+			if err := stream.Send(visible); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// restricted is what u may see of a notification: where ACLs apply, the whole
+// document as u sees it, since a patch could tell what is hidden (cib 11.4).
+func restricted(n notice, u acl.User) (*cibv1.Notification, error) {
+	view, err := acl.View(n.doc, u)
+	if err != nil || view == n.doc {
+		return n.n, err
+	}
+	out := proto.CloneOf(n.n)
+	out.Patch, out.Document = nil, view.Bytes()
+	return out, nil
 }

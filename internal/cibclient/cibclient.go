@@ -115,7 +115,7 @@ func Dial(ctx context.Context, socket string, timeout time.Duration) (Client, er
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l := &live{cc, cibv1.NewCibClient(cc)}
-	if _, err := l.cib.GetStatus(ctx, &cibv1.GetStatusRequest{}); err != nil {
+	if _, err := l.cib.Query(ctx, &cibv1.QueryRequest{NoChildren: true}); err != nil {
 		cc.Close()
 		return nil, fmt.Errorf("connect to the CIB daemon: %w", translate(err))
 	}
