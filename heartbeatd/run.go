@@ -51,6 +51,7 @@ func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitError
 	}
+	defer early.Close()
 	n.log = early.Logger("heartbeat")
 	keys, err := n.configure(name)
 	if err != nil {
@@ -79,6 +80,9 @@ func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
 		return exitError
 	}
 	defer n.out.Close()
+	if err := early.Close(); err != nil {
+		return exitError
+	}
 	if err := n.serve(keys); err != nil {
 		n.log.Error("exiting", "err", err)
 		return exitError

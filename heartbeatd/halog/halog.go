@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,21 +32,41 @@ type Options struct {
 	Syslog   bool // syslogmsgfmt: the usual line format; else the old one
 }
 
-// Log is the open log. Its methods may be called from any goroutine; a disk
-// that is full makes lines disappear from the file, never the daemon wait.
-type Log struct {
-	opt   Options
-	level *slog.LevelVar
+// queueLength is how many lines may wait for the disk.
+const queueLength = 4096
 
-	mu     sync.Mutex
+// closePatience is how long Close waits for them.
+const closePatience = 2 * time.Second
+
+// Log is the open log. Its methods may be called from any goroutine and never
+// wait for a disk: a writer of its own does, and lines that find the queue
+// full are dropped and counted. A heartbeat must not stop because /var hangs.
+type Log struct {
+	opt     Options
+	level   *slog.LevelVar
+	queue   chan line
+	dropped atomic.Uint64
+	written chan struct{} // closed when the writer has ended
+
+	mu     sync.RWMutex
+	closed bool // no more into queue
+
+	// Of the writer:
 	file   *os.File
 	debug  *os.File
 	syslog *syslog.Writer
 }
 
+// line is one to be written; tail is what syslog gets.
+type line struct {
+	level slog.Level
+	text  string
+	tail  string
+}
+
 // Open opens the files, making their folders.
 func Open(opt Options) (*Log, error) {
-	l := &Log{opt: opt, level: new(slog.LevelVar)}
+	l := &Log{opt: opt, level: new(slog.LevelVar), queue: make(chan line, queueLength), written: make(chan struct{})}
 	var err error
 	if l.file, err = appendTo(opt.File); err != nil {
 		return nil, err
@@ -63,6 +84,7 @@ func Open(opt Options) (*Log, error) {
 			fmt.Fprintf(opt.Stderr, "heartbeat: no syslog: %v\n", err)
 		}
 	}
+	go l.write()
 	return l, nil
 }
 
@@ -109,30 +131,57 @@ func word(level slog.Level) string {
 	return "debug"
 }
 
-// Write writes one line.
+// Write queues one line.
 func (l *Log) Write(at time.Time, program string, pid int, level slog.Level, text string) {
 	text = strings.ReplaceAll(text, "\n", "\\n")
-	tail := fmt.Sprintf("[%d]: %s: %s", pid, word(level), text)
-	var line string
+	n := line{level: level, tail: fmt.Sprintf("[%d]: %s: %s", pid, word(level), text)}
 	if l.opt.Syslog {
-		line = fmt.Sprintf("%s %s %s: %s\n", at.Format("Jan 02 15:04:05"), l.opt.Node, program, tail)
+		n.text = fmt.Sprintf("%s %s %s: %s\n", at.Format("Jan 02 15:04:05"), l.opt.Node, program, n.tail)
 	} else {
-		line = fmt.Sprintf("%s[%d]: %s %s: %s\n", program, pid, at.Format("2006/01/02_15:04:05"), word(level), text)
+		n.text = fmt.Sprintf("%s[%d]: %s %s: %s\n", program, pid, at.Format("2006/01/02_15:04:05"), word(level), text)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return
+	}
+	select {
+	case l.queue <- n:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+// Dropped counts lines that were not written.
+func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+
+// write is the writer.
+func (l *Log) write() {
+	defer close(l.written)
+	told := uint64(0)
+	for n := range l.queue {
+		l.put(n)
+		if dropped := l.dropped.Load(); dropped > told && len(l.queue) == 0 {
+			text := fmt.Sprintf("%d log lines were dropped: the log's disk does not keep up", dropped-told)
+			told = dropped
+			l.put(line{slog.LevelWarn, fmt.Sprintf("%s %s heartbeat: [%d]: WARN: %s\n", time.Now().Format("Jan 02 15:04:05"), l.opt.Node, os.Getpid(), text), text})
+		}
+	}
+}
+
+func (l *Log) put(n line) {
 	// Write errors have nowhere to go but to the other places.
-	if l.file != nil && level >= slog.LevelInfo {
-		_, _ = l.file.WriteString(line)
+	if l.file != nil && n.level >= slog.LevelInfo {
+		_, _ = l.file.WriteString(n.text)
 	}
 	if l.debug != nil {
-		_, _ = l.debug.WriteString(line)
+		_, _ = l.debug.WriteString(n.text)
 	}
 	if l.opt.Stderr != nil {
-		_, _ = io.WriteString(l.opt.Stderr, line)
+		_, _ = io.WriteString(l.opt.Stderr, n.text)
 	}
-	if l.syslog != nil && level >= slog.LevelInfo {
-		_ = l.toSyslog(level, tail)
+	if l.syslog != nil && n.level >= slog.LevelInfo {
+		_ = l.toSyslog(n.level, n.tail)
 	}
 }
 
@@ -148,17 +197,27 @@ func (l *Log) toSyslog(level slog.Level, text string) error {
 	return l.syslog.Info(text)
 }
 
-// Close closes the files.
+// Close writes what is queued, as far as the disk allows, and closes the files.
 func (l *Log) Close() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.queue)
+	l.mu.Unlock()
+	select {
+	case <-l.written:
+	case <-time.After(closePatience):
+		return errors.New("the log's disk hangs: lines are lost")
+	}
 	var errs []error
 	for _, f := range []*os.File{l.file, l.debug} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
-	l.file, l.debug = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -60,7 +60,43 @@ func TestOldFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Logger("heartbeat").Info("text")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.Logger("heartbeat").Info("after the end") // is no fault
 	if !regexp.MustCompile(`^heartbeat\[\d+\]: \d{4}/\d\d/\d\d_\d\d:\d\d:\d\d info: text\n$`).Match(stderr.Bytes()) {
 		t.Errorf("got %q", &stderr)
+	}
+}
+
+// hang is a disk that does not answer until released.
+type hang struct {
+	release chan struct{}
+	b       bytes.Buffer
+}
+
+func (h *hang) Write(p []byte) (int, error) {
+	<-h.release
+	return h.b.Write(p)
+}
+
+func TestAHangingDiskStopsNobody(t *testing.T) {
+	h := &hang{release: make(chan struct{})}
+	l, err := Open(Options{Node: "n", Stderr: h, Syslog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := l.Logger("heartbeat")
+	for range 2 * queueLength { // would hang here
+		log.Info("line")
+	}
+	close(h.release)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := h.b.String()
+	lines := strings.Count(got, "info: line\n")
+	if l.Dropped() == 0 || lines+int(l.Dropped()) != 2*queueLength || !strings.Contains(got, "log lines were dropped") {
+		t.Errorf("%d lines written, %d dropped", lines, l.Dropped())
 	}
 }

@@ -129,6 +129,7 @@ func TestStartInOrderStopInReverse(t *testing.T) {
 	if err := b.ended(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	b.wait(1, "child stopped name=c0")
 	log := b.log.String()
 	last := -1
 	for _, text := range []string{"c0\" (0,0)", "c1\" (0,0)", "c2\" (0,0)", "child stopped name=c2", "child stopped name=c1", "child stopped name=c0"} {
