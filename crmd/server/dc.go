@@ -25,12 +25,13 @@ import (
 type reign struct {
 	seq       uint64 // grows with each reign: late answers of an older one are void
 	term      string
-	begun     bool // the CIBs are in step and the join is under way
+	begun     bool   // the CIBs are in step and the join is under way
+	inStep    uint64 // latest view whose CIBs are in step
+	reading   bool
 	hadQuorum bool // in this process's life (crm 5.1)
 	lrm       map[string][]byte
 	runs      map[string][]string // per joiner: transition keys under way
 	ready     []string
-	written   te.Version
 }
 
 func (s *Server) beginReign() {
@@ -59,10 +60,15 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 	if !s.el.Local() {
 		return
 	}
+	s.reign.inStep = max(s.reign.inStep, view)
 	if s.reign.begun {
 		s.stepJoin(join.InStep{View: view})
 		return
 	}
+	if s.reign.reading {
+		return
+	}
+	s.reign.reading = true
 	s.log.Info("The CIBs are in step", "view", view, "source", resp.Source, "version", version(resp.Version))
 	seq := s.reign.seq
 	go func() {
@@ -73,7 +79,7 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 				if err == nil {
 					s.post(func() {
 						if seq == s.reign.seq && !s.reign.begun {
-							s.takeOver(view, doc)
+							s.takeOver(doc)
 						}
 					})
 					return
@@ -86,7 +92,7 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 }
 
 // takeOver begins the reign with what the chosen CIB says (crm 1.2, 1.11).
-func (s *Server) takeOver(view uint64, doc *tree) {
+func (s *Server) takeOver(doc *tree) {
 	s.reign.begun = true
 	won := join.Won{Term: s.reign.term, FeatureSet: FeatureSet, Leaving: slices.Sorted(maps.Keys(s.leaving))}
 	if status := doc.child("status"); status != nil {
@@ -118,7 +124,7 @@ func (s *Server) takeOver(view uint64, doc *tree) {
 	}
 	clear(s.fenced)
 	s.stepJoin(s.joinView())
-	s.stepJoin(join.InStep{View: view})
+	s.stepJoin(join.InStep{View: s.reign.inStep})
 }
 
 // joinView is the present view as the join sees it.

@@ -47,7 +47,7 @@ func (s *Server) GetState(ctx context.Context, req *crmv1.GetStateRequest) (*crm
 	var remote bool
 	err := s.do(ctx, func() {
 		if remote = req.Node != "" && req.Node != s.node; !remote {
-			s.log.Info("Current ping state: " + string(s.state))
+			s.log.Debug("Current ping state: " + string(s.state))
 			resp = &crmv1.GetStateResponse{State: string(s.state), Node: s.node}
 		}
 	})
@@ -278,7 +278,7 @@ func (s *Server) called(from string, call *crmv1.PeerCall) {
 func (s *Server) serve(call *crmv1.PeerCall, answer func(*crmv1.PeerAnswer)) {
 	switch r := call.Request.(type) {
 	case *crmv1.PeerCall_GetState:
-		s.log.Info("Current ping state: " + string(s.state))
+		s.log.Debug("Current ping state: " + string(s.state))
 		answer(&crmv1.PeerAnswer{State: string(s.state)})
 	case *crmv1.PeerCall_DeleteHistory:
 		s.deleteHistory(r.DeleteHistory, answer)

@@ -438,6 +438,7 @@ func (c *Core) abort(now time.Time, reason, detail string, v Version) {
 	c.phase = PhaseWaiting
 	c.inputSeen = false
 	c.leaving = false
+	c.computeAt = time.Time{} // a recheck that was set has nothing to add
 	if c.opts.TransitionDelay > 0 {
 		c.computeAt = now.Add(c.opts.TransitionDelay)
 	}

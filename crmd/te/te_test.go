@@ -367,6 +367,15 @@ func TestRecheck(t *testing.T) {
 	e.want("compute")
 }
 
+func TestNewsDoNotWaitForTheRecheck(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.c.Step(e.now, Options{Recheck: time.Minute})
+	e.graph(g(0))
+	e.done = nil
+	e.step(Aborted{Reason: "Configuration change"})
+	e.want("compute")
+}
+
 func TestUnorderedAndForeignResults(t *testing.T) {
 	e := newEngine(t, "n1")
 	e.graph(g(0))
