@@ -65,7 +65,7 @@ type Request struct {
 // Result is the outcome of a request that did not fail.
 type Result struct {
 	Doc     *cibdoc.Doc // the old one if nothing changed
-	Config  bool        // the configuration changed, or the request replaced: store it
+	Config  bool        // the configuration, its epochs or schema changed, or the request replaced: store it
 	Changed bool
 	Payload *cibdoc.Node // the answer's, where the operation has one
 }
@@ -107,7 +107,15 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{Doc: doc, Config: config || replaced, Changed: true, Payload: payload}, nil
+	return Result{Doc: doc, Config: config || replaced || mustStore(old, doc), Changed: true, Payload: payload}, nil
+}
+
+// mustStore: the epochs are the operator's word, and the schema decides what
+// the rest means; after a crash they must not be those of before.
+func mustStore(old, doc *cibdoc.Doc) bool {
+	was, is := old.Version(), doc.Version()
+	return was.AdminEpoch != is.AdminEpoch || was.Epoch != is.Epoch ||
+		old.Root().Attr("validate-with") != doc.Root().Attr("validate-with")
 }
 
 // mustValidate: what counts for validity is the configuration, the root's
