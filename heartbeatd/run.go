@@ -199,7 +199,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 		Output: n.out, Log: n.log, FailFast: n.failFast,
 	})
 	active := make(chan struct{})
-	paths := media.New(cfg.Media, n.log)
+	paths := media.New(cfg.Media, cfg.PingNodes, n.log)
 	srv, err := server.New(server.Options{
 		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), StateDir: n.layout.State(), Log: n.log,
 		Beat:     n.watchdog.Beat,

@@ -1,5 +1,5 @@
 // Package media carries datagrams between nodes over the paths that ha.cf
-// names: ucast, bcast and mcast (HB 2). It knows nothing of messages: what one
+// names: ucast, bcast, mcast (HB 2) and ping (HB 11). It knows nothing of messages: what one
 // node sends, the others may receive, several times or not at all.
 //
 // Every path has a reader of its own and a writer behind a bounded queue. A
@@ -37,6 +37,9 @@ type Media interface {
 	// Send puts p on every path without ever waiting; a path whose queue is
 	// full drops it. p must not be changed afterwards.
 	Send(p []byte)
+	// Ping sends payload to a ping node without ever waiting; if the node is
+	// alive, payload comes back as a Packet of the medium named as the node.
+	Ping(node string, payload []byte)
 	// Recv delivers what comes in on any path.
 	Recv() <-chan Packet
 }
@@ -53,9 +56,10 @@ const (
 
 // Set is the media of one node.
 type Set struct {
-	paths []*path
-	recv  chan Packet
-	log   *slog.Logger
+	paths  []*path
+	pinger *pinger
+	recv   chan Packet
+	log    *slog.Logger
 }
 
 // path is one socket pair: the ucast lines of one device share one.
@@ -70,8 +74,9 @@ type path struct {
 }
 
 // New prepares the media of ha.cf; Run opens them.
-func New(list []hacf.Medium, log *slog.Logger) *Set {
+func New(list []hacf.Medium, pings []hacf.PingNode, log *slog.Logger) *Set {
 	s := &Set{recv: make(chan Packet, 1024), log: log}
+	s.pinger = newPinger(pings, s.recv, log)
 	for _, m := range list {
 		if p := s.shared(m); p != nil {
 			p.peers = append(p.peers, m.Addr)
@@ -148,6 +153,9 @@ func (s *Set) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range s.paths {
 		g.Go(func() error { return p.run(ctx) })
+	}
+	if len(s.pinger.nodes) > 0 {
+		g.Go(func() error { return s.pinger.run(ctx) })
 	}
 	return g.Wait()
 }

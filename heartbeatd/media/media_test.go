@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestUcastOverLoopbackAddresses(t *testing.T) {
 		for _, p := range peers {
 			list = append(list, hacf.Medium{Kind: "ucast", Dev: "lo", Addr: p, Local: own, Port: port})
 		}
-		s := New(list, slog.New(slog.DiscardHandler))
+		s := New(list, nil, slog.New(slog.DiscardHandler))
 		if len(s.paths) != 1 {
 			t.Fatalf("%d paths for the peers of one device, want 1", len(s.paths))
 		}
@@ -91,7 +92,7 @@ func TestABadMediumStopsNoOther(t *testing.T) {
 		{Kind: "bcast", Dev: "nosuchdev", Port: port},
 		{Kind: "serial", Dev: "/dev/null"},
 		{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: port},
-	}, slog.New(slog.DiscardHandler))
+	}, nil, slog.New(slog.DiscardHandler))
 	run(t, a)
 	exchange(t, a, a, "to myself", "lo")
 	for range 3 * queueLength { // the writer of a dead path takes nothing: Send must not wait
@@ -103,7 +104,7 @@ func TestABadMediumStopsNoOther(t *testing.T) {
 }
 
 func TestTooBigADatagramIsNotSent(t *testing.T) {
-	a := New([]hacf.Medium{{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: freePort(t)}}, slog.New(slog.DiscardHandler))
+	a := New([]hacf.Medium{{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: freePort(t)}}, nil, slog.New(slog.DiscardHandler))
 	run(t, a)
 	a.Send(make([]byte, maxDatagram+1))
 	exchange(t, a, a, "small", "lo")
@@ -116,5 +117,30 @@ func TestBroadcastAddress(t *testing.T) {
 	}
 	if want := netip.MustParseAddr("127.255.255.255"); got != want {
 		t.Errorf("broadcast of lo = %v, want %v", got, want)
+	}
+}
+
+func TestPing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("raw sockets need root")
+	}
+	a := New(nil, []hacf.PingNode{{Name: "group", Addrs: []string{"127.0.0.77", "127.0.0.78"}, Group: true}}, slog.New(slog.DiscardHandler))
+	run(t, a)
+	deadline := time.After(5 * time.Second)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for n := 0; n < 2; {
+		a.Ping("nobody", []byte("to nobody"))
+		a.Ping("group", []byte("are you there"))
+		select {
+		case p := <-a.Recv():
+			if p.Medium != "group" || string(p.Data) != "are you there" {
+				t.Fatalf("got %q over %s", p.Data, p.Medium)
+			}
+			n++
+		case <-again.C:
+		case <-deadline:
+			t.Fatal("no reply")
+		}
 	}
 }

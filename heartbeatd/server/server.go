@@ -350,8 +350,34 @@ func (s *Server) transmit(p *link.Packet) {
 		return
 	}
 	s.opt.Media.Send(data)
-	if p.Type == "status" && s.opt.Beat != nil {
+	if p.Type != "status" {
+		return
+	}
+	if s.opt.Beat != nil {
 		s.opt.Beat()
+	}
+	s.ping(p.Message.Get("ts"))
+}
+
+// ping sends every ping node the message that it shall say in its reply
+// (HB 11), with each status message of ours.
+func (s *Server) ping(ts string) {
+	for _, n := range s.opt.Config.PingNodes {
+		info := "ping"
+		if n.Group {
+			info = "ping_group"
+		}
+		m := hamsg.New("NS_st")
+		m.Add("st", "ping")
+		m.Add("info", info)
+		m.Add("src", n.Name)
+		m.Add("ts", ts)
+		data, err := hamsg.Encode(m, s.keys.Load(), hamsg.Options{InnerAuth: s.opt.Config.InnerAuth})
+		if err != nil {
+			s.log.Error("cannot encode a message", "type", "NS_st", "err", err)
+			return
+		}
+		s.opt.Media.Ping(n.Name, data)
 	}
 }
 

@@ -140,7 +140,7 @@ func (tc *testCluster) start(name, dir string) *testNode {
 	}
 	n := &testNode{t: t, name: name, dir: dir, ended: make(chan struct{}), logged: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(n.logged, nil))
-	set := media.New(cfg.Media, log)
+	set := media.New(cfg.Media, cfg.PingNodes, log)
 	n.media = &lossy{Media: set, rng: rand.New(rand.NewPCG(uint64(own), 7))}
 	n.srv, err = New(Options{
 		Config: cfg, Identity: id, Peers: peers, Media: n.media, Links: set.Names(), StateDir: dir, Log: log,
