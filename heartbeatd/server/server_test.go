@@ -63,7 +63,7 @@ func (l *lossy) set(loss float64) {
 
 // testNode is a heartbeatd in this process, over loopback UDP.
 type testNode struct {
-	t      *testing.T
+	t      testing.TB
 	name   string
 	dir    string
 	media  *lossy
@@ -94,12 +94,12 @@ func (l *logBuffer) String() string {
 var names = []string{"alice", "bob", "carol"}
 
 type testCluster struct {
-	t     *testing.T
+	t     testing.TB
 	port  int
 	nodes map[string]*testNode
 }
 
-func newCluster(t *testing.T) *testCluster {
+func newCluster(t testing.TB) *testCluster {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -197,7 +197,7 @@ func (n *testNode) attach(client string, info map[string]string) *cluster.Conn {
 }
 
 // expect reads events until f says that it has seen enough.
-func expect(t *testing.T, c *cluster.Conn, what string, f func(*heartbeatv1.AttachEvent) bool) {
+func expect(t testing.TB, c *cluster.Conn, what string, f func(*heartbeatv1.AttachEvent) bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -216,7 +216,7 @@ func expect(t *testing.T, c *cluster.Conn, what string, f func(*heartbeatv1.Atta
 }
 
 // view waits for a membership of just these nodes, each with the process.
-func view(t *testing.T, c *cluster.Conn, process string, members ...string) *heartbeatv1.Membership {
+func view(t testing.TB, c *cluster.Conn, process string, members ...string) *heartbeatv1.Membership {
 	t.Helper()
 	var got *heartbeatv1.Membership
 	expect(t, c, fmt.Sprintf("view of %v with %s", members, process), func(ev *heartbeatv1.AttachEvent) bool {
@@ -235,7 +235,7 @@ func view(t *testing.T, c *cluster.Conn, process string, members ...string) *hea
 	return got
 }
 
-func (tc *testCluster) formed(t *testing.T) (conns map[string]*cluster.Conn, first *heartbeatv1.Membership) {
+func (tc *testCluster) formed(t testing.TB) (conns map[string]*cluster.Conn, first *heartbeatv1.Membership) {
 	t.Helper()
 	conns = map[string]*cluster.Conn{}
 	for _, name := range names {
@@ -291,7 +291,7 @@ func TestThreeNodesFormOneView(t *testing.T) {
 
 // collect reads messages until it has n from each sender, and checks that each
 // sender's come in order, whole, and once.
-func collect(t *testing.T, c *cluster.Conn, n int, senders []string, size func(i int) int) {
+func collect(t testing.TB, c *cluster.Conn, n int, senders []string, size func(i int) int) {
 	t.Helper()
 	next := map[string]int{}
 	left := n * len(senders)

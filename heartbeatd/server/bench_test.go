@@ -1,0 +1,75 @@
+package server
+
+import (
+	"testing"
+
+	"linuxha/internal/cluster"
+)
+
+// benchCluster is formed without the checks of the tests.
+func benchCluster(b *testing.B) map[string]*cluster.Conn {
+	b.Helper()
+	tc := newCluster(b)
+	conns := map[string]*cluster.Conn{}
+	for _, name := range names {
+		tc.start(name, "")
+	}
+	for _, name := range names {
+		conns[name] = tc.nodes[name].attach("crmd", nil)
+	}
+	for _, name := range names {
+		view(b, conns[name], "crmd", names...)
+	}
+	return conns
+}
+
+// BenchmarkRoundTrip: a message from client to client on another node and back.
+func BenchmarkRoundTrip(b *testing.B) {
+	conns := benchCluster(b)
+	go func() {
+		for ev := range conns["bob"].Events() {
+			if m := ev.GetMessage(); m != nil {
+				if conns["bob"].Send("alice", "", m.Payload) != nil {
+					return
+				}
+			}
+		}
+	}()
+	for b.Loop() {
+		if err := conns["alice"].Send("bob", "", []byte("ping")); err != nil {
+			b.Fatal(err)
+		}
+		for ev := range conns["alice"].Events() {
+			if ev.GetMessage() != nil {
+				break
+			}
+		}
+	}
+}
+
+// BenchmarkBroadcast: 100 kB to all members, the sender included.
+func BenchmarkBroadcast(b *testing.B) {
+	conns := benchCluster(b)
+	p := payload("x", 0, 100_000)
+	b.SetBytes(int64(len(p)))
+	got := make(chan struct{}, 1<<20)
+	for _, name := range names {
+		go func() {
+			for ev := range conns[name].Events() {
+				if ev.GetMessage() != nil {
+					got <- struct{}{}
+				}
+			}
+		}()
+	}
+	sent := 0
+	for b.Loop() {
+		if err := conns["alice"].Send("", "", p); err != nil {
+			b.Fatal(err)
+		}
+		sent++
+	}
+	for range 3 * sent {
+		<-got
+	}
+}
