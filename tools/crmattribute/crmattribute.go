@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -17,11 +18,12 @@ import (
 
 // call is one use of a tool of the family.
 type call struct {
-	name string
-	args []string
-	p    *cliopt.Parsed
-	xml  bool
-	out  io.Writer
+	name   string
+	args   []string
+	p      *cliopt.Parsed
+	xml    bool
+	out    io.Writer
+	stderr io.Writer
 
 	text strings.Builder
 	body []*output.Element
@@ -53,7 +55,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
 	}
-	c := &call{name: name, args: args, p: p, out: stdout}
+	c := &call{name: name, args: args, p: p, out: stdout, stderr: stderr}
 	switch as := p.Value("output-as"); as {
 	case "", "text":
 	case "xml":
@@ -73,7 +75,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	code := c.conclude(tool.do(ctx, c))
-	if err := errors.Join(c.print(stderr, code), closeOut()); err != nil {
+	if err := errors.Join(c.print(code), closeOut()); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return int(exitcode.IOErr)
 	}
@@ -92,20 +94,46 @@ func (c *call) conclude(err error) exitcode.Code {
 		}
 		return f.code
 	}
+	if several, ok := errors.AsType[*ambiguous](err); ok {
+		c.errs = append(c.errs, several.Error())
+		c.text.WriteString(several.list())
+		return exitcode.Multiple
+	}
+	if n, ok := errors.AsType[*notSet](err); ok {
+		fmt.Fprintln(c.stderr, n)
+	}
 	code, text := output.FromRPC(err)
 	if code == exitcode.Error { // no answer of gRPC: an error of the CIB
-		code, text = cibclient.ExitCode(err), err.Error()
+		code, text = cibclient.ExitCode(err), cibText(err)
 	}
 	c.errs = append(c.errs, "Error performing operation: "+text)
 	return code
 }
 
-func (c *call) print(stderr io.Writer, code exitcode.Code) error {
-	if c.xml {
-		return output.Result(c.out, c.name, c.args, code, c.errs, c.body...)
+// cibText is the CIB's error in the words that clients know, with the detail
+// where the words alone do not help.
+func cibText(err error) string {
+	rc := cibdoc.RCOf(err)
+	f, ok := errors.AsType[*cibdoc.Failure](err)
+	switch {
+	case rc == cibdoc.RCError:
+		return err.Error()
+	case !ok || f.Detail == "" || rc == cibdoc.RCAccess || rc == cibdoc.RCNoSuch:
+		return rc.Error()
 	}
-	for _, e := range c.errs {
-		fmt.Fprintf(stderr, "%s: %s\n", c.name, e)
+	return f.Error()
+}
+
+func (c *call) print(code exitcode.Code) error {
+	errs := make([]string, len(c.errs))
+	for i, e := range c.errs {
+		errs[i] = c.name + ": " + e
+	}
+	if c.xml {
+		return output.Result(c.out, c.name, c.args, code, errs, c.body...)
+	}
+	for _, e := range errs {
+		fmt.Fprintln(c.stderr, e)
 	}
 	_, err := io.WriteString(c.out, c.text.String())
 	return err
@@ -187,8 +215,11 @@ func attribute(ctx context.Context, c *call) (err error) {
 			command = "delete"
 		}
 	}
-	if command != "query" && sub.name == "" && sub.pattern == nil {
-		return &failure{exitcode.Usage, "Must specify the name of an attribute or option: use --name"}
+	switch {
+	case command != "query" && sub.pattern != nil && sub.section != "status":
+		return &failure{exitcode.Usage, "Error: pattern can only be used with query, or with till-reboot update or delete"}
+	case command != "query" && sub.name == "" && sub.pattern == nil:
+		return &failure{exitcode.Usage, "Error: must specify attribute name or pattern to " + command}
 	}
 	s, err := open(ctx)
 	if err != nil {
@@ -216,6 +247,9 @@ func (c *call) remove(ctx context.Context, s *store, sub subject) error {
 		kind = "attribute"
 	}
 	for _, m := range gone {
+		if sub.id != "" {
+			m.id = "(null)" // as ever when the id was given
+		}
 		fmt.Fprintf(&c.text, "Deleted %s %s: id=%s name=%s\n", sub.section, kind, m.id, m.name)
 	}
 	return err
@@ -234,7 +268,7 @@ func (c *call) query(ctx context.Context, s *store, sub subject) error {
 	case len(found) == 0:
 		return &failure{exitcode.NoSuch, "Error performing operation: No such device or address"}
 	case len(found) > 1 && sub.name != "":
-		return ambiguous(sub, found)
+		return &ambiguous{sub.name, found}
 	}
 	for _, m := range found {
 		c.show(sub.section, m.name, m.value)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/ipc"
@@ -297,7 +298,7 @@ func (s *store) update(ctx context.Context, sub subject, text string) error {
 		}
 		return nil
 	case len(found) > 1:
-		return ambiguous(sub, found)
+		return &ambiguous{sub.name, found}
 	case len(found) == 1:
 		return s.set(ctx, sub, found[0], text)
 	}
@@ -379,10 +380,30 @@ func (s *store) set(ctx context.Context, sub subject, m match, text string) erro
 	if err != nil {
 		return err
 	}
-	return s.apply(ctx, &cibv1.Change{
+	if err := s.apply(ctx, &cibv1.Change{
 		Op: cibv1.Op_OP_MODIFY, Section: sub.section, Xml: xml, CanCreate: true,
 		ScoreUpdate: text == "value++" || strings.HasPrefix(text, "value+="),
-	})
+	}); err != nil {
+		return &notSet{sub, m.name, text, err}
+	}
+	return nil
+}
+
+// notSet is a value that the CIB did not take.
+type notSet struct {
+	subject
+	name, value string
+	err         error
+}
+
+func (n *notSet) Unwrap() error { return n.err }
+
+func (n *notSet) Error() string {
+	set := n.set
+	if set == "" {
+		set = "<null>"
+	}
+	return fmt.Sprintf("Error setting %s=%s (section=%s, set=%s): %s", n.name, n.value, n.section, set, cibdoc.RCOf(n.err).Error())
 }
 
 func (s *store) apply(ctx context.Context, changes ...*cibv1.Change) error {
@@ -441,7 +462,7 @@ func (s *store) remove(ctx context.Context, sub subject) ([]match, error) {
 		return nil, err
 	}
 	if len(found) > 1 && sub.pattern == nil {
-		return nil, ambiguous(sub, found)
+		return nil, &ambiguous{sub.name, found}
 	}
 	for _, m := range found {
 		if err := s.apply(ctx, &cibv1.Change{
@@ -457,11 +478,22 @@ func escape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;").Replace(s)
 }
 
-func ambiguous(sub subject, found []match) error {
+// ambiguous: there are several of that name, and none was chosen.
+type ambiguous struct {
+	name  string
+	found []match
+}
+
+func (a *ambiguous) Error() string {
+	return "Please choose from one of the matches below and supply the 'id' with --attr-id"
+}
+
+// list shows what there is to choose from.
+func (a *ambiguous) list() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Multiple attributes match name=%s", sub.name)
-	for _, m := range found {
-		fmt.Fprintf(&b, "\n  Value: %s \t(id=%s)", m.value, m.id)
+	fmt.Fprintf(&b, "Multiple attributes match name=%s\n", a.name)
+	for _, m := range a.found {
+		fmt.Fprintf(&b, "  Value: %s \t(id=%s)\n", m.value, m.id)
 	}
-	return &failure{exitcode.Multiple, b.String()}
+	return b.String()
 }
