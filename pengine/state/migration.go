@@ -27,9 +27,17 @@ func (c *Cluster) lrmResources(id string, node string) []*xmldoc.Elem {
 	return found
 }
 
+// historyName is the id that history has r under.
+func (r *Resource) historyName() string {
+	if r.HistName != "" {
+		return r.HistName
+	}
+	return r.ID
+}
+
 // historyOf is the single lrm_resource of r on a node.
 func (c *Cluster) historyOf(r *Resource, n *Node) *xmldoc.Elem {
-	l := c.lrmResources(r.ID, n.Name)
+	l := c.lrmResources(r.historyName(), n.Name)
 	if len(l) != 1 {
 		return nil
 	}
@@ -39,7 +47,7 @@ func (c *Cluster) historyOf(r *Resource, n *Node) *xmldoc.Elem {
 // onlyOp is the only entry of r on a node that matches.
 func (c *Cluster) onlyOp(r *Resource, node string, match func(*xmldoc.Elem) bool) *xmldoc.Elem {
 	var found *xmldoc.Elem
-	for _, l := range c.lrmResources(r.ID, node) {
+	for _, l := range c.lrmResources(r.historyName(), node) {
 		for op := range l.Children("lrm_rsc_op") {
 			if match(op) {
 				if found != nil {
@@ -90,6 +98,19 @@ func (c *Cluster) migrateTo(r *Resource, source, target string) *xmldoc.Elem {
 func (c *Cluster) knownByHistory(r *Resource, n *Node) bool {
 	l := c.historyOf(r, n)
 	return l != nil && l.Child("lrm_rsc_op") != nil
+}
+
+// unknownByHistory says whether nothing but results still awaited is recorded
+// of r on n: then an earlier migration says nothing about n either.
+func (c *Cluster) unknownByHistory(r *Resource, n *Node) bool {
+	for _, l := range c.lrmResources(r.historyName(), n.Name) {
+		for op := range l.Children("lrm_rsc_op") {
+			if rc, ok := op.Get("rc-code"); ok && rc != "193" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // laterAction says whether something after e happened to r on n.
@@ -175,6 +196,9 @@ func (h *rscHistory) migratedTo(e *histOp) {
 		return
 	}
 	r.Role = Started
+	if target != nil && c.unknownByHistory(r, target) {
+		return
+	}
 	status := statusPending
 	if from != nil {
 		var rc int

@@ -222,7 +222,14 @@ func (s *status) primitive(r *state.Resource, name string, node *state.Node, ip 
 	if ip != "" {
 		name += " (" + ip + ")"
 	}
-	fmt.Fprintf(&b, "%s\t(%s:%s):\t", name, agent, r.Type)
+	typ := r.Type
+	if agent == "" {
+		agent = "unknown"
+	}
+	if typ == "" {
+		typ = "unknown"
+	}
+	fmt.Fprintf(&b, "%s\t(%s:%s):\t", name, agent, typ)
 	if r.Orphan {
 		b.WriteString(" ORPHANED")
 	}
