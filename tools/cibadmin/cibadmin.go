@@ -202,7 +202,7 @@ func (c *call) run() exitcode.Code {
 		return 0
 	}
 	var err error
-	if c.cib, err = cibclient.Open(c.ctx); err != nil {
+	if c.cib, err = cibclient.OpenWith(c.ctx, cibclient.Options{Stdin: c.stdin}); err != nil {
 		return c.noConnection(err)
 	}
 	var status exitcode.Code
