@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os/exec"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type Visitor struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	done   chan struct{}
+	out    io.ReadCloser
 
 	mu      sync.Mutex
 	answers []Answer
@@ -58,7 +60,7 @@ func (l *Lab) Visit(from *Node, url string, interval, timeout time.Duration) (*V
 		cancel()
 		return nil, err
 	}
-	v := &Visitor{cmd: cmd, cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
+	v := &Visitor{cmd: cmd, cancel: cancel, out: out, done: make(chan struct{}), changed: make(chan struct{})}
 	go func() {
 		defer close(v.done)
 		dec := json.NewDecoder(bufio.NewReader(out))
@@ -80,6 +82,9 @@ func (l *Lab) Visit(from *Node, url string, interval, timeout time.Duration) (*V
 // Close ends the requests.
 func (v *Visitor) Close() {
 	v.cancel()
+	// The command may only have entered the node for the probe: that one ends
+	// when nobody reads its answers any more.
+	v.out.Close()
 	<-v.done
 	_ = v.cmd.Wait() // killed
 }
