@@ -215,6 +215,9 @@ type peer struct {
 	lostAt  time.Time
 
 	state *State // its latest, also when only relayed; nil: none of any generation
+	// stale: it may have told a newer State that we could not hear. It does not
+	// count until it has told again.
+	stale bool
 
 	tellAt    time.Time // when to tell it our State again; zero: no need
 	tellAfter time.Duration
@@ -236,6 +239,8 @@ type Core struct {
 	instances uint64 // attached so far
 
 	self       *State // as last sent; replaced, never written to
+	hears      []Peer // room to compute the next one in
+	with       []string
 	procSerial uint64 // of processes
 
 	current     *View
@@ -309,6 +314,7 @@ func (c *Core) take(now time.Time, ev Event) {
 	case StreamBroken:
 		if p := c.peers[ev.Name]; p != nil {
 			c.interrupted(p, now)
+			c.ask(now, p)
 		}
 	case Received:
 		c.received(now, ev)
@@ -370,7 +376,13 @@ func (c *Core) nodeUp(now time.Time, ev NodeUp) {
 		p.blocked = true
 	}
 	p.id, p.up = ev.ID, true
-	p.tellAt, p.tellAfter = now.Add(c.opts.Retry), c.opts.Retry
+	c.ask(now, p)
+}
+
+// ask has p tell its State.
+func (c *Core) ask(now time.Time, p *peer) {
+	p.stale = true
+	p.tellAt, p.tellAfter = now, c.opts.Retry/2
 }
 
 // interrupted notes that p's stream has a hole as far as our view goes.

@@ -19,7 +19,7 @@ import (
 // hear a member that hears him: most likely it is dead, and others will find
 // out soon); then with the longer-standing members.
 //
-// Then the others: those that all of our group are neighbours of enter, but a
+// Then the others, unless some of our view have to leave first: those that all of our group are neighbours of enter, but a
 // node that has a view with others enters with all of them or not at all.
 // While nodes find each other after a start or a healed partition, nobody is
 // torn out of a view that works. Only if that does not get better for long is
@@ -51,7 +51,7 @@ func compareStanding(a, b *State) int {
 
 // vertex is the State by which a peer counts, nil if there is none.
 func (p *peer) vertex() *State {
-	if p.left || p.state == nil || p.state.Leaving || p.up && p.state.Generation != p.generation {
+	if p.left || p.state == nil || p.state.Leaving || p.up && (p.stale || p.state.Generation != p.generation) {
 		return nil
 	}
 	return p.state
@@ -103,21 +103,24 @@ func (c *Core) bestGroup(now time.Time) []*State {
 	members, others := newBitset(len(g.nodes)), newBitset(len(g.nodes))
 	for i, s := range g.nodes {
 		c.reachable[s.Node] = true
-		if m := c.current.Member(s.Node); i == 0 || m != nil && m.Generation == s.Generation {
+		if m := c.current.Member(s.Node); i == 0 || m != nil && m.Generation == s.Generation && !c.wentOn(s) {
 			members.set(i)
 		} else {
 			others.set(i)
 		}
 	}
-	set, held := g.admit(g.groupOf(0, members), others)
+	core := g.groupOf(0, members)
+	if c.current != nil && len(core) < len(c.current.Members) {
+		others = newBitset(len(g.nodes)) // first let go, then let in
+	}
+	set, held := g.admit(core, others)
 	switch {
 	case !held:
 		c.heldSince = time.Time{}
 	case c.heldSince.IsZero():
 		c.heldSince = now
 	case now.Sub(c.heldSince) >= c.opts.Settle:
-		// Only a bigger set is worth it: between equals one would go back and forth.
-		if best := g.groupOf(0, members.or(others)); len(best) > len(set) {
+		if best := g.groupOf(0, members.or(others)); g.worth(best, set) {
 			set = best
 		}
 	}
@@ -154,13 +157,14 @@ func (g *graph) admit(group []int, others bitset) (set []int, held bool) {
 		if !others.has(v) || slices.Contains(set, v) {
 			continue
 		}
-		before, company := len(set), g.company(v)
-		ok := true
+		before := len(set)
+		company, strangers := g.company(v)
+		ok := strangers == 0
 		for _, u := range company {
 			if slices.Contains(set, u) {
 				continue
 			}
-			if ok = others.has(u) && fits(u); !ok {
+			if ok = ok && others.has(u) && fits(u); !ok {
 				break
 			}
 			set = append(set, u)
@@ -173,17 +177,32 @@ func (g *graph) admit(group []int, others bitset) (set []int, held bool) {
 	return set, held
 }
 
-// company is v with all that share its view, by what both sides say.
-func (g *graph) company(v int) []int {
-	all := []int{v}
+// worth tells whether best is bigger than every set that it is torn out of:
+// between equals one would go back and forth.
+func (g *graph) worth(best, set []int) bool {
+	return len(best) > len(set) && !slices.ContainsFunc(best, func(v int) bool {
+		company, strangers := g.company(v)
+		return !slices.Contains(set, v) && len(company)+strangers >= len(best)
+	})
+}
+
+// company is v with all that share its view, by what they say themselves.
+// strangers counts those among them of whom we do not know that they can be
+// neighbours.
+func (g *graph) company(v int) (all []int, strangers int) {
+	all = []int{v}
 	for i := 0; i < len(all); i++ {
-		for u := range g.nodes {
-			if g.next[all[i]].has(u) && !slices.Contains(all, u) && g.nodes[u].with(g.nodes[all[i]]) && g.nodes[all[i]].with(g.nodes[u]) {
+		for _, name := range g.nodes[all[i]].With {
+			u := slices.IndexFunc(g.nodes, func(s *State) bool { return s.Node == name })
+			switch {
+			case u < 0 || !g.next[all[i]].has(u):
+				strangers++
+			case !slices.Contains(all, u):
 				all = append(all, u)
 			}
 		}
 	}
-	return all
+	return all, strangers
 }
 
 // graph has the nodes that a path of neighbours leads to; nodes[0] are we.

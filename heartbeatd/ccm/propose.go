@@ -46,7 +46,7 @@ func (c *Core) coordinate(now time.Time) {
 	if !stuck && !c.outdated(members, want) {
 		return
 	}
-	if c.yields(now, want) || c.waitsForFirst(now) {
+	if c.yields(now) || c.waitsForFirst(now) {
 		return
 	}
 	c.propose(now, want)
@@ -99,9 +99,12 @@ func (c *Core) lagging() bool {
 
 // yields: another node, that does not know yet that we are the coordinator,
 // has our promise and may be about to install. Let it finish.
-func (c *Core) yields(now time.Time, want []Peer) bool {
-	return c.pending() && c.promised.Coordinator != c.opts.Node && now.Sub(c.promisedAt) < c.opts.Retry &&
-		slices.Contains(want, Peer{c.promised.Coordinator, c.promised.Generation})
+func (c *Core) yields(now time.Time) bool {
+	if !c.pending() || c.promised.Coordinator == c.opts.Node || now.Sub(c.promisedAt) >= c.opts.Retry {
+		return false
+	}
+	p := c.peers[c.promised.Coordinator]
+	return p != nil && p.heard() && p.generation == c.promised.Generation
 }
 
 // waitsForFirst: before its first view a node gives the others a moment to
@@ -184,7 +187,7 @@ func (c *Core) rejected(now time.Time, from *peer, m *Reject) {
 		// It could not install what we did, or is held by a promise that nobody
 		// fulfils: a new view frees it, if we are the coordinator.
 		if members, coordinator := c.group(now); coordinator == c.opts.Node {
-			if want := c.wanted(members); !c.yields(now, want) && slices.Contains(want, Peer{from.name, from.generation}) {
+			if want := c.wanted(members); !c.yields(now) && slices.Contains(want, Peer{from.name, from.generation}) {
 				c.propose(now, want)
 			}
 		}

@@ -25,10 +25,11 @@ type State struct {
 	Processes  []Process
 	ProcSerial uint64   // grows with every change of Processes
 	At         ViewID   // its view in force
-	With       []string // the members of that view that it hears, sorted
+	With       []string // the members of that view that it hears and that did not go on without it, sorted
 	BornOn     uint64   // own, in the view in force; 0: none yet
 	Seen       uint64   // highest number of a view it heard of
 	Leaving    bool
+	Ask        bool // tell me yours, although you may have done so
 }
 
 // Propose asks the members for their agreement. Base is the proposer's view.
@@ -91,50 +92,42 @@ func comparePeer(p Peer, name string) int {
 
 // ownState is our State as of now; the same value as long as nothing changed.
 func (c *Core) ownState() *State {
-	var hears []Peer
-	same := c.self != nil
-	i := 0
-	for _, name := range c.names {
-		p := c.peers[name]
-		if !p.heard() {
-			continue
-		}
-		if same && (i >= len(c.self.Hears) || c.self.Hears[i] != Peer{name, p.generation}) {
-			same = false
-		}
-		i++
+	s := State{
+		Node: c.opts.Node, ID: c.opts.ID, Generation: c.opts.Generation, Serial: 1,
+		Hears: c.hears[:0], Processes: c.processes, ProcSerial: c.procSerial, With: c.with[:0], Seen: c.seen,
 	}
-	var at ViewID
 	if c.current != nil {
-		at = c.current.ViewID
+		s.At, s.BornOn = c.current.ViewID, c.current.Member(c.opts.Node).BornOn
 	}
-	if same && i == len(c.self.Hears) && c.self.ProcSerial == c.procSerial && c.self.At == at {
-		return c.self
-	}
-	var with []string
 	for _, name := range c.names {
 		p := c.peers[name]
 		if !p.heard() {
 			continue
 		}
-		hears = append(hears, Peer{name, p.generation})
-		if m := c.current.Member(name); m != nil && m.Generation == p.generation {
-			with = append(with, name)
+		s.Hears = append(s.Hears, Peer{name, p.generation})
+		if m := c.current.Member(name); m != nil && m.Generation == p.generation && !c.wentOn(p.state) {
+			s.With = append(s.With, name)
 		}
 	}
-	born := uint64(0)
-	if m := c.current.Member(c.opts.Node); m != nil {
-		born = m.BornOn
+	c.hears, c.with = s.Hears, s.With
+	if old := c.self; old != nil {
+		if old.ProcSerial == s.ProcSerial && old.At == s.At && slices.Equal(old.Hears, s.Hears) && slices.Equal(old.With, s.With) {
+			return old
+		}
+		s.Serial = old.Serial + 1
 	}
-	serial := uint64(1)
-	if c.self != nil {
-		serial = c.self.Serial + 1
-	}
-	c.self = &State{
-		Node: c.opts.Node, ID: c.opts.ID, Generation: c.opts.Generation, Serial: serial,
-		Hears: hears, Processes: c.processes, ProcSerial: c.procSerial, At: at, With: with, BornOn: born, Seen: c.seen,
-	}
+	s.Hears, s.With = slices.Clone(s.Hears), slices.Clone(s.With)
+	c.self = &s
 	return c.self
+}
+
+// wentOn: the node of s has a later view than we, without us.
+func (c *Core) wentOn(s *State) bool {
+	if s == nil || c.current == nil || s.At.Number <= c.current.Number {
+		return false
+	}
+	_, with := slices.BinarySearch(s.With, c.opts.Node)
+	return !with
 }
 
 // refresh unblocks whom we can, and broadcasts our State if it changed.
@@ -179,6 +172,15 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 	if p.up && s.Generation != p.generation {
 		return
 	}
+	if s.Ask && p == from && c.started {
+		c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.ownState()})
+	}
+	if p == from {
+		p.stale = false
+		if s.hears(c.opts.Node, c.opts.Generation) {
+			p.tellAt = time.Time{}
+		}
+	}
 	first := p.state == nil || p.state.Generation != s.Generation
 	if !first && s.Serial <= p.state.Serial || p.state != nil && s.Generation < p.state.Generation {
 		return
@@ -188,12 +190,10 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 		p.left, p.lostAt = true, now
 	}
 	if p == from {
-		if first && c.started {
+		if first && c.started && !s.Ask {
 			c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.ownState()})
 		}
-		if s.hears(c.opts.Node, c.opts.Generation) {
-			p.tellAt = time.Time{}
-		} else {
+		if !s.hears(c.opts.Node, c.opts.Generation) {
 			p.tellAt, p.tellAfter = now.Add(c.opts.Retry), c.opts.Retry
 		}
 	}
@@ -247,7 +247,9 @@ func (c *Core) repeat(now time.Time) {
 		// A node of another implementation never answers: ask ever less often.
 		p.tellAfter = min(2*p.tellAfter, 32*c.opts.Retry)
 		p.tellAt = now.Add(p.tellAfter)
-		c.out.Send = append(c.out.Send, Send{To: name, Message: c.self})
+		ask := *c.self
+		ask.Ask = true
+		c.out.Send = append(c.out.Send, Send{To: name, Message: &ask})
 	}
 	if !c.relayAt.IsZero() && !now.Before(c.relayAt) {
 		c.relayAt = time.Time{}

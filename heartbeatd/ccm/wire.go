@@ -87,7 +87,7 @@ func stateOut(s *State) *heartbeatv1.CCMState {
 	return &heartbeatv1.CCMState{
 		Node: s.Node, Id: s.ID, Generation: s.Generation, Serial: s.Serial, Hears: peersOut(s.Hears),
 		Processes: processesOut(s.Processes), ProcessSerial: s.ProcSerial, At: s.At.Proto(), With: s.With,
-		BornOn: s.BornOn, Seen: s.Seen, Leaving: s.Leaving,
+		BornOn: s.BornOn, Seen: s.Seen, Leaving: s.Leaving, Ask: s.Ask,
 	}
 }
 
@@ -98,7 +98,7 @@ func stateIn(w *heartbeatv1.CCMState) (*State, error) {
 	s := &State{
 		Node: w.Node, ID: w.Id, Generation: w.Generation, Serial: w.Serial, Hears: peersIn(w.Hears),
 		Processes: processesIn(w.Processes), ProcSerial: w.ProcessSerial, At: ViewIDFrom(w.At), With: w.With,
-		BornOn: w.BornOn, Seen: w.Seen, Leaving: w.Leaving,
+		BornOn: w.BornOn, Seen: w.Seen, Leaving: w.Leaving, Ask: w.Ask,
 	}
 	slices.Sort(s.With)
 	return s, nil

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,3 +147,27 @@ func (k *streamChecker) Saw(node int, fact any) {
 }
 
 func (k *streamChecker) End() {}
+
+// describeMessage is for traces.
+func describeMessage(m ccm.Message) string {
+	switch m := m.(type) {
+	case *ccm.State:
+		text := fmt.Sprintf("state of %s/%d #%d at %d/%s born %d seen %d hears", m.Node, m.Generation, m.Serial, m.At.Number, m.At.Coordinator, m.BornOn, m.Seen)
+		for _, p := range m.Hears {
+			text += " " + p.Name
+			if slices.Contains(m.With, p.Name) {
+				text += "*"
+			}
+		}
+		return text
+	case *ccm.Propose:
+		return fmt.Sprintf("propose %v %v", m.ViewID, m.Members)
+	case *ccm.Accept:
+		return fmt.Sprintf("accept %v", m.ViewID)
+	case *ccm.Reject:
+		return fmt.Sprintf("reject %v, promised %d", m.ViewID, m.Promised)
+	case *ccm.Install:
+		return fmt.Sprintf("install %v", m.View.ViewID)
+	}
+	return ""
+}

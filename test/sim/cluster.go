@@ -328,6 +328,9 @@ func (n *node) ccmStep(ev ccm.Event) {
 		n.install(m)
 	}
 	for _, s := range out.Send {
+		if n.c.Trace {
+			n.c.Logf("%s ccm to %q: %s", n.name, s.To, describeMessage(s.Message))
+		}
 		n.submit(s.To, ccmPayload{s.Message})
 	}
 	n.ccmTimer.set(out.WakeAt)

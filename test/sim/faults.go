@@ -198,9 +198,11 @@ func (c *Cluster) faultLeave() {
 	n.host.Do(func() {
 		n.ccmStep(ccm.Left{})
 		n.drain()
-		n.host.After(100*time.Millisecond, n.crash)
+		n.host.After(100*time.Millisecond, func() {
+			n.crash()
+			c.After(c.span(20*time.Second), n.boot)
+		})
 	})
-	c.After(c.span(20*time.Second), n.boot)
 }
 
 // faultClient: a client's process dies and comes back.

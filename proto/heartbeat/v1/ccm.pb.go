@@ -494,6 +494,7 @@ type CCMState struct {
 	BornOn        uint64                 `protobuf:"varint,10,opt,name=born_on,json=bornOn,proto3" json:"born_on,omitempty"`
 	Seen          uint64                 `protobuf:"varint,11,opt,name=seen,proto3" json:"seen,omitempty"`
 	Leaving       bool                   `protobuf:"varint,12,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Ask           bool                   `protobuf:"varint,13,opt,name=ask,proto3" json:"ask,omitempty"` // tell me yours, although you may have done so
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,6 +609,13 @@ func (x *CCMState) GetSeen() uint64 {
 func (x *CCMState) GetLeaving() bool {
 	if x != nil {
 		return x.Leaving
+	}
+	return false
+}
+
+func (x *CCMState) GetAsk() bool {
+	if x != nil {
+		return x.Ask
 	}
 	return false
 }
@@ -881,7 +889,7 @@ const file_proto_heartbeat_v1_ccm_proto_rawDesc = "" +
 	"\aCCMView\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x129\n" +
 	"\amembers\x18\x02 \x03(\v2\x1f.linuxha.heartbeat.v1.CCMMemberR\amembers\x12=\n" +
-	"\tancestors\x18\x03 \x03(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\tancestors\"\x8e\x03\n" +
+	"\tancestors\x18\x03 \x03(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\tancestors\"\xa0\x03\n" +
 	"\bCCMState\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1e\n" +
@@ -897,7 +905,8 @@ const file_proto_heartbeat_v1_ccm_proto_rawDesc = "" +
 	"\aborn_on\x18\n" +
 	" \x01(\x04R\x06bornOn\x12\x12\n" +
 	"\x04seen\x18\v \x01(\x04R\x04seen\x12\x18\n" +
-	"\aleaving\x18\f \x01(\bR\aleaving\"\xab\x01\n" +
+	"\aleaving\x18\f \x01(\bR\aleaving\x12\x10\n" +
+	"\x03ask\x18\r \x01(\bR\x03ask\"\xab\x01\n" +
 	"\n" +
 	"CCMPropose\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x127\n" +
