@@ -45,7 +45,9 @@ const (
 	leading         // primary
 )
 
-const maxRecent = 512
+// maxRecent bounds the requests that are remembered so that none is performed
+// twice; one is sent again within seconds or never.
+const maxRecent = 4096
 
 // Core is one node's replica.
 type Core struct {
@@ -55,7 +57,8 @@ type Core struct {
 	doc     *cibdoc.Doc
 	fresh   bool // as read from disk, without the status the cluster knows
 	lineage Lineage
-	recent  []Applied // newest last
+	recent  []Applied      // newest last
+	known   map[ID]Applied // the same by ID
 
 	term    Term
 	role    role
@@ -135,7 +138,7 @@ type stored struct {
 func New(opts Options) *Core {
 	opts.Retry = cmp.Or(opts.Retry, time.Second)
 	return &Core{opts: opts, self: opts.Node, doc: opts.Doc, fresh: true, lineage: opts.Lineage,
-		synced: opts.Doc.Version(), peers: map[string]*peer{}}
+		synced: opts.Doc.Version(), peers: map[string]*peer{}, known: map[ID]Applied{}}
 }
 
 // Status describes a replica.
@@ -324,7 +327,7 @@ func (c *Core) candidate() Candidate {
 }
 
 func (c *Core) sendSnapshot(to string) {
-	c.send(to, Snapshot{c.term, c.doc, c.lineage, slices.Clone(c.recent)})
+	c.send(to, Snapshot{c.term, c.doc, c.lineage, slices.Clone(c.recent[max(0, len(c.recent)-maxRecent):])})
 }
 
 // persist stores the document as it now is.
@@ -508,7 +511,20 @@ func (c *Core) note(l Level, text string, attrs ...any) {
 
 func (c *Core) remember(a Applied) {
 	c.recent = append(c.recent, a)
-	if len(c.recent) > maxRecent {
-		c.recent = slices.Clone(c.recent[len(c.recent)-maxRecent:])
+	c.known[a.ID] = a
+	if len(c.recent) >= 2*maxRecent {
+		for _, old := range c.recent[:maxRecent] {
+			delete(c.known, old.ID)
+		}
+		c.recent = slices.Clone(c.recent[maxRecent:])
+	}
+}
+
+// rememberAll takes over what another copy remembers.
+func (c *Core) rememberAll(recent []Applied) {
+	c.recent = nil
+	clear(c.known)
+	for _, a := range recent {
+		c.remember(a)
 	}
 }

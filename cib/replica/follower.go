@@ -109,7 +109,8 @@ func (c *Core) takeOver(m Snapshot, from string) {
 		c.note(Warn, "changes of the configuration are lost: the copy of another node was chosen (cib 15.9); they are kept as a patch file",
 			"node", from, "own", lost.Own, "winner", lost.Winner)
 	}
-	c.doc, c.lineage, c.recent, c.fresh = m.Doc, m.Lineage, m.Recent, false
+	c.doc, c.lineage, c.fresh = m.Doc, m.Lineage, false
+	c.rememberAll(m.Recent)
 	if old.Sum() != c.doc.Sum() {
 		c.publish(Published{From: old.Version(), To: c.doc.Version(), Doc: c.doc, Node: from, FromSync: true})
 	}
@@ -134,5 +135,14 @@ func (c *Core) lostTo(m Snapshot, from string) *Lost {
 	if c.doc.ConfigSum() == m.Doc.ConfigSum() || !c.lineage.exceeds(m.Lineage, all) {
 		return nil
 	}
-	return &Lost{Patch: diffBytes(m.Doc, c.doc), Own: c.doc.Version(), Winner: m.Doc.Version(), Source: from}
+	// The winner with this copy's configuration: the patch has no versions and
+	// no status, so that it can be applied whenever the operator wants it.
+	wanted := m.Doc.Root().Shallow()
+	own, at := c.doc.Configuration(), wanted.ChildIndex("configuration")
+	if own == nil || at < 0 {
+		return nil
+	}
+	wanted.Children[at] = own
+	diff := patch.Create(m.Doc, cibdoc.New(wanted), patch.Options{NoVersion: true})
+	return &Lost{Patch: diff.Bytes(), Own: c.doc.Version(), Winner: m.Doc.Version(), Source: from}
 }

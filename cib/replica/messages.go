@@ -206,7 +206,7 @@ type Published struct {
 
 // Lost are changes of the configuration that another copy won over (cib 15.9).
 type Lost struct {
-	Patch  []byte // leads from the copy that won to the one that was here
+	Patch  []byte // leads from the configuration that won to the one that was here; without versions
 	Own    cibdoc.Version
 	Winner cibdoc.Version
 	Source string

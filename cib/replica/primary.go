@@ -267,8 +267,8 @@ func (c *Core) pump() {
 	doc, l := c.doc, c.lineage
 	var batch []entry
 	for _, e := range queue {
-		if i := slices.IndexFunc(c.recent, func(a Applied) bool { return a.ID == e.id }); i >= 0 {
-			c.again(c.recent[i])
+		if a, done := c.known[e.id]; done {
+			c.again(a)
 			continue
 		}
 		e = c.perform(doc, e)

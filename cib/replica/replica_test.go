@@ -462,6 +462,16 @@ func TestMerge(t *testing.T) {
 			if got := len(n.nodes[loser].lost); (got == 1) != (changes > 0) {
 				t.Errorf("%s kept %d patches of %d lost changes", loser, got, changes)
 			}
+			if changes > 0 {
+				lost, err := cibdoc.ParseNode(n.nodes[loser].lost[0].Patch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := ops.Apply(n.nodes["a"].doc, ops.Request{Changes: []ops.Change{{Op: ops.Patch, XML: lost}}})
+				if err != nil || !strings.Contains(string(r.Doc.Bytes()), `id="`+loser+`0"`) {
+					t.Errorf("the kept patch: %v", err)
+				}
+			}
 			x = n.submit("b", addNode("z"))
 			n.settle()
 			n.mustSucceed("b", x)

@@ -12,7 +12,7 @@ import (
 
 // checkpointDelay: cib.xml follows the journal at the latest this long after a
 // change (cib 15.8 allows a second); changes that come in bursts share it.
-const checkpointDelay = 300 * time.Millisecond
+const checkpointDelay = 700 * time.Millisecond
 
 // disk is the goroutine that owns the store. What it is given while it writes
 // waits together and is stored in one go: a later document holds the earlier
