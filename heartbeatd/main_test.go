@@ -270,7 +270,7 @@ func (r *root) crm(script string) string {
 }
 
 const crmDaemon = `trap 'echo "$name ends"; exit 0' TERM
-echo "$name runs as $(id -un) with $HA_ROOT $LC_ALL"
+echo "$name runs as $(id -un) with $HA_ROOT $LC_ALL nice $(nice)"
 while :; do sleep 60 & wait $!; done
 `
 
@@ -329,7 +329,7 @@ func TestTheStackAboveIt(t *testing.T) {
 		}
 		at += i
 	}
-	if !strings.Contains(log, "crmd runs as ") || !strings.Contains(log, "with "+r.Root+" C") {
+	if !strings.Contains(log, "crmd runs as ") || !strings.Contains(log, "with "+r.Root+" C nice 0") {
 		t.Error("no message of crmd")
 	}
 	if t.Failed() {
@@ -350,4 +350,46 @@ func TestADaemonThatMustNotBeRestartedStopsTheNode(t *testing.T) {
 	if log := r.log(); !strings.Contains(log, "stopping this node") || !strings.Contains(log, "child stopped name=cib") || !strings.Contains(log, "Heartbeat shutdown complete.") {
 		t.Errorf("log:\n%s", log)
 	}
+}
+
+func TestStopWhileWaitingForOthers(t *testing.T) {
+	r := newRoot(t, map[string]string{"authkeys": authkeys, "ha.cf": solo + "node absent\ninitdead 60\n"})
+	d := r.start("-M")
+	r.until("status up", func(st *heartbeatv1.GetStatusResponse) bool {
+		return st.Nodes[0].Status == "up" && st.Membership == nil
+	})
+	began := time.Now()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.ended(); err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}
+
+func TestReload(t *testing.T) {
+	r := newRoot(t, map[string]string{"authkeys": authkeys, "ha.cf": solo, "haresources": ""})
+	d := r.start()
+	r.until("membership", member)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(r.Config(), "authkeys"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("auth 3\n1 sha256 secret\n")
+	if out, code := r.call("-r"); code != exitError || !strings.Contains(out, "Auth Key [3] not found") || !strings.Contains(out, "NOT restarted") {
+		t.Errorf("bad keys: %d %q", code, out)
+	}
+	write("auth 3\n1 sha256 secret\n3 sha256 other\n")
+	if out, code := r.call("-r"); code != exitOK || !strings.Contains(out, fmt.Sprintf("Signalling heartbeat pid %d to reread config files", d.cmd.Process.Pid)) {
+		t.Errorf("good keys: %d %q", code, out)
+	}
+	r.until("the log line", func(*heartbeatv1.GetStatusResponse) bool {
+		return strings.Contains(r.log(), "Rereading authentication file.")
+	})
+	if out, code := r.call("-k"); code != exitOK {
+		t.Errorf("-k: %d %q", code, out)
+	}
+	d.ended()
 }

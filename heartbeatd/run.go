@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/halog"
 	"linuxha/heartbeatd/hamsg"
@@ -35,6 +37,7 @@ type node struct {
 	log      *slog.Logger
 	acc      supervise.Accounts
 	watchdog *supervise.Watchdog
+	loaded   time.Time // when ha.cf was read
 }
 
 // runDaemon is heartbeatd itself, from the configuration to the exit status.
@@ -94,6 +97,7 @@ func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
 // configure reads ha.cf and authkeys.
 func (n *node) configure(name string) (*hamsg.Keys, error) {
 	opt := hacf.Options{Dir: n.layout.Config(), Node: name, NoResources: n.cmd.noResources}
+	n.loaded = time.Now()
 	var err error
 	if n.cfg, err = hacf.Load(opt); err != nil {
 		return nil, err
@@ -188,6 +192,11 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	n.log.Info(fmt.Sprintf("Heartbeat generation: %d", id.Generation))
 	n.openWatchdog()
 	defer n.watchdog.Close()
+	if realtime, _ := hacf.ParseBool(cfg.Params["realtime"]); realtime {
+		if err := supervise.RaisePriority(); err != nil {
+			n.log.Info("running with ordinary priority", "err", err)
+		}
+	}
 
 	stopCtx, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
@@ -202,14 +211,11 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	paths := media.New(cfg.Media, cfg.PingNodes, n.log)
 	srv, err := server.New(server.Options{
 		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), StateDir: n.layout.State(), Log: n.log,
-		Beat:     n.watchdog.Beat,
-		Active:   func() { close(active) },
-		Children: sup.Status,
-		ReloadKeys: func() (*hamsg.Keys, error) {
-			keys, _, err := hacf.LoadKeys(n.layout.Config())
-			return keys, err
-		},
-		Stop: func(reason string) { stop(fmt.Errorf("%w by request: %s", errStop, reason)) },
+		Beat:       n.watchdog.Beat,
+		Active:     func() { close(active) },
+		Children:   sup.Status,
+		ReloadKeys: n.reloadKeys,
+		Stop:       func(reason string) { stop(fmt.Errorf("%w by request: %s", errStop, reason)) },
 	})
 	if err != nil {
 		return err
@@ -227,6 +233,8 @@ func (n *node) serve(keys *hamsg.Keys) error {
 		}
 		stopServing(nil) // the children are gone: leave the cluster
 	}()
+	n.notify(sd.SdNotifyReady)
+	defer n.notify(sd.SdNotifyStopping)
 	err = ipc.Serve(serveCtx, n.layout.Socket("heartbeatd"), srv.Register, srv.Run)
 	if err != nil {
 		stop(err) // messaging failed: the children must not go on without it
@@ -244,6 +252,13 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	return err
 }
 
+// notify tells systemd, where it waits for that.
+func (n *node) notify(state string) {
+	if _, err := sd.SdNotify(false, state); err != nil {
+		n.log.Warn("cannot notify systemd", "err", err)
+	}
+}
+
 // handleSignals acts on signals until ctx ends (HB 20.3).
 func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, srv *server.Server) *sync.WaitGroup {
 	sigs := make(chan os.Signal, 8)
@@ -258,10 +273,9 @@ func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, 
 			case sig := <-sigs:
 				switch sig {
 				case syscall.SIGHUP:
-					if text, err := srv.ReloadKeys(); err != nil {
+					n.out.Reopen()
+					if _, err := srv.ReloadKeys(); err != nil {
 						n.log.Error("reload failed", "err", err)
-					} else {
-						n.log.Info(text)
 					}
 				case syscall.SIGUSR1:
 					n.out.SetLevel(slog.LevelDebug)
@@ -276,6 +290,15 @@ func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, 
 		}
 	})
 	return &wg
+}
+
+// reloadKeys reads authkeys again. ha.cf is read at start only.
+func (n *node) reloadKeys() (*hamsg.Keys, error) {
+	if st, err := os.Stat(filepath.Join(n.layout.Config(), "ha.cf")); err == nil && st.ModTime().After(n.loaded) {
+		n.log.Warn("ha.cf has changed: restart heartbeatd for the change to take effect")
+	}
+	keys, _, err := hacf.LoadKeys(n.layout.Config())
+	return keys, err
 }
 
 func (n *node) openWatchdog() {

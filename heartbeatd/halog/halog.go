@@ -46,6 +46,7 @@ type Log struct {
 	level   *slog.LevelVar
 	queue   chan line
 	dropped atomic.Uint64
+	reopen  atomic.Bool   // the writer shall open the files again
 	written chan struct{} // closed when the writer has ended
 
 	mu     sync.RWMutex
@@ -160,11 +161,31 @@ func (l *Log) write() {
 	defer close(l.written)
 	told := uint64(0)
 	for n := range l.queue {
+		if l.reopen.CompareAndSwap(true, false) {
+			l.openAgain()
+		}
 		l.put(n)
 		if dropped := l.dropped.Load(); dropped > told && len(l.queue) == 0 {
 			text := fmt.Sprintf("%d log lines were dropped: the log's disk does not keep up", dropped-told)
 			told = dropped
 			l.put(line{slog.LevelWarn, fmt.Sprintf("%s %s heartbeat: [%d]: WARN: %s\n", time.Now().Format("Jan 02 15:04:05"), l.opt.Node, os.Getpid(), text), text})
+		}
+	}
+}
+
+// Reopen makes the next line go to a new file of the same name: the present
+// one was rotated away.
+func (l *Log) Reopen() { l.reopen.Store(true) }
+
+// openAgain keeps the old file where a new one cannot be opened.
+func (l *Log) openAgain() {
+	for _, f := range []struct {
+		open **os.File
+		path string
+	}{{&l.file, l.opt.File}, {&l.debug, l.opt.Debug}} {
+		if again, err := appendTo(f.path); err == nil && again != nil {
+			_ = (*f.open).Close()
+			*f.open = again
 		}
 	}
 }

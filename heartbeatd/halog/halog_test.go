@@ -100,3 +100,26 @@ func TestAHangingDiskStopsNobody(t *testing.T) {
 		t.Errorf("%d lines written, %d dropped", lines, l.Dropped())
 	}
 }
+
+func TestReopen(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ha-log")
+	l, err := Open(Options{Node: "n", File: file, Syslog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := l.Logger("heartbeat")
+	log.Info("before")
+	if err := os.Rename(file, file+".1"); err != nil {
+		t.Fatal(err)
+	}
+	l.Reopen()
+	log.Info("after")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The writer may only have got to the first line after the rename.
+	got, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(got), "after") {
+		t.Errorf("new file: %q, %v", got, err)
+	}
+}

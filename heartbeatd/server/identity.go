@@ -147,9 +147,10 @@ func LoadPeers(dir string) ([]link.Node, error) {
 	return out, nil
 }
 
-// savePeers writes both files.
-func savePeers(dir string, nodes []link.NodeState) error {
+// savePeers writes both files; own is this node.
+func savePeers(dir string, own link.Node, nodes []link.NodeState) error {
 	var hosts, generations strings.Builder
+	fmt.Fprintf(&hosts, "%s\t%s\t100\t\n", own.Name, own.ID)
 	for _, n := range nodes {
 		if n.Ping {
 			continue

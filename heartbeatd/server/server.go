@@ -187,7 +187,9 @@ func linkOptions(opt Options) link.Options {
 	}
 	known := map[string]link.Node{}
 	for _, n := range opt.Peers {
-		known[n.Name] = n
+		if n.Name != cfg.Node {
+			known[n.Name] = n
+		}
 	}
 	for _, name := range cfg.Nodes {
 		n := known[name]
@@ -550,12 +552,13 @@ func (s *Server) rememberPeers() {
 }
 
 func (s *Server) savePeers(ctx context.Context) {
+	own := link.Node{Name: s.opt.Config.Node, ID: s.opt.Identity.ID}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case nodes := <-s.saved:
-			if err := savePeers(s.opt.StateDir, nodes); err != nil {
+			if err := savePeers(s.opt.StateDir, own, nodes); err != nil {
 				s.log.Warn("cannot remember the nodes heard", "err", err)
 			}
 		}

@@ -553,11 +553,11 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("uuidfrom nodename, hbgenmethod time: %+v, %v", third, err)
 	}
 	peers := []link.NodeState{{Node: link.Node{Name: "bob", ID: second.ID, Generation: 7}}, {Node: link.Node{Name: "ping", Ping: true}}}
-	if err := savePeers(dir, peers); err != nil {
+	if err := savePeers(dir, link.Node{Name: "alice", ID: first.ID}, peers); err != nil {
 		t.Fatal(err)
 	}
 	got, err := LoadPeers(dir)
-	if err != nil || len(got) != 1 || got[0] != peers[0].Node {
+	if err != nil || len(got) != 2 || got[0].ID != first.ID || got[1] != peers[0].Node {
 		t.Errorf("peers: %+v, %v", got, err)
 	}
 }

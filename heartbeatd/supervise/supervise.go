@@ -121,7 +121,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	forks := make(chan func())
 	defer close(forks)
-	go forker(forks)
+	go s.forker(forks)
 	for _, c := range s.kids {
 		first := make(chan struct{})
 		go s.keep(c, forks, first)
@@ -143,13 +143,17 @@ func (s *Supervisor) Run(ctx context.Context) error {
 }
 
 // forker runs every fork on one thread that never ends: a child's parent-death
-// signal comes when the thread that forked it ends, not the process.
-func forker(forks <-chan func()) {
+// signal comes when the thread that forked it ends, not the process. Children
+// inherit its priority, which is an ordinary one.
+func (s *Supervisor) forker(forks <-chan func()) {
 	runtime.LockOSThread()
+	if err := normalPriority(); err != nil {
+		s.opt.Log.Warn("children run with heartbeatd's priority", "err", err)
+	}
 	for f := range forks {
 		f()
 	}
-	runtime.UnlockOSThread()
+	// Not unlocked: the thread ends, rather than run with this priority.
 }
 
 func (s *Supervisor) stop(c *child) {
