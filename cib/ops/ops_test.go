@@ -278,3 +278,42 @@ func TestSharing(t *testing.T) {
 		t.Error("untouched sections were copied")
 	}
 }
+
+// FuzzApply: whatever a client sends, the answer is a result or an error, the
+// old document stays, and the patch of the change leads to the result.
+func FuzzApply(f *testing.F) {
+	f.Add(1, "nodes", false, []byte(`<node id="1" uname="a"/>`))
+	f.Add(2, "//primitive", true, []byte(`<primitive id="d1" x="x++"/>`))
+	f.Add(3, "", false, []byte(base))
+	f.Add(4, "//*[@id]", true, []byte(``))
+	f.Add(8, "", false, []byte(`<diff format="2"><change operation="delete" path="/cib/status"/></diff>`))
+	doc := parse(f, base)
+	sum := doc.Sum()
+	f.Fuzz(func(t *testing.T, op int, section string, isXPath bool, xml []byte) {
+		ch := Change{Op: Op(op), Section: section, XPath: isXPath, CanCreate: op&16 != 0, All: op&32 != 0}
+		ch.Op &= 15
+		if n, err := cibdoc.ParseRecover(xml); err == nil {
+			ch.XML = n
+		}
+		r, err := Apply(doc, Request{Changes: []Change{ch}})
+		if doc.Sum() != sum {
+			t.Fatal("the old document changed")
+		}
+		if err != nil {
+			if cibdoc.RCOf(err) == cibdoc.OK {
+				t.Fatal("an error without a code")
+			}
+			return
+		}
+		if !r.Changed {
+			return
+		}
+		if again, err := cibdoc.Parse(r.Doc.Bytes()); err != nil || again.Sum() != r.Doc.Sum() {
+			t.Fatalf("the result does not survive the wire: %v\n%s", err, r.Doc.Bytes())
+		}
+		back, err := patch.Apply(doc, patch.Create(doc, r.Doc, patch.Options{}))
+		if err != nil || back.Sum() != r.Doc.Sum() {
+			t.Fatalf("patch: %v", err)
+		}
+	})
+}

@@ -69,6 +69,9 @@ func keyOf(n *cibdoc.Node) key { return key{n.Tag, n.ID()} }
 // be told apart has no partner.
 func pair(old, new *cibdoc.Node) pairing {
 	p := pairing{toNew: make([]int, len(old.Children)), toOld: make([]int, len(new.Children)), moved: make([]bool, len(new.Children))}
+	if p.simple(old, new) {
+		return p
+	}
 	at := map[key]int{} // in new; -1: not unique
 	comments := map[string][]int{}
 	for i, n := range new.Children {
@@ -111,6 +114,48 @@ func pair(old, new *cibdoc.Node) pairing {
 	p.place(old)
 	return p
 }
+
+// simple does the common cases without comparing all with all: between equal
+// children at the beginning and the end, one was changed, or some were added.
+// Those that are equal need no name of their own.
+func (p *pairing) simple(old, new *cibdoc.Node) bool {
+	o, n := old.Children, new.Children
+	head := 0
+	for head < min(len(o), len(n)) && same(o[head], n[head]) {
+		head++
+	}
+	tail := 0
+	for tail < min(len(o), len(n))-head && same(o[len(o)-1-tail], n[len(n)-1-tail]) {
+		tail++
+	}
+	gone, added := len(o)-head-tail, len(n)-head-tail
+	switch {
+	case gone == 0:
+	case gone == 1 && added == 1 && o[head].IsElement() && n[head].IsElement() && keyOf(o[head]) == keyOf(n[head]):
+		for i, c := range o {
+			if i != head && c.IsElement() && keyOf(c) == keyOf(o[head]) {
+				return false
+			}
+		}
+	default:
+		return false
+	}
+	for i := range o {
+		j := i
+		if i >= head+gone {
+			j += added - gone
+		}
+		p.toNew[i], p.toOld[j] = j, i
+	}
+	if gone == 0 {
+		for j := head; j < head+added; j++ {
+			p.toOld[j] = -1
+		}
+	}
+	return true
+}
+
+func same(a, b *cibdoc.Node) bool { return a == b || a.Sum() == b.Sum() }
 
 // place finds out who has moved. Comments that have are unpaired, since a
 // comment cannot be named in a move.

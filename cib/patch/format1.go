@@ -22,7 +22,7 @@ func apply1(e *cibdoc.Edit, diff *cibdoc.Node) error {
 	}
 	if removed != nil {
 		if top := firstElement(removed); top != nil {
-			if !same(e.Root(), top) {
+			if !fitsSkeleton(e.Root(), top) {
 				return cibdoc.Fail(cibdoc.RCDiffFailed, "the patch is for <%s>, not <%s>", top.Tag, e.Root().Tag)
 			}
 			subtract(e.Own(nil), top)
@@ -30,7 +30,7 @@ func apply1(e *cibdoc.Edit, diff *cibdoc.Node) error {
 	}
 	if added != nil {
 		if top := firstElement(added); top != nil {
-			if !same(e.Root(), top) {
+			if !fitsSkeleton(e.Root(), top) {
 				return cibdoc.Fail(cibdoc.RCDiffFailed, "the patch is for <%s>, not <%s>", top.Tag, e.Root().Tag)
 			}
 			merge(e.Own(nil), top)
@@ -39,12 +39,12 @@ func apply1(e *cibdoc.Edit, diff *cibdoc.Node) error {
 	return nil
 }
 
-func same(n, skeleton *cibdoc.Node) bool {
+func fitsSkeleton(n, skeleton *cibdoc.Node) bool {
 	return n.IsElement() && n.Tag == skeleton.Tag && (n.ID() == skeleton.ID())
 }
 
 func childFor(n, skeleton *cibdoc.Node) int {
-	return slices.IndexFunc(n.Children, func(c *cibdoc.Node) bool { return same(c, skeleton) })
+	return slices.IndexFunc(n.Children, func(c *cibdoc.Node) bool { return fitsSkeleton(c, skeleton) })
 }
 
 // subtract removes from n what the skeleton marks or names, but never an id.
