@@ -190,6 +190,9 @@ func Enter(ctx context.Context, pid int, argv ...string) (*exec.Cmd, error) {
 	}
 	cmd := exec.CommandContext(ctx, args[0], append(args[1:], argv...)...)
 	cmd.Env = baseEnviron()
+	// nsenter waits outside for its child on the node: end both.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return cmd, nil
 }
 
