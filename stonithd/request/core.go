@@ -30,8 +30,11 @@ type Core struct {
 	executions map[string]*execution // by operation id
 	performing map[uint64]*execution // by Perform id
 	answered   map[string]answered   // last result sent per pending operation of another owner
+	orphaned   map[string]bool       // pending operations whose owner is gone
 	waiting    []waiting             // asked before the first view
 	before     map[string]uint64     // peers when messaging was lost
+	view       uint64
+	early      []Received // sent in views to come
 	nextID     uint64
 	now        time.Time
 	out        Output
@@ -43,7 +46,7 @@ func New(node string, rnd *rand.Rand) *Core {
 	return &Core{
 		node: node, rand: rnd, devices: device.New(node),
 		peers: map[string]uint64{}, ids: map[string]string{}, ops: map[string]*op{},
-		executions: map[string]*execution{}, performing: map[uint64]*execution{}, answered: map[string]answered{},
+		executions: map[string]*execution{}, performing: map[uint64]*execution{}, answered: map[string]answered{}, orphaned: map[string]bool{},
 	}
 }
 
@@ -59,7 +62,7 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 	case Detached:
 		c.detach()
 	case Received:
-		c.receive(ev.From, ev.Message)
+		c.hear(ev)
 	case Asked:
 		c.asked(ev.Request)
 	case Confirmed:
@@ -159,6 +162,24 @@ func (c *Core) reconfigure(ev Reconfigured) {
 
 func equalLevel(a, b topology.Level) bool {
 	return a.Key() == b.Key() && a.Index == b.Index && slices.Equal(a.Devices, b.Devices)
+}
+
+// hear keeps messages and views in step: what was sent in a view that is not
+// installed here yet waits for it, and of a fencer that is gone, or of an
+// earlier one of its node, only facts count, no wishes.
+func (c *Core) hear(ev Received) {
+	if ev.From != c.node && ev.View > c.view {
+		c.early = append(c.early, ev)
+		return
+	}
+	if born, in := c.peers[ev.From]; !in || ev.View < born {
+		switch ev.Message.(type) {
+		case Finished, Sync, Cleanup:
+		default:
+			return
+		}
+	}
+	c.receive(ev.From, ev.Message)
 }
 
 func (c *Core) receive(from string, m Message) {

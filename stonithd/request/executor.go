@@ -27,9 +27,6 @@ const (
 // queried records another's (or our own) operation and looks for devices.
 func (c *Core) queried(from string, m Query) {
 	if !m.List {
-		if o := c.ops[m.ID]; o != nil && o.relayedTo != "" {
-			o.relaySeen = true
-		}
 		if _, known := c.history.Get(m.ID); !known {
 			c.history.Put(history.Record{
 				ID: m.ID, Target: m.Target, Action: m.Action, Owner: m.Owner, Origin: m.Origin, Client: m.Client,
@@ -160,7 +157,7 @@ func (c *Core) noteRun(x *execution, p device.Performed) {
 // reply tells the owner; if it is gone, everybody (execution 35.4).
 func (c *Core) reply(x *execution, dev string, res device.Result) {
 	delete(c.executions, x.ID)
-	if !c.active(x.Owner) {
+	if !c.active(x.Owner) || c.orphaned[x.ID] {
 		c.finishOrphan(x.Execute, dev, res)
 		return
 	}

@@ -16,7 +16,7 @@ import (
 type op struct {
 	Request
 	relayedTo string // the fencer that owns it instead
-	relaySeen bool
+	relays    int
 	mergedTo  string // the operation whose end is also this one's
 
 	started  time.Time
@@ -92,10 +92,17 @@ func (c *Core) recent(r Request) (history.Record, bool) {
 
 // relay lets another fencer own the fencing of this very node.
 func (c *Core) relay(o *op) {
+	if o.relays > 0 { // the operation that the lost fencer owned has failed: this is another
+		delete(c.ops, o.ID)
+		if o.answer == "" {
+			o.answer = o.ID
+		}
+		o.ID = fmt.Sprintf("%s.%d", o.answer, o.relays)
+	}
+	o.relays++
 	others := slices.DeleteFunc(c.activePeers(), func(p string) bool { return p == c.node })
 	if len(others) == 0 {
 		c.note("Will handle own fencing because no peer can")
-		delete(c.ops, o.ID)
 		o.AllowSelf = true
 		c.own(o.Request)
 		return
@@ -676,7 +683,11 @@ func (c *Core) close(r *history.Record, res device.Result) {
 // conclude records the end of an own operation and answers its client.
 func (c *Core) conclude(o *op, r history.Record) {
 	delete(c.ops, o.ID)
-	c.out.Answer = append(c.out.Answer, Answer{ID: o.ID, Result: ResultOf(r), Record: r})
+	id := o.ID
+	if o.answer != "" {
+		id = o.answer
+	}
+	c.out.Answer = append(c.out.Answer, Answer{ID: id, Result: ResultOf(r), Record: r})
 	c.record(r)
 }
 

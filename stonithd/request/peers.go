@@ -26,6 +26,7 @@ func (c *Core) install(ev ViewInstalled) {
 		c.node = ev.Node
 		c.devices.SetNode(ev.Node)
 	}
+	c.view = ev.Number
 	old := c.peers
 	if len(old) == 0 {
 		old, c.before = c.before, nil
@@ -52,7 +53,9 @@ func (c *Core) install(ev ViewInstalled) {
 	c.orphans(left)
 	for _, id := range slices.Sorted(maps.Keys(c.ops)) {
 		if o := c.ops[id]; o != nil && slices.Contains(left, o.relayedTo) {
-			c.relay(o)
+			if _, begun := c.history.Get(id); !begun {
+				c.relay(o) // else record does, once the first attempt has surely ended
+			}
 		}
 	}
 	c.introduce(old, entered)
@@ -60,6 +63,11 @@ func (c *Core) install(ev ViewInstalled) {
 	c.waiting = nil
 	for _, w := range waiting {
 		c.asked(w.Request)
+	}
+	early := c.early
+	c.early = nil
+	for _, m := range early {
+		c.hear(m)
 	}
 }
 
@@ -85,9 +93,13 @@ func (c *Core) lose(peer string) {
 // executioner lives and will tell.
 func (c *Core) orphans(left []string) {
 	for _, r := range c.history.List("") {
-		if !r.State.Pending() || !slices.Contains(left, r.Owner) || c.ops[r.ID] != nil {
+		if o := c.ops[r.ID]; o != nil && o.relayedTo == "" {
 			continue
 		}
+		if !r.State.Pending() || !slices.Contains(left, r.Owner) && !c.orphaned[r.ID] {
+			continue
+		}
+		c.orphaned[r.ID] = true
 		if x, mine := c.executions[r.ID]; mine && x.Owner == r.Owner {
 			continue // reply will end it
 		}
@@ -109,16 +121,28 @@ func (c *Core) presumeFailed(r history.Record) {
 }
 
 // introduce gives newcomers the history: one of those who were here before
-// tells it, and each newcomer tells its own (execution 42.3).
+// tells what has ended, each newcomer tells its own, and every owner tells its
+// operations under way, whose ends it will tell as well (execution 42.3).
 func (c *Core) introduce(old map[string]uint64, entered []string) {
-	if len(entered) == 0 || len(c.history.List("")) == 0 {
+	if len(entered) == 0 {
 		return
+	}
+	var ended, mine []history.Record
+	for _, r := range c.history.List("") {
+		if !r.State.Pending() {
+			ended = append(ended, r)
+		} else if o := c.ops[r.ID]; o != nil && o.relayedTo == "" {
+			mine = append(mine, r)
+		}
 	}
 	stayed := slices.DeleteFunc(slices.Sorted(maps.Keys(old)), func(p string) bool {
 		return !c.active(p) || slices.Contains(entered, p)
 	})
-	if len(stayed) == 0 || stayed[0] == c.node {
-		c.broadcast(Sync{Records: c.history.List(""), Whole: true})
+	if len(ended) > 0 && (len(stayed) == 0 || stayed[0] == c.node) {
+		c.broadcast(Sync{Records: ended, Whole: true})
+	}
+	if len(mine) > 0 {
+		c.broadcast(Sync{Records: mine})
 	}
 }
 
@@ -126,18 +150,15 @@ func (c *Core) synced(from string, m Sync) {
 	if from == c.node {
 		return
 	}
-	for i, r := range m.Records {
-		if r.State.Pending() && r.Owner == c.node && c.ops[r.ID] == nil {
-			if mine, known := c.history.Get(r.ID); !known || mine.State.Pending() {
-				r.Executioner = ""
-				c.close(&r, presumedFailed)
-				m.Records[i] = r
-				c.record(r)
-				c.broadcast(Finished{Record: r})
-			}
+	told := slices.DeleteFunc(slices.Clone(m.Records), func(r history.Record) bool {
+		return r.State.Pending() && r.Owner != from
+	})
+	for _, r := range told {
+		if mine, known := c.history.Get(r.ID); known && mine.State.Pending() && !r.State.Pending() {
+			c.finished(r) // what was open here has ended: that is news
 		}
 	}
-	missing := c.history.Merge(m.Records, m.Whole)
+	missing := slices.DeleteFunc(c.history.Merge(told, m.Whole), func(r history.Record) bool { return r.State.Pending() })
 	if m.Whole && len(missing) > 0 {
 		c.broadcast(Sync{Records: missing})
 	}
@@ -148,7 +169,7 @@ func (c *Core) detach() {
 	if len(c.peers) > 0 {
 		c.before = c.peers
 	}
-	c.peers = map[string]uint64{}
+	c.peers, c.early = map[string]uint64{}, nil
 	for _, id := range slices.Sorted(maps.Keys(c.ops)) {
 		if o := c.ops[id]; o != nil {
 			r := o.record(c.node)
@@ -171,7 +192,7 @@ func (c *Core) confirm(r Request) {
 
 // finished hears the end of an operation from another fencer, or our own word.
 func (c *Core) finished(r history.Record) {
-	if o := c.ops[r.ID]; o != nil {
+	if o := c.ops[r.ID]; o != nil && !(o.relayedTo != "" && r.Reason == presumedFailed.Reason) {
 		if r.Owner != c.node || r.State == history.Completed {
 			c.conclude(o, r)
 		}
@@ -189,6 +210,7 @@ func (c *Core) record(r history.Record) {
 	}
 	c.history.Put(r)
 	delete(c.answered, r.ID)
+	delete(c.orphaned, r.ID)
 	c.out.Publish = append(c.out.Publish, r)
 	text := fmt.Sprintf("Operation '%s' targeting %s by %s for %s@%s%s: %s | id=%s",
 		r.Action, r.Target, orNobody(r.Executioner), r.Client, r.Origin, mergedMark(r), outcome(r), r.ID)
@@ -201,6 +223,9 @@ func (c *Core) record(r history.Record) {
 		c.complain("We were allegedly just fenced by %s for %s!", r.Executioner, r.Origin)
 	}
 	c.finishDuplicates(r)
+	if o := c.ops[r.ID]; o != nil && o.relayedTo != "" && r.Reason == presumedFailed.Reason {
+		c.relay(o)
+	}
 }
 
 func orNobody(s string) string {

@@ -33,6 +33,8 @@ type Request struct {
 	Delay     time.Duration // negative: no delays at all
 	AllowSelf bool          // the target's own fencer may execute
 	List      bool          // only tell which devices could do it
+
+	answer string // the client's ID, where ID is that of a further try
 }
 
 // Message is what fencers tell each other; the closed set below.
@@ -108,9 +110,10 @@ type Event interface{ event() }
 // ViewInstalled brings the fencers that are members now: node name to the
 // number of the view in which the process entered.
 type ViewInstalled struct {
-	Node  string // own name
-	Peers map[string]uint64
-	IDs   map[string]string // node name to cluster id, as far as known
+	Node   string // own name
+	Number uint64
+	Peers  map[string]uint64
+	IDs    map[string]string // node name to cluster id, as far as known
 }
 
 // Detached says that the messaging layer is gone.
@@ -119,6 +122,7 @@ type Detached struct{}
 // Received is a message from the fencer of a node, our own included.
 type Received struct {
 	From    string
+	View    uint64 // number of the view in which it was sent
 	Message Message
 }
 

@@ -43,6 +43,7 @@ type member struct {
 	published []history.Record
 	wakes     time.Time
 	life      int
+	view      uint64
 }
 
 var fullAgent = device.Info{Actions: map[string]device.ActionInfo{
@@ -76,13 +77,17 @@ func (w *world) stop(name string) {
 func (w *world) install() {
 	w.view++
 	peers := map[string]uint64{}
+	defer func() {
+		w.log = append(w.log, fmt.Sprintf("%6.3f view %d: %v", w.now.Sub(time.Unix(1000, 0)).Seconds(), w.view, peers))
+	}()
 	for n, m := range w.nodes {
 		if m.up {
 			peers[n] = m.born
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(peers)) {
-		w.step(n, ViewInstalled{Node: n, Peers: maps.Clone(peers)})
+		w.nodes[n].view = w.view
+		w.step(n, ViewInstalled{Node: n, Number: w.view, Peers: maps.Clone(peers)})
 	}
 }
 
@@ -98,10 +103,11 @@ func (w *world) step(node string, ev Event) {
 	}
 	life := m.life
 	out := m.core.Step(w.now, ev)
+	view := m.view
 	for _, s := range out.Send {
 		for _, to := range slices.Sorted(maps.Keys(w.nodes)) {
 			if s.To == "" || s.To == to {
-				w.after(time.Millisecond, func() { w.step(to, Received{From: node, Message: s.Message}) })
+				w.after(time.Millisecond, func() { w.step(to, Received{From: node, View: view, Message: s.Message}) })
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func dial(socket string) (*grpc.ClientConn, error) { return ipc.Dial(socket) }
 func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) request.Event {
 	switch k := ev.Kind.(type) {
 	case *heartbeatv1.AttachEvent_Membership:
-		view := request.ViewInstalled{Node: node, Peers: map[string]uint64{}, IDs: map[string]string{}}
+		view := request.ViewInstalled{Node: node, Number: k.Membership.Number, Peers: map[string]uint64{}, IDs: map[string]string{}}
 		for _, n := range k.Membership.Configured {
 			if n.Id != "" {
 				view.IDs[n.Name] = n.Id
@@ -47,7 +47,7 @@ func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) re
 			log.Warn("ignoring a message", "peer", k.Message.FromNode, "err", err)
 			return nil
 		}
-		return request.Received{From: k.Message.FromNode, Message: m}
+		return request.Received{From: k.Message.FromNode, View: k.Message.View, Message: m}
 	}
 	return nil
 }

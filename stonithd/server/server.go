@@ -85,7 +85,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.wake = time.NewTimer(time.Hour)
 	defer s.wake.Stop()
 	if s.opts.StandAlone {
-		s.step(request.ViewInstalled{Node: s.node, Peers: map[string]uint64{s.node: 1}})
+		s.step(request.ViewInstalled{Node: s.node, Number: 1, Peers: map[string]uint64{s.node: 1}})
 	} else {
 		g.Go(func() error { return s.followCluster(ctx) })
 		g.Go(func() error { return s.followCIB(ctx) })
@@ -133,7 +133,7 @@ func (s *Server) step(ev request.Event) {
 		}
 		for _, m := range out.Send {
 			if s.opts.StandAlone {
-				queue = append(queue, request.Received{From: s.node, Message: m.Message})
+				queue = append(queue, request.Received{From: s.node, View: 1, Message: m.Message})
 				continue
 			}
 			s.send(m)
