@@ -68,7 +68,8 @@ type Member struct {
 	BornOn     uint64    // number of the view in which it entered
 	Processes  []Process // sorted by name
 
-	procSerial uint64 // version of its list of processes
+	procSerial  uint64 // version of its list of processes
+	stateSerial uint64 // of the State with which it accepted this view
 }
 
 // Process is a local client of a member.

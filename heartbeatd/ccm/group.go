@@ -33,28 +33,66 @@ func (c *Core) group(now time.Time) (members []*State, coordinator string) {
 	}
 	oldest := members[0]
 	for _, s := range members[1:] {
-		if compareStanding(s, oldest) < 0 {
+		if c.compareStanding(s, oldest) < 0 {
 			oldest = s
 		}
 	}
 	return members, oldest.Node
 }
 
-// compareStanding orders by time of membership, newcomers last.
-func compareStanding(a, b *State) int {
+// compareStanding orders by time of membership, newcomers last. Members of our
+// view count by what it says, as they do for each other.
+func (c *Core) compareStanding(a, b *State) int {
 	// 0 means none: as unsigned number minus one it is the highest.
-	if d := cmp.Compare(a.BornOn-1, b.BornOn-1); d != 0 {
+	if d := cmp.Compare(c.bornOn(a)-1, c.bornOn(b)-1); d != 0 {
 		return d
 	}
 	return strings.Compare(a.Node, b.Node)
 }
 
+func (c *Core) bornOn(s *State) uint64 {
+	if m := c.memberOf(s); m != nil {
+		return m.BornOn
+	}
+	return s.BornOn
+}
+
+// memberOf is the member of our view whose State s is, nil if it is none.
+func (c *Core) memberOf(s *State) *Member {
+	if m := c.current.Member(s.Node); m != nil && m.Generation == s.Generation {
+		return m
+	}
+	return nil
+}
+
 // vertex is the State by which a peer counts, nil if there is none.
-func (p *peer) vertex() *State {
-	if p.left || p.state == nil || p.state.Leaving || p.up && (p.stale || p.state.Generation != p.generation) {
+func (c *Core) vertex(p *peer) *State {
+	if p.left {
 		return nil
 	}
-	return p.state
+	s := p.state
+	if s != nil && (s.Leaving || p.up && (p.stale || s.Generation != p.generation)) {
+		s = nil
+	}
+	if s == nil && p.heard() {
+		// A member of our view that has not told anything since: what it
+		// accepted is what we know of it.
+		if m := c.current.Member(p.name); m != nil && m.Generation == p.generation {
+			return &State{Node: p.name, ID: p.id, Generation: p.generation, ProcSerial: m.procSerial, BornOn: m.BornOn, At: c.current.ViewID}
+		}
+	}
+	return s
+}
+
+// hearsOf tells whether a hears b, by all we know: by accepting our view its
+// members have said that they hear each other, until they say otherwise.
+func (c *Core) hearsOf(a, b *State) bool {
+	if a != c.self {
+		if m := c.memberOf(a); m != nil && a.Serial <= m.stateSerial && c.memberOf(b) != nil {
+			return true
+		}
+	}
+	return a.hears(b.Node, b.Generation)
 }
 
 // completeGroup is the usual case, in which everybody hears everybody and
@@ -67,7 +105,7 @@ func (c *Core) completeGroup() []*State {
 			members, own = append(members, c.self), true
 		}
 		p := c.peers[name]
-		s := p.vertex()
+		s := c.vertex(p)
 		if !p.heard() {
 			continue
 		}
@@ -211,20 +249,21 @@ type graph struct {
 	next    []bitset // next[i]: neighbours of i
 	accuser []bitset // accuser[i]: nodes that i hears but that do not hear i
 	order   []int    // by standing
+	rank    []int    // place in order
 }
 
 func (c *Core) component() *graph {
 	g := &graph{nodes: []*State{c.self}}
 	rest := make([]*State, 0, len(c.names))
 	for _, name := range c.names {
-		if s := c.peers[name].vertex(); s != nil {
+		if s := c.vertex(c.peers[name]); s != nil {
 			rest = append(rest, s)
 		}
 	}
 	for i := 0; i < len(g.nodes); i++ {
 		kept := rest[:0]
 		for _, s := range rest {
-			if neighbours(g.nodes[i], s) {
+			if c.hearsOf(g.nodes[i], s) && c.hearsOf(s, g.nodes[i]) {
 				g.nodes = append(g.nodes, s)
 			} else {
 				kept = append(kept, s)
@@ -240,7 +279,7 @@ func (c *Core) component() *graph {
 			if i == j {
 				continue
 			}
-			ab, ba := a.hears(b.Node, b.Generation), b.hears(a.Node, a.Generation)
+			ab, ba := c.hearsOf(a, b), c.hearsOf(b, a)
 			if ab && ba {
 				g.next[i].set(j)
 			}
@@ -250,12 +289,12 @@ func (c *Core) component() *graph {
 		}
 		g.order = append(g.order, i)
 	}
-	slices.SortFunc(g.order, func(a, b int) int { return compareStanding(g.nodes[a], g.nodes[b]) })
+	slices.SortFunc(g.order, func(a, b int) int { return c.compareStanding(g.nodes[a], g.nodes[b]) })
+	g.rank = make([]int, n)
+	for i, v := range g.order {
+		g.rank[v] = i
+	}
 	return g
-}
-
-func neighbours(a, b *State) bool {
-	return a.hears(b.Node, b.Generation) && b.hears(a.Node, a.Generation)
 }
 
 // searchBudget bounds the exact search; a graph that needs more than this is
@@ -344,7 +383,7 @@ func (s *search) offer(set []int) {
 		return
 	}
 	for i := range set {
-		if d := compareStanding(s.nodes[set[i]], s.nodes[s.best[i]]); d != 0 {
+		if d := cmp.Compare(s.rank[set[i]], s.rank[s.best[i]]); d != 0 {
 			if d < 0 {
 				s.best = set
 			}

@@ -167,7 +167,7 @@ func (c *Core) proposed(now time.Time, from *peer, m *Propose) {
 	}
 	c.proposal = nil // overtaken, if we had one
 	c.promiseTo(now, m.ViewID, m.Members)
-	a := &Accept{ViewID: m.ViewID, State: c.ownState()}
+	a := &Accept{ViewID: m.ViewID, State: c.told()}
 	if c.current != nil {
 		a.At = c.current.ViewID
 		if a.At != m.Base {
@@ -278,7 +278,7 @@ func (p *proposal) view(own *View) *View {
 	}
 	for _, peer := range p.members {
 		a := p.answers[peer.Name]
-		m := Member{Name: peer.Name, ID: a.State.ID, Generation: peer.Generation, BornOn: v.Number, procSerial: a.State.ProcSerial}
+		m := Member{Name: peer.Name, ID: a.State.ID, Generation: peer.Generation, BornOn: v.Number, procSerial: a.State.ProcSerial, stateSerial: a.State.Serial}
 		was := base.Member(peer.Name)
 		if was != nil && was.Generation == peer.Generation && slices.Contains(v.Ancestors, a.At) && was.BornOn <= a.At.Number {
 			m.BornOn = was.BornOn

@@ -130,6 +130,16 @@ func (c *Core) wentOn(s *State) bool {
 	return !with
 }
 
+// told is our State, which everybody has been told.
+func (c *Core) told() *State {
+	before := c.self
+	s := c.ownState()
+	if s != before {
+		c.out.Send = append(c.out.Send, Send{Message: s})
+	}
+	return s
+}
+
 // refresh unblocks whom we can, and broadcasts our State if it changed.
 func (c *Core) refresh() {
 	for _, name := range c.names {
@@ -137,10 +147,7 @@ func (c *Core) refresh() {
 			p.blocked = false
 		}
 	}
-	before := c.self
-	if s := c.ownState(); s != before {
-		c.out.Send = append(c.out.Send, Send{Message: s})
-	}
+	c.told()
 }
 
 func (c *Core) received(now time.Time, ev Received) {
@@ -173,7 +180,7 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 		return
 	}
 	if s.Ask && p == from && c.started {
-		c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.ownState()})
+		c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.told()})
 	}
 	if p == from {
 		p.stale = false
@@ -191,7 +198,7 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 	}
 	if p == from {
 		if first && c.started && !s.Ask {
-			c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.ownState()})
+			c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.told()})
 		}
 		if !s.hears(c.opts.Node, c.opts.Generation) {
 			p.tellAt, p.tellAfter = now.Add(c.opts.Retry), c.opts.Retry
@@ -222,7 +229,7 @@ func (c *Core) eachUntold(f func(*peer, *State)) {
 		}
 		for _, about := range c.names {
 			q := c.peers[about]
-			if q == p || !q.heard() && !c.reachable[about] || q.vertex() == nil || p.state.hears(about, q.state.Generation) {
+			if q == p || !q.heard() && !c.reachable[about] || c.vertex(q) == nil || q.state == nil || q.stale || p.state.hears(about, q.state.Generation) {
 				continue
 			}
 			if p.relayed[about] != q.state.version() {

@@ -143,7 +143,7 @@ func viewOut(v *View) *heartbeatv1.CCMView {
 	for _, m := range v.Members {
 		out.Members = append(out.Members, &heartbeatv1.CCMMember{
 			Name: m.Name, Id: m.ID, Generation: m.Generation, BornOn: m.BornOn,
-			Processes: processesOut(m.Processes), ProcessSerial: m.procSerial,
+			Processes: processesOut(m.Processes), ProcessSerial: m.procSerial, StateSerial: m.stateSerial,
 		})
 	}
 	for _, a := range v.Ancestors {
@@ -160,7 +160,7 @@ func viewIn(w *heartbeatv1.CCMView) (*View, error) {
 	for _, m := range w.Members {
 		v.Members = append(v.Members, Member{
 			Name: m.Name, ID: m.Id, Generation: m.Generation, BornOn: m.BornOn,
-			Processes: processesIn(m.Processes), procSerial: m.ProcessSerial,
+			Processes: processesIn(m.Processes), procSerial: m.ProcessSerial, stateSerial: m.StateSerial,
 		})
 	}
 	slices.SortFunc(v.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })

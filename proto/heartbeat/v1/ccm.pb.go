@@ -344,6 +344,7 @@ type CCMMember struct {
 	BornOn        uint64                 `protobuf:"varint,4,opt,name=born_on,json=bornOn,proto3" json:"born_on,omitempty"`
 	Processes     []*CCMProcess          `protobuf:"bytes,5,rep,name=processes,proto3" json:"processes,omitempty"`
 	ProcessSerial uint64                 `protobuf:"varint,6,opt,name=process_serial,json=processSerial,proto3" json:"process_serial,omitempty"`
+	StateSerial   uint64                 `protobuf:"varint,7,opt,name=state_serial,json=stateSerial,proto3" json:"state_serial,omitempty"` // of the state with which it accepted the view
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -416,6 +417,13 @@ func (x *CCMMember) GetProcesses() []*CCMProcess {
 func (x *CCMMember) GetProcessSerial() uint64 {
 	if x != nil {
 		return x.ProcessSerial
+	}
+	return 0
+}
+
+func (x *CCMMember) GetStateSerial() uint64 {
+	if x != nil {
+		return x.StateSerial
 	}
 	return 0
 }
@@ -876,7 +884,7 @@ const file_proto_heartbeat_v1_ccm_proto_rawDesc = "" +
 	"\x04info\x18\x04 \x03(\v2*.linuxha.heartbeat.v1.CCMProcess.InfoEntryR\x04info\x1a7\n" +
 	"\tInfoEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf2\x01\n" +
 	"\tCCMMember\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1e\n" +
@@ -885,7 +893,8 @@ const file_proto_heartbeat_v1_ccm_proto_rawDesc = "" +
 	"generation\x12\x17\n" +
 	"\aborn_on\x18\x04 \x01(\x04R\x06bornOn\x12>\n" +
 	"\tprocesses\x18\x05 \x03(\v2 .linuxha.heartbeat.v1.CCMProcessR\tprocesses\x12%\n" +
-	"\x0eprocess_serial\x18\x06 \x01(\x04R\rprocessSerial\"\xb4\x01\n" +
+	"\x0eprocess_serial\x18\x06 \x01(\x04R\rprocessSerial\x12!\n" +
+	"\fstate_serial\x18\a \x01(\x04R\vstateSerial\"\xb4\x01\n" +
 	"\aCCMView\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x129\n" +
 	"\amembers\x18\x02 \x03(\v2\x1f.linuxha.heartbeat.v1.CCMMemberR\amembers\x12=\n" +
