@@ -270,7 +270,7 @@ func (r *root) crm(script string) string {
 }
 
 const crmDaemon = `trap 'echo "$name ends"; exit 0' TERM
-echo "$name runs as $(id -un) with $HA_ROOT $LC_ALL nice $(nice)"
+echo "$name runs as $(id -un) with $HA_ROOT $LC_ALL nice $(nice) policy $(cut -d" " -f41 /proc/$$/stat)"
 while :; do sleep 60 & wait $!; done
 `
 
@@ -329,7 +329,7 @@ func TestTheStackAboveIt(t *testing.T) {
 		}
 		at += i
 	}
-	if !strings.Contains(log, "crmd runs as ") || !strings.Contains(log, "with "+r.Root+" C nice 0") {
+	if !strings.Contains(log, "crmd runs as ") || !strings.Contains(log, "with "+r.Root+" C nice 0 policy 0") {
 		t.Error("no message of crmd")
 	}
 	if t.Failed() {

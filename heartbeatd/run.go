@@ -193,7 +193,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	n.openWatchdog()
 	defer n.watchdog.Close()
 	if realtime, _ := hacf.ParseBool(cfg.Params["realtime"]); realtime {
-		if err := supervise.RaisePriority(); err != nil {
+		if err := supervise.RaisePriority(uint32(cfg.RTPriority)); err != nil {
 			n.log.Info("running with ordinary priority", "err", err)
 		}
 	}

@@ -347,9 +347,12 @@ func applyNode(p *parser, v string) {
 }
 
 func applyRTPrio(p *parser, v string) {
-	if n, err := strconv.Atoi(v); err != nil || n < 1 || n > 99 {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > 99 {
 		p.fail(fmt.Sprintf("Illegal realtime priority [%s]", v), "write a number from 1 to 99")
+		return
 	}
+	p.cfg.RTPriority = n
 }
 
 func applyPort(p *parser, v string) {

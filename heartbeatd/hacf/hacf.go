@@ -50,6 +50,7 @@ type Config struct {
 	Debug          int
 	Watchdog       string // "": none
 	HopFudge       int
+	RTPriority     int  // of heartbeatd's threads where realtime is on
 	GenerationTime bool // hbgenmethod time
 	UUIDFromName   bool // uuidfrom nodename
 	InnerAuth      bool // msgfmt classic (HB 3.5.2)

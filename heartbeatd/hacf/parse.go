@@ -57,6 +57,7 @@ func defaults(opt Options) *Config {
 		SyslogFormat:   true,
 		LogBadPackets:  true,
 		HopFudge:       1,
+		RTPriority:     1,
 		InnerAuth:      true,
 		Compression:    "zlib",
 		Threshold:      2 << 10,

@@ -8,14 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raised is heartbeatd's own niceness: on a machine that is short of CPU its
-// heartbeats still go out in time (HB 21.5 uses a real-time class; in Go,
-// whose threads come and go, that could starve the machine).
+// raised is the niceness where the real-time class is not allowed.
 const raised = -15
 
-// RaisePriority raises the priority of this process. Threads made later
-// inherit it; children don't, as the thread that forks them gives it up.
-func RaisePriority() error {
+// RaisePriority puts this process into the real-time class, so that heartbeats
+// go out in time on a machine that is short of CPU (HB 21.5), or makes it nicer
+// to itself where that is not allowed. Threads made later inherit it; children
+// don't, as the thread that forks them gives it up. The lowest real-time
+// priority is enough: it comes before everything that is not real-time.
+func RaisePriority(priority uint32) error {
 	for range 2 { // a thread may be born during the first pass, of one not yet raised
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -26,7 +27,7 @@ func RaisePriority() error {
 			if err != nil {
 				continue
 			}
-			if err := unix.Setpriority(unix.PRIO_PROCESS, tid, raised); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := raise(tid, priority); err != nil && !errors.Is(err, unix.ESRCH) {
 				return err
 			}
 		}
@@ -34,5 +35,20 @@ func RaisePriority() error {
 	return nil
 }
 
+func raise(tid int, priority uint32) error {
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: priority}
+	err := unix.SchedSetAttr(tid, attr, 0)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
+		return unix.Setpriority(unix.PRIO_PROCESS, tid, raised)
+	}
+	return err
+}
+
 // normalPriority makes the calling thread an ordinary one.
-func normalPriority() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, 0) }
+func normalPriority() error {
+	err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	if errors.Is(err, unix.ENOSYS) {
+		return unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
+	}
+	return err
+}
