@@ -27,17 +27,9 @@ func (c *Cluster) lrmResources(id string, node string) []*xmldoc.Elem {
 	return found
 }
 
-// historyName is the id that history has r under.
-func (r *Resource) historyName() string {
-	if r.HistName != "" {
-		return r.HistName
-	}
-	return r.ID
-}
-
 // historyOf is the single lrm_resource of r on a node.
 func (c *Cluster) historyOf(r *Resource, n *Node) *xmldoc.Elem {
-	l := c.lrmResources(r.historyName(), n.Name)
+	l := c.lrmResources(r.ID, n.Name)
 	if len(l) != 1 {
 		return nil
 	}
@@ -47,7 +39,7 @@ func (c *Cluster) historyOf(r *Resource, n *Node) *xmldoc.Elem {
 // onlyOp is the only entry of r on a node that matches.
 func (c *Cluster) onlyOp(r *Resource, node string, match func(*xmldoc.Elem) bool) *xmldoc.Elem {
 	var found *xmldoc.Elem
-	for _, l := range c.lrmResources(r.historyName(), node) {
+	for _, l := range c.lrmResources(r.ID, node) {
 		for op := range l.Children("lrm_rsc_op") {
 			if match(op) {
 				if found != nil {
@@ -103,7 +95,7 @@ func (c *Cluster) knownByHistory(r *Resource, n *Node) bool {
 // unknownByHistory says whether nothing but results still awaited is recorded
 // of r on n: then an earlier migration says nothing about n either.
 func (c *Cluster) unknownByHistory(r *Resource, n *Node) bool {
-	for _, l := range c.lrmResources(r.historyName(), n.Name) {
+	for _, l := range c.lrmResources(r.ID, n.Name) {
 		for op := range l.Children("lrm_rsc_op") {
 			if rc, ok := op.Get("rc-code"); ok && rc != "193" {
 				return false
@@ -196,7 +188,7 @@ func (h *rscHistory) migratedTo(e *histOp) {
 		return
 	}
 	r.Role = Started
-	if target != nil && c.unknownByHistory(r, target) {
+	if target != nil && target.Online && c.unknownByHistory(r, target) {
 		return
 	}
 	status := statusPending

@@ -52,7 +52,7 @@ func (p printer) clone(r *state.Resource) []Item {
 	}
 	collect := func(label string, names []string) {
 		if len(names) > 0 {
-			items = append(items, Item{Text: label + ": " + bracketed(byName(names))})
+			items = append(items, labelled(label, bracketed(byName(names))))
 		}
 	}
 	collect("Promoted", promoted)
@@ -78,7 +78,7 @@ func (p printer) individually(r, k *state.Resource, active, whole bool) bool {
 	if r.Unique {
 		return active || !r.Orphan
 	}
-	if p.o.Pending && k.Kind == state.Primitive && PendingWord(k.PendingTask) != "" {
+	if p.o.Pending && k.Kind == state.Primitive && k.PendingTask != "" {
 		return true
 	}
 	if !active {
@@ -104,14 +104,16 @@ func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Ite
 	}
 	if r.Clone.Max <= listed {
 		if len(inactive) > 0 {
-			return []Item{{Text: "Stopped: " + bracketed(inactive)}}
+			slices.Sort(inactive)
+			return []Item{labelled("Stopped", bracketed(inactive))}
 		}
 		return nil
 	}
 	texts := map[string][]string{}
-	own := r.Active
+	anyAllowed := slices.ContainsFunc(p.c.Nodes, r.Allowed.Has)
 	for _, n := range p.c.Nodes {
-		if len(r.Allowed) > 0 && !r.Allowed.Has(n) || slices.Contains(own, n) || n.Kind == state.Ping {
+		could := r.Allowed.Has(n) || !anyAllowed && r.KnownOn.Has(n)
+		if !could || slices.Contains(r.Active, n) {
 			continue
 		}
 		text := "Stopped"
@@ -132,7 +134,7 @@ func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Ite
 	slices.Sort(keys)
 	var items []Item
 	for _, k := range keys {
-		items = append(items, Item{Text: k + ": " + bracketed(byName(texts[k]))})
+		items = append(items, labelled(k, bracketed(byName(texts[k]))))
 	}
 	return items
 }

@@ -51,13 +51,17 @@ func Health(c *state.Cluster, n *state.Node) string {
 		}
 		score := c.Health.Score(v)
 		switch {
-		case v == "red" || score <= c.Health.Red:
+		case strings.EqualFold(v, "red"), !colour(v) && score <= c.Health.Red:
 			return "red"
-		case v == "yellow" || score <= c.Health.Yellow && c.Health.Yellow != c.Health.Green:
+		case strings.EqualFold(v, "yellow"), !colour(v) && score <= c.Health.Yellow && c.Health.Yellow != c.Health.Green:
 			health = "yellow"
 		}
 	}
 	return health
+}
+
+func colour(v string) bool {
+	return strings.EqualFold(v, "red") || strings.EqualFold(v, "yellow") || strings.EqualFold(v, "green")
 }
 
 // NodeKind is the word for a node in lists: Node, GuestNode or RemoteNode.
@@ -77,25 +81,19 @@ func Nodes(c *state.Cluster) []Item {
 	var items []Item
 	collected := map[string][]string{}
 	for _, n := range c.Nodes {
-		if n.Kind == state.Ping {
-			continue
-		}
 		kind, text := NodeKind(n), NodeState(n)
 		health := Health(c, n)
-		if kind == "GuestNode" && !n.Online {
-			continue
-		}
 		special := n.Unclean || n.Pending || n.StandbyOnFail && n.Online || n.Standby || n.Maintenance || health != "green"
 		switch {
 		case special:
-			line := fmt.Sprintf("%s %s: %s", kind, n.Name, text)
 			if health != "green" {
-				line += fmt.Sprintf(" (health is %s)", strings.ToUpper(health))
+				text += fmt.Sprintf(" (health is %s)", strings.ToUpper(health))
 			}
-			items = append(items, Item{Text: line})
+			items = append(items, labelled(kind+" "+n.Name, text))
 		case n.Online:
 			key := strings.TrimSuffix(kind, "Node") + "Online"
 			collected[key] = append(collected[key], n.Name)
+		case kind == "GuestNode": // offline guests are not shown
 		default:
 			key := strings.TrimSuffix(kind, "Node") + "OFFLINE"
 			collected[key] = append(collected[key], n.Name)
@@ -103,7 +101,7 @@ func Nodes(c *state.Cluster) []Item {
 	}
 	for _, key := range []string{"Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline"} {
 		if names := collected[key]; len(names) > 0 {
-			items = append(items, Item{Text: key + ": " + bracketed(names)})
+			items = append(items, labelled(key, bracketed(names)))
 		}
 	}
 	return items

@@ -31,7 +31,7 @@ func Resources(c *state.Cluster, o Options) []Item {
 		active, whole := r.IsActive(false), r.IsActive(true)
 		switch {
 		case r.Orphan && !whole,
-			active && !whole && len(r.Active) == 0,
+			active && (!whole || r.Collective()) && len(r.Active) == 0,
 			!active && !o.Inactive:
 			continue
 		}
@@ -74,10 +74,17 @@ func Name(r *state.Resource) string {
 
 // Agent is class[:provider]:type.
 func Agent(r *state.Resource) string {
-	if r.Provider != "" && state.HasProviderClass(r.Class) {
-		return r.Class + ":" + r.Provider + ":" + r.Type
+	class, typ := r.Class, r.Type
+	if class == "" {
+		class = "unknown"
 	}
-	return r.Class + ":" + r.Type
+	if typ == "" {
+		typ = "unknown"
+	}
+	if r.Provider != "" && state.HasProviderClass(r.Class) {
+		return class + ":" + r.Provider + ":" + typ
+	}
+	return class + ":" + typ
 }
 
 // primitive is one line of the list (scheduler-3 19.3).
@@ -185,9 +192,12 @@ func (p printer) flags(r *state.Resource, node *state.Node) []string {
 
 // rcTexts are the words for return codes (scheduler-3 19.7).
 var rcTexts = map[string]string{
-	"1": "error", "2": "invalid parameter", "3": "unimplemented feature", "4": "insufficient privileges",
+	"0": "ok", "1": "error", "2": "invalid parameter", "3": "unimplemented feature", "4": "insufficient privileges",
 	"5": "not installed", "6": "not configured", "7": "not running", "8": "promoted", "9": "promoted (failed)",
 }
+
+// ResultText is the word for a return code, "" for one without.
+func ResultText(rc string) string { return rcTexts[rc] }
 
 // maskedFailure is the text of a probe that found the agent unusable on the
 // node (any node if nil), "" if there is none (scheduler-3 19.7).
@@ -235,9 +245,6 @@ func resourceOf(key string) string {
 
 func (p printer) group(r *state.Resource) []Item {
 	title := "Resource Group: " + r.ID
-	if r.CloneNum >= 0 && !r.Unique {
-		title = "Resource Group: " + Name(r)
-	}
 	var flags []string
 	if !r.Managed {
 		flags = append(flags, "unmanaged")

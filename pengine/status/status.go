@@ -17,7 +17,11 @@ import (
 type Item struct {
 	Text string
 	Sub  []Item // set: Text is a title, printed with a colon
+	Bare string // Text without its label, for plain lists; "" if there is none
 }
+
+// labelled is an item that plain lists show without the label.
+func labelled(label, text string) Item { return Item{Text: label + ": " + text, Bare: text} }
 
 // Write prints items at a depth: two blanks per level and a bullet below the
 // top (scheduler-3 18.3).

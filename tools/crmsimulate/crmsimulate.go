@@ -210,13 +210,8 @@ func (r *run) main() (exitcode.Code, error) {
 
 	if !r.quiet {
 		r.banner(c.Opts.MaintenanceMode, c.Disabled, c.BlockedRsc, c.Instances)
-		if plan || r.modifies() {
-			r.list.title(0, "Current cluster status")
-			r.status(c, opts, 1)
-		} else {
-			r.list.title(0, "Current cluster status")
-			r.status(c, opts, 1)
-		}
+		r.list.title(0, "Current cluster status")
+		r.status(c, opts, 1)
 	}
 	in := r.injections()
 	if in.Any() {
@@ -273,8 +268,6 @@ func (r *run) main() (exitcode.Code, error) {
 	}
 	return r.execute(result, inPlace)
 }
-
-func (r *run) modifies() bool { return r.injections().Any() }
 
 func (r *run) summary(p *schedule.Plan) {
 	if r.quiet {
@@ -389,7 +382,6 @@ func profile(w io.Writer, dir, repeat string) error {
 type lister struct {
 	w            io.Writer
 	plain, quiet bool
-	held         string // a title to print before the first item
 }
 
 func (l *lister) title(depth int, text string) {
@@ -399,20 +391,9 @@ func (l *lister) title(depth int, text string) {
 	fmt.Fprintf(l.w, "%s%s:\n", l.indent(depth), text)
 }
 
-// hold is title for a list that is not mentioned if it is empty.
-func (l *lister) hold(depth int, text string) {
-	if !l.plain && !l.quiet {
-		l.held = l.indent(depth) + text + ":\n"
-	}
-}
-
 func (l *lister) item(depth int, label, text string) {
 	if l.quiet {
 		return
-	}
-	if l.held != "" {
-		fmt.Fprint(l.w, l.held)
-		l.held = ""
 	}
 	if l.plain {
 		fmt.Fprintln(l.w, text)
