@@ -171,8 +171,8 @@ func implicitGroup(c *state.Cluster, g *state.Resource) {
 				c.OrderOps(m, "demote", prev, "demote", plain)
 			}
 		}
-		if m.IsActive(true) {
-			if ordered && prev != nil && !prev.IsActive(true) && lastActive != nil {
+		if len(m.Active) > 0 {
+			if ordered && prev != nil && len(prev.Active) == 0 && lastActive != nil {
 				c.OrderOps(m, "stop", lastActive, "stop", plain)
 			}
 			lastActive = m
