@@ -207,6 +207,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 		Children: children, Env: supervise.Environment(cfg, n.layout), RunDir: n.layout.Run(),
 		Output: n.out, Log: n.log, FailFast: n.failFast,
 	})
+	sup.KillLeftovers()
 	active := make(chan struct{})
 	paths := media.New(cfg.Media, cfg.PingNodes, n.log)
 	srv, err := server.New(server.Options{

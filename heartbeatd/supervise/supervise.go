@@ -112,13 +112,19 @@ func (s *Supervisor) Status() []Status {
 	return out
 }
 
-// Run kills what a killed predecessor left, starts the children in order and
-// keeps them running until ctx ends or one of them ends the node; then it
-// stops them in reverse order, waiting for each as long as it takes.
-func (s *Supervisor) Run(ctx context.Context) error {
+// KillLeftovers ends what a killed predecessor of this process left running.
+// It is to be called before anything else: until the cluster is up and Run
+// begins, nobody else looks after them.
+func (s *Supervisor) KillLeftovers() {
 	for _, c := range s.kids {
 		s.killLeftover(c.Name)
 	}
+}
+
+// Run starts the children in order and keeps them running until ctx ends or
+// one of them ends the node; then it stops them in reverse order, waiting for
+// each as long as it takes.
+func (s *Supervisor) Run(ctx context.Context) error {
 	forks := make(chan func())
 	defer close(forks)
 	go s.forker(forks)

@@ -81,6 +81,7 @@ func (b *bench) script(name, text string) string {
 
 func (b *bench) run() {
 	b.sup = New(b.opt)
+	b.sup.KillLeftovers()
 	var ctx context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
 	go func() { b.end <- b.sup.Run(ctx) }()
