@@ -257,6 +257,10 @@ func (c *Core) received(ev Received) {
 	if ev.From == c.self {
 		return // our own broadcast
 	}
+	if m, ok := ev.Message.(SyncRequest); ok && c.role != follower && m.Term == (Term{View: c.term.View, Primary: c.self}) {
+		c.presented(ev.From)
+		return
+	}
 	if !c.accept(ev.From, ev.Message) {
 		return
 	}
@@ -449,7 +453,7 @@ func (c *Core) timers() {
 		}
 	}
 	switch {
-	case c.role == leading && !c.lagging(), c.role == follower && (c.inStep || c.term.Primary == "" || c.term.Incarnation == 0):
+	case c.role == leading && !c.lagging(), c.role == follower && (c.inStep || c.term.Primary == ""):
 		c.retryAsk = time.Time{}
 		return
 	case c.retryAsk.IsZero():

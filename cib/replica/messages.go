@@ -91,7 +91,8 @@ type (
 		Term Term
 		Copy Candidate
 	}
-	// SyncRequest asks for the whole document.
+	// SyncRequest asks for the whole document. Without an incarnation it comes
+	// from a member that has not heard of the primary but through its crmd.
 	SyncRequest struct{ Term Term }
 	// Snapshot is the whole document.
 	Snapshot struct {

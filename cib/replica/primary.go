@@ -18,9 +18,12 @@ func (c *Core) appoint(ev Appointed) {
 		return
 	}
 	if ev.Primary != c.self {
-		if c.term.View != ev.View || c.term.Primary != ev.Primary {
+		// That crmd does not know a primary yet is no news to who has heard of it.
+		known := c.term.View == ev.View && (c.term.Primary == ev.Primary || ev.Primary == "" && c.role == follower)
+		if !known {
 			c.endAppointment(cibdoc.RCTryAgain, "another primary was named")
 			c.follow(Term{View: ev.View, Primary: ev.Primary})
+			c.present()
 		}
 		c.answer(ev.Token, Outcome{Version: c.doc.Version()})
 		return
@@ -42,6 +45,25 @@ func (c *Core) appoint(ev Appointed) {
 	}
 	c.cands = []Candidate{c.candidate()}
 	c.decide()
+}
+
+// present tells the primary that we know of it, in case it asked before we did.
+func (c *Core) present() {
+	if c.term.Primary != "" {
+		c.send(c.term.Primary, SyncRequest{c.term})
+	}
+}
+
+// presented: a member has heard from its crmd that we are primary; what we
+// sent it before may have been refused.
+func (c *Core) presented(from string) {
+	switch {
+	case c.peers[from] == nil:
+	case c.role == gathering || c.role == fetching:
+		c.send(from, StateRequest{c.term})
+	default:
+		c.send(from, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage})
+	}
 }
 
 // endAppointment answers a SetPrimary that did not come to its end.

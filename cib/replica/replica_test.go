@@ -510,6 +510,49 @@ func TestOldPrimary(t *testing.T) {
 	}
 }
 
+// TestOrderOfAppointments: the crmds of a view speak in any order, know no
+// primary at first, or change their mind within the view; all copies are in
+// step without waiting for a timer.
+func TestOrderOfAppointments(t *testing.T) {
+	for _, tc := range []struct{ name, order string }{
+		{"the primary last", "b=a c=a a=a"},
+		{"the primary first", "a=a b=a c=a"},
+		{"no primary known at first", "a= b= c= a=a b=a c=a"},
+		{"no primary known, said late", "a=a b= c= b=a c=a"},
+		{"no primary known, never said", "a=a b= c="},
+		{"another one in the same view, others last", "a=a b=a c=a a=b b=b c=b"},
+		{"another one in the same view, new one first", "a=a b=a c=a b=b a=b c=b"},
+		{"another one in the same view, old one last", "a=a b=a c=a c=b b=b a=b"},
+		{"and back", "a=a b=a c=a a=b b=b c=b b=a a=a c=a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := newNet(t, "a", "b", "c")
+			n.view = 7
+			for _, s := range strings.Fields(tc.order) {
+				who, primary, _ := strings.Cut(s, "=")
+				d := n.nodes[who]
+				d.token++
+				n.step(who, Appointed{Token: d.token, Primary: primary, View: 7, Members: n.names, Quorate: true})
+				n.settle()
+			}
+			x := n.submit("c", addNode("1"))
+			n.settle()
+			n.mustSucceed("c", x)
+			n.same("a", "b", "c")
+			for _, m := range n.names {
+				if !n.nodes[m].Status().Ready {
+					t.Errorf("%s is not in step", m)
+				}
+				for token, o := range n.nodes[m].answers {
+					if o.RC != cibdoc.OK && o.RC != cibdoc.RCTryAgain {
+						t.Errorf("%s: %d: %+v", m, token, o)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestGapIsMended(t *testing.T) {
 	n := newNet(t, "a", "b")
 	n.mustSucceed("a", n.appoint("a", true, "a", "b"))
