@@ -114,8 +114,7 @@ func (s *Server) takeOver(doc *tree) {
 		}
 	}
 	won.Nodes = known
-	s.takeOptions(doc.child("configuration"))
-	s.takeoverProperties(doc)
+	s.takeOptions(doc.child("configuration")) // with the status properties and nodes
 	s.writeRoot(true)
 	s.stepJoin(won)
 	for _, target := range slices.Sorted(maps.Keys(s.fenced)) {
@@ -153,7 +152,7 @@ func digit(b bool) string {
 }
 
 // takeoverProperties writes the status properties of crm 1.2 that differ.
-func (s *Server) takeoverProperties(doc *tree) {
+func (s *Server) takeoverProperties() {
 	want := [][2]string{
 		{"have-watchdog", "false"},
 		{"dc-version", daemon.Version},
@@ -165,7 +164,7 @@ func (s *Server) takeoverProperties(doc *tree) {
 	for _, w := range want {
 		s.setProperty(w[0], w[1])
 	}
-	s.writeNodes(doc.child("configuration").child("nodes"))
+	s.writeNodes()
 }
 
 // setProperty changes a cluster property where it is, or creates it.
@@ -182,19 +181,9 @@ func (s *Server) setProperty(name, value string) {
 	s.config.add(job{changes: []*cibv1.Change{modify("crm_config", []byte(xml))}})
 }
 
-// writeConfiguration adds nodes that became known since.
-func (s *Server) writeConfiguration() {
-	s.writeNodes(nil)
-}
-
 // writeNodes adds the entries of known nodes to the nodes section.
-func (s *Server) writeNodes(nodes *tree) {
+func (s *Server) writeNodes() {
 	have := maps.Clone(s.nodeNames)
-	if nodes != nil {
-		for i := range nodes.Children {
-			have[nodes.Children[i].attr("id")] = nodes.Children[i].attr("uname")
-		}
-	}
 	known := map[string]string{}
 	for _, c := range s.view.Configured {
 		if c.Id != "" && c.Type != "ping" {

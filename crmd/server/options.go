@@ -91,6 +91,11 @@ func (s *Server) takeOptions(configuration *tree) {
 			s.nodeNames[nodes.Children[i].attr("id")] = nodes.Children[i].attr("uname")
 		}
 	}
+	if s.el != nil && s.el.Local() && s.reign.begun {
+		// A tool may have replaced what the DC keeps there (crm 9.7).
+		s.takeoverProperties()
+		s.writeNodes()
+	}
 }
 
 // loadOptions reads the configuration again after a change of it.

@@ -416,7 +416,7 @@ func (s *Server) installed(m *heartbeatv1.Membership) {
 	if s.el.Local() && s.reign.begun {
 		s.quorumChanged(old.GetQuorate(), m.Quorate)
 		s.stepJoin(s.joinView())
-		s.writeConfiguration()
+		s.writeNodes()
 	}
 	s.reign.hadQuorum = s.reign.hadQuorum || m.Quorate
 	stash := s.stash
