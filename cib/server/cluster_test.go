@@ -120,21 +120,25 @@ func TestCluster(t *testing.T) {
 	h := &hub{streams: map[string]heartbeatv1.Messaging_AttachServer{}}
 	names := []string{"a", "b", "c"}
 	nodes := map[string]*member{}
-	for _, name := range names {
-		socket := filepath.Join(dir, name+".hb")
+	heartbeats := map[string]func(){} // stops it
+	heartbeat := func(name string) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() {
-			done <- ipc.Serve(ctx, socket, func(g *grpc.Server) { heartbeatv1.RegisterMessagingServer(g, hubNode{hub: h, name: name}) },
+			done <- ipc.Serve(ctx, filepath.Join(dir, name+".hb"), func(g *grpc.Server) { heartbeatv1.RegisterMessagingServer(g, hubNode{hub: h, name: name}) },
 				func(ctx context.Context) error { <-ctx.Done(); return nil })
 		}()
-		t.Cleanup(func() {
+		heartbeats[name] = sync.OnceFunc(func() {
 			cancel()
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		})
-		nodes[name] = startMember(t, dir, socket, name)
+		t.Cleanup(func() { heartbeats[name]() })
+	}
+	for _, name := range names {
+		heartbeat(name)
+		nodes[name] = startMember(t, dir, filepath.Join(dir, name+".hb"), name)
 	}
 	for _, name := range names {
 		for nodes[name].status(t).GetNode() != name {
@@ -216,6 +220,17 @@ func TestCluster(t *testing.T) {
 	appoint(3, "b", names...)
 	if a, b := nodes["a"].status(t), nodes["b"].status(t); a.GetDigest() != b.GetDigest() || !a.GetReady() {
 		t.Errorf("the newcomer has %v, the primary %v", a, b)
+	}
+	heartbeats["c"]() // restarted: its cib attaches again and forgets the primary until told
+	heartbeat("c")
+	for nodes["c"].status(t).GetPrimary() != "" {
+		if t.Context().Err() != nil {
+			t.Fatal("not attached again")
+		}
+	}
+	appoint(4, "b", names...)
+	if r := apply(t, nodes["c"], &cibv1.Change{Op: cibv1.Op_OP_BUMP}); r.GetRc() != 0 {
+		t.Errorf("after the restart of heartbeatd: %v", r)
 	}
 	if q, err := nodes["a"].Query(t.Context(), &cibv1.QueryRequest{Section: "nodes"}); err != nil || strings.Count(string(q.GetXml()), "<node ") != 30 {
 		t.Errorf("the newcomer's nodes: %v %v", q, err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"linuxha/cib/ops"
 	"linuxha/cib/store"
@@ -149,6 +152,38 @@ func TestKilled(t *testing.T) {
 	_, loaded, err := store.Open(store.Dir{Path: copied, UID: -1, GID: -1}, slog.New(slog.DiscardHandler))
 	if err != nil || loaded.Doc.Version().Epoch != r.GetVersion().GetEpoch() || loaded.Doc.Section("resources").Child("primitive") == nil {
 		t.Errorf("read back: %v %v", loaded, err)
+	}
+}
+
+// TestSlowWatcher: who does not read loses the stream, with the reason, and
+// nobody waits for it.
+func TestSlowWatcher(t *testing.T) {
+	c, stop := start(t, t.TempDir(), filepath.Join(shortDir(t), "cib.sock"))
+	defer stop()
+	lead(t, c)
+	watch, err := c.Watch(t.Context(), &cibv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	// More than the queue and what gRPC's window holds.
+	long := strings.Repeat("x", 4096)
+	for i := range 2 * watchQueue {
+		r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "status", CanCreate: true,
+			Xml: fmt.Appendf(nil, `<node_state id="1" n="%d" long="%s"/>`, i, long)})
+		if r.GetRc() != 0 {
+			t.Fatal(r)
+		}
+	}
+	for {
+		if _, err = watch.Recv(); err != nil {
+			break
+		}
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the stream ended by %v", err)
 	}
 }
 
