@@ -3,7 +3,10 @@ package demo
 import (
 	"fmt"
 	"net"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -31,11 +34,14 @@ func (s *story) configuration() string {
         <operations><op id="address-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
       </primitive>`, virtualIP)
 	}
-	server := "/usr/sbin/halab"
-	if address == "" { // no namespaces: the program is where the lab has it
-		server = filepath.Join(s.lab.Dir, "bin", "halab")
+	server, account := "/usr/sbin/halab", "root"
+	if address == "" { // no namespaces: the program is where the lab has it, and everything runs as one user
+		server, account = filepath.Join(s.lab.Dir, "bin", "halab"), strconv.Itoa(os.Getuid())
+		if u, err := user.Current(); err == nil {
+			account = u.Username
+		}
 	}
-	return strings.NewReplacer("ADDRESS", address, "SERVER", server, "LISTEN", s.address).Replace(template)
+	return strings.NewReplacer("ADDRESS", address, "SERVER", server, "LISTEN", s.address, "ACCOUNT", account).Replace(template)
 }
 
 const template = `<configuration>
@@ -55,6 +61,7 @@ const template = `<configuration>
         <instance_attributes id="page-params">
           <nvpair id="page-binfile" name="binfile" value="SERVER"/>
           <nvpair id="page-options" name="cmdline_options" value="serve-page --listen LISTEN"/>
+          <nvpair id="page-user" name="user" value="ACCOUNT"/>
         </instance_attributes>
         <operations><op id="page-monitor" name="monitor" interval="5s" timeout="20s"/></operations>
       </primitive>

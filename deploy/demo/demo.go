@@ -175,7 +175,11 @@ func (s *story) killActive(ctx context.Context) error {
 	}
 	victim := a.Node
 	s.head("The plug of %s, which serves the page, is pulled", victim)
-	killed, err := s.lab.MustNode(victim).Kill()
+	node, err := s.lab.Node(victim)
+	if err != nil {
+		return err
+	}
+	killed, err := node.Kill()
 	if err != nil {
 		return err
 	}

@@ -219,13 +219,23 @@ func FenceAgentMain(args []string, stdin io.Reader, stdout, stderr io.Writer) in
 	return 0
 }
 
+// NodeName is the name of the node that the calling process runs on: the host
+// name, or on loopback nodes, which share it, what heartbeatd tells its
+// children.
+func NodeName() (string, error) {
+	for _, v := range []string{"HA_NODE", "HA_CURHOST"} {
+		if name := os.Getenv(v); name != "" {
+			return name, nil
+		}
+	}
+	return os.Hostname()
+}
+
 func askLab(req FenceRequest) (FenceResponse, error) {
 	var resp FenceResponse
 	var err error
-	if req.From = os.Getenv("HA_NODE"); req.From == "" {
-		if req.From, err = os.Hostname(); err != nil {
-			return resp, err
-		}
+	if req.From, err = NodeName(); err != nil {
+		return resp, err
 	}
 	// Loopback nodes have it below their own root.
 	c, err := net.DialTimeout("unix", filepath.Join("/", os.Getenv("HA_ROOT"), FenceSocket), 5*time.Second)

@@ -61,12 +61,9 @@ func pageCommands() []*cobra.Command {
 }
 
 func servePage(listen, dir string) error {
-	name := os.Getenv("HA_NODE") // loopback nodes share the host's name
-	if name == "" {
-		var err error
-		if name, err = os.Hostname(); err != nil {
-			return err
-		}
+	name, err := lab.NodeName()
+	if err != nil {
+		return err
 	}
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "served by %s\n", name)
