@@ -70,6 +70,7 @@ type Core struct {
 	cands     []Candidate
 	source    string
 	peers     map[string]*peer // primary: the other members
+	patience  time.Time        // primary: until when silent members are waited for
 
 	queue    []entry // primary: requests that wait to be performed
 	flight   *flight // primary: changes being stored
@@ -93,6 +94,7 @@ type Core struct {
 type peer struct {
 	name   string
 	known  bool // it holds the term's document
+	silent bool // it did not answer in time: not waited for
 	held   cibdoc.Version
 	synced cibdoc.Version
 	err    string
@@ -452,6 +454,7 @@ func (c *Core) timers() {
 			c.retryPersist = c.now.Add(c.opts.Retry) // the flight's newer document must not be passed over
 		}
 	}
+	c.loseSilent()
 	switch {
 	case c.role == leading && !c.lagging(), c.role == follower && (c.inStep || c.term.Primary == ""):
 		c.retryAsk = time.Time{}
@@ -494,6 +497,9 @@ func (c *Core) nextWake() time.Time {
 	}
 	sooner(c.retryPersist)
 	sooner(c.retryAsk)
+	if c.role != follower && c.role != leading {
+		sooner(c.patience)
+	}
 	for _, s := range c.outstanding {
 		sooner(s.deadline)
 		if !s.sent.IsZero() && s.reply == nil {

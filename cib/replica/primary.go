@@ -31,6 +31,7 @@ func (c *Core) appoint(ev Appointed) {
 	c.endAppointment(cibdoc.RCTryAgain, "the primary was named again")
 	c.follow(Term{ev.View, c.self, c.opts.Incarnation})
 	c.role, c.quorate, c.appointed = gathering, ev.Quorate, &ev
+	c.patience = c.now.Add(patience * c.opts.Retry)
 	c.members = slices.Clone(ev.Members)
 	if !slices.Contains(c.members, c.self) {
 		c.members = append(c.members, c.self)
@@ -74,7 +75,51 @@ func (c *Core) endAppointment(rc cibdoc.RC, why string) {
 	}
 }
 
+// patience is how many retries a member may stay silent, frozen for instance,
+// before a majority of the others goes on without it.
+const patience = 5
+
+// loseSilent goes on without members that do not answer, if a majority does.
+// What only a silent one holds may be lost by that: as if it had crashed.
+func (c *Core) loseSilent() {
+	if c.role == follower || c.role == leading || c.patience.After(c.now) {
+		return
+	}
+	c.patience = c.now.Add(patience * c.opts.Retry)
+	var silent []string
+	for _, p := range c.sortedPeers() {
+		answered := p.known
+		switch c.role {
+		case gathering:
+			answered = slices.ContainsFunc(c.cands, func(d Candidate) bool { return d.Node == p.name })
+		case fetching:
+			answered = p.name != c.source
+		}
+		if !answered {
+			silent = append(silent, p.name)
+		}
+	}
+	if len(silent) == 0 || len(c.members)-len(silent) < len(c.members)/2+1 {
+		return
+	}
+	c.note(Warn, "members do not answer: going on without them", "members", strings.Join(silent, " "), "view", c.term.View)
+	for _, name := range silent {
+		c.peers[name].silent = true
+		c.cands = slices.DeleteFunc(c.cands, func(d Candidate) bool { return d.Node == name })
+	}
+	if c.role == installing {
+		c.settle()
+		return
+	}
+	c.role = gathering
+	c.decide()
+}
+
 func (c *Core) gathered(from string, m State) {
+	if p := c.peers[from]; p != nil && !p.known && (c.role == installing || c.role == leading) {
+		c.presented(from) // it was silent when the copy was chosen
+		return
+	}
 	if c.role != gathering || c.peers[from] == nil || slices.ContainsFunc(c.cands, func(d Candidate) bool { return d.Node == from }) {
 		return
 	}
@@ -87,7 +132,8 @@ func (c *Core) gathered(from string, m State) {
 func (c *Core) missing() []string {
 	var out []string
 	for _, m := range c.members {
-		if !slices.ContainsFunc(c.cands, func(d Candidate) bool { return d.Node == m }) {
+		silent := c.peers[m] != nil && c.peers[m].silent
+		if !silent && !slices.ContainsFunc(c.cands, func(d Candidate) bool { return d.Node == m }) {
 			out = append(out, m)
 		}
 	}
@@ -134,6 +180,7 @@ func (c *Core) install(best Candidate) {
 	}
 	c.fresh = false
 	c.role = installing
+	c.patience = c.now.Add(patience * c.opts.Retry)
 	c.retryAsk = c.now.Add(c.opts.Retry)
 	for _, p := range c.sortedPeers() {
 		i := slices.IndexFunc(c.cands, func(d Candidate) bool { return d.Node == p.name })
@@ -160,13 +207,13 @@ func (c *Core) acked(from string, m Ack) {
 	if p == nil || c.role != installing && c.role != leading {
 		return
 	}
-	p.known, p.held, p.synced, p.err = true, m.Held, m.Synced, m.Err
+	p.known, p.silent, p.held, p.synced, p.err = true, false, m.Held, m.Synced, m.Err
 	c.settle()
 }
 
 // settle draws the conclusions from what the members hold and have stored.
 func (c *Core) settle() {
-	if c.role == installing && !slices.ContainsFunc(c.sortedPeers(), func(p *peer) bool { return !p.known || p.held.Less(c.doc.Version()) }) {
+	if c.role == installing && !slices.ContainsFunc(c.sortedPeers(), func(p *peer) bool { return !p.silent && (!p.known || p.held.Less(c.doc.Version())) }) {
 		c.role = leading
 		c.retryAsk = c.now.Add(c.opts.Retry)
 		if c.appointed != nil {

@@ -553,6 +553,43 @@ func TestOrderOfAppointments(t *testing.T) {
 	}
 }
 
+// TestFrozenMember: a member that is there but does not answer delays the
+// cluster for some seconds, if there is a majority without it; when it wakes
+// up it gets in step.
+func TestFrozenMember(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b", "c"))
+	n.partition([]string{"a", "b"}, []string{"c"}) // frozen: hears nothing, is a member all the same
+	n.view++
+	for _, m := range []string{"b", "a"} {
+		n.nodes[m].token++
+		n.step(m, Appointed{Token: n.nodes[m].token, Primary: "a", View: n.view, Members: n.names, Quorate: true})
+	}
+	token := n.nodes["a"].token
+	x := n.submit("b", addNode("1"))
+	n.pass(4 * time.Second)
+	if _, ok := n.outcome("a", token); ok {
+		t.Fatal("went on at once")
+	}
+	n.pass(12 * time.Second)
+	n.mustSucceed("a", token)
+	n.mustSucceed("b", x)
+	n.partition(n.names)
+	n.nodes["c"].token++
+	n.step("c", Appointed{Token: n.nodes["c"].token, Primary: "a", View: n.view, Members: n.names, Quorate: true})
+	n.settle()
+	n.same("a", "b", "c")
+
+	two := newNet(t, "a", "b")
+	two.mustSucceed("a", two.appoint("a", true, "a", "b"))
+	two.partition([]string{"a"}, []string{"b"})
+	two.step("a", Appointed{Token: 99, Primary: "a", View: 50, Members: two.names, Quorate: true})
+	two.pass(time.Minute)
+	if _, ok := two.outcome("a", 99); ok {
+		t.Error("one of two went on without the other")
+	}
+}
+
 func TestGapIsMended(t *testing.T) {
 	n := newNet(t, "a", "b")
 	n.mustSucceed("a", n.appoint("a", true, "a", "b"))
