@@ -211,7 +211,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	active := make(chan struct{})
 	paths := media.New(cfg.Media, cfg.PingNodes, n.log)
 	srv, err := server.New(server.Options{
-		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), StateDir: n.layout.State(), Log: n.log,
+		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), LinkUp: paths.Up, StateDir: n.layout.State(), Log: n.log,
 		Beat:       n.watchdog.Beat,
 		Active:     func() { close(active) },
 		Children:   sup.Status,

@@ -69,6 +69,7 @@ type path struct {
 	peers []string // ucast: their addresses
 	queue chan []byte
 
+	up      atomic.Bool // its sockets are open
 	dropped atomic.Uint64
 	tooBig  atomic.Uint64
 }
@@ -116,6 +117,16 @@ func (s *Set) Names() []string {
 		}
 	}
 	return names
+}
+
+// Up tells whether any path of that name is open.
+func (s *Set) Up(name string) bool {
+	for _, p := range s.paths {
+		if p.spec.Dev == name && p.up.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // Recv implements Media.
@@ -210,6 +221,8 @@ func (p *path) serve(ctx context.Context) error {
 		return err
 	}
 	defer so.close()
+	p.up.Store(true)
+	defer p.up.Store(false)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.read(gctx, so.in) })
 	g.Go(func() error { return p.write(gctx, so) })

@@ -95,6 +95,9 @@ func TestABadMediumStopsNoOther(t *testing.T) {
 	}, nil, slog.New(slog.DiscardHandler))
 	run(t, a)
 	exchange(t, a, a, "to myself", "lo")
+	if !a.Up("lo") || a.Up("nosuchdev") {
+		t.Errorf("lo up: %v, nosuchdev up: %v", a.Up("lo"), a.Up("nosuchdev"))
+	}
 	for range 3 * queueLength { // the writer of a dead path takes nothing: Send must not wait
 		a.Send([]byte("x"))
 	}

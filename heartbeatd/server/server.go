@@ -48,7 +48,9 @@ type Options struct {
 	Keys     *hamsg.Keys
 	Media    media.Media
 	Links    []string // names of the media
-	StateDir string   // where peers are remembered; "": nowhere
+	// LinkUp tells whether a medium of ours is open (optional: all are).
+	LinkUp   func(name string) bool
+	StateDir string // where peers are remembered; "": nowhere
 	Log      *slog.Logger
 
 	// Beat is called with every status message of ours (optional: watchdog).
@@ -240,6 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) loop(ctx, broken context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	s.log.Info("Local status now set to: 'up'")
 	s.stepLink(time.Now(), link.Started{})
 	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
 	for {
@@ -403,8 +406,6 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 		case link.Broken:
 			s.assembler.forget(c.Node)
 			events = append(events, ccm.StreamBroken{Name: c.Node})
-		case link.LocalUp:
-			s.log.Info("Local status now set to: 'up'")
 		case link.LocalActive:
 			events = append(events, ccm.Started{})
 			s.active = true

@@ -43,7 +43,7 @@ func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
 	if own := s.opt.Config.Node; only == nil || only[own] {
 		n := &heartbeatv1.NodeStatus{Node: own, Status: string(s.link.Status()), Type: "normal"}
 		for _, name := range s.opt.Links {
-			n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: "up"})
+			n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: s.ownLink(name)})
 		}
 		out = append(out, n)
 	}
@@ -58,6 +58,13 @@ func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
 		return cmp.Or(cmp.Compare(s.rank(a), s.rank(b)), strings.Compare(a.Node, b.Node))
 	})
 	return out
+}
+
+func (s *Server) ownLink(name string) string {
+	if s.opt.LinkUp == nil || s.opt.LinkUp(name) {
+		return "up"
+	}
+	return "dead"
 }
 
 // rank is a node's place in ha.cf; nodes that joined by themselves come after
