@@ -54,6 +54,7 @@ type Node struct {
 
 	frozen bool
 	sum    Sum
+	tags   uint64 // bits of the tags at and below the node, once it is frozen
 }
 
 // E makes an element; attrs are names and values in turn.
@@ -197,8 +198,10 @@ func (n *Node) freeze(buf *[]byte) {
 	if n.frozen {
 		return
 	}
+	n.tags = tagBit(n.Tag)
 	for _, c := range n.Children {
 		c.freeze(buf)
+		n.tags |= c.tags
 	}
 	b := (*buf)[:0]
 	b = append(b, byte(n.Kind))
@@ -216,6 +219,18 @@ func (n *Node) freeze(buf *[]byte) {
 	copy(n.sum[:], full[:])
 	n.frozen = true
 	*buf = b
+}
+
+// MayHold is false only where neither n nor anything below is an element of
+// that tag: a search need not look there.
+func (n *Node) MayHold(tag string) bool { return !n.frozen || n.tags&tagBit(tag) != 0 }
+
+func tagBit(tag string) uint64 {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(tag) {
+		h = (h ^ uint32(tag[i])) * 16777619
+	}
+	return 1 << (h >> 26)
 }
 
 func appendString(b []byte, s string) []byte {

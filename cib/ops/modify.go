@@ -217,7 +217,7 @@ func makeSection(e *cibdoc.Edit, section string) cibdoc.Path {
 }
 
 func modifyBelow(e *cibdoc.Edit, at cibdoc.Path, o *cibdoc.Node, canCreate bool) error {
-	target := search(e.Root().At(at), at, func(_ cibdoc.Path, n *cibdoc.Node) bool {
+	target := search(e.Root().At(at), at, o.Tag, func(_ cibdoc.Path, n *cibdoc.Node) bool {
 		return n.IsElement() && n.Tag == o.Tag && n.ID() == o.ID()
 	})
 	if target == nil {
@@ -231,15 +231,15 @@ func modifyBelow(e *cibdoc.Edit, at cibdoc.Path, o *cibdoc.Node, canCreate bool)
 	return nil
 }
 
-// search is the path of the first node from n on, in document order, that
-// fits; nil if none does.
-func search(n *cibdoc.Node, at cibdoc.Path, fits func(cibdoc.Path, *cibdoc.Node) bool) cibdoc.Path {
+// search is the path of the first element of that tag from n on, in document
+// order, that fits; nil if none does.
+func search(n *cibdoc.Node, at cibdoc.Path, tag string, fits func(cibdoc.Path, *cibdoc.Node) bool) cibdoc.Path {
 	var found cibdoc.Path
 	n.Walk(func(p cibdoc.Path, c *cibdoc.Node) bool {
 		if found == nil && fits(p, c) {
 			found = append(append(cibdoc.Path{}, at...), p...)
 		}
-		return found == nil
+		return found == nil && c.MayHold(tag)
 	})
 	return found
 }
@@ -264,7 +264,7 @@ func replace(e *cibdoc.Edit, ch Change) error {
 		return cibdoc.Fail(cibdoc.RCNoSuch, "there is no section %q", ch.Section)
 	}
 	id, hasID := o.Get("id")
-	target := search(e.Root().At(at), at, func(p cibdoc.Path, n *cibdoc.Node) bool {
+	target := search(e.Root().At(at), at, o.Tag, func(p cibdoc.Path, n *cibdoc.Node) bool {
 		return len(p) > 0 && n.IsElement() && n.Tag == o.Tag && (!hasID || n.ID() == id)
 	})
 	if target == nil {
@@ -338,7 +338,7 @@ func remove(e *cibdoc.Edit, ch Change) error {
 	for _, v := range victims {
 		var target cibdoc.Path
 		if ok {
-			target = search(e.Root().At(at), at, func(p cibdoc.Path, n *cibdoc.Node) bool { return len(p) > 0 && isVictim(n, v) })
+			target = search(e.Root().At(at), at, v.Tag, func(p cibdoc.Path, n *cibdoc.Node) bool { return len(p) > 0 && isVictim(n, v) })
 		}
 		if target == nil {
 			continue
