@@ -163,6 +163,12 @@ func implicitGroup(c *state.Cluster, g *state.Resource) {
 		c.OrderOps(m, "stop", g, "stopped", afterDown)
 		c.OrderOps(g, "start", m, "start", showFirst)
 		c.OrderOps(m, "start", g, "running", gate|dragThen|showThen)
+		if !ordered { // matters only where the member's action did not exist before
+			c.OrderOps(g, "start", m, "start", dragThen|gate|showFirst)
+			if promotable {
+				c.OrderOps(g, "promote", m, "promote", dragThen|gate|showFirst)
+			}
+		}
 		if ordered && prev != nil {
 			c.OrderOps(prev, "start", m, "start", dragThen|gate)
 			c.OrderOps(m, "stop", prev, "stop", plain|state.Restart)

@@ -32,11 +32,14 @@ func (p printer) clone(r *state.Resource) []Item {
 	listed := 0
 	for _, k := range r.Children {
 		active, whole := k.IsActive(false), k.IsActive(true)
-		if active && len(k.Active) == 0 {
+		if active && len(k.Active) == 0 || !p.o.Shows(k) {
 			continue
 		}
 		switch {
 		case p.individually(r, k, active, whole):
+			if !active && !p.o.Inactive && k.Kind != state.Primitive {
+				continue
+			}
 			items = append(items, p.resource(k)...)
 		case whole:
 			listed++
@@ -51,7 +54,7 @@ func (p printer) clone(r *state.Resource) []Item {
 		}
 	}
 	collect := func(label string, names []string) {
-		if len(names) > 0 {
+		if names = p.o.here(names); len(names) > 0 {
 			items = append(items, labelled(label, bracketed(byName(names))))
 		}
 	}
@@ -81,10 +84,13 @@ func (p printer) individually(r, k *state.Resource, active, whole bool) bool {
 	if p.o.Pending && k.Kind == state.Primitive && k.PendingTask != "" {
 		return true
 	}
+	if p.o.Detail {
+		return true
+	}
 	if !active {
 		return false
 	}
-	if p.o.Detail || !whole {
+	if !whole {
 		return true
 	}
 	if k.Any(func(x *state.Resource) bool { return x.Orphan || x.Failed || !x.Managed }) {
@@ -99,7 +105,7 @@ func (p printer) individually(r, k *state.Resource, active, whole bool) bool {
 
 // stopped collects where the clone could run and does not.
 func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Item {
-	if r.Unique {
+	if r.Unique || p.o.Detail {
 		return nil
 	}
 	if r.Clone.Max <= listed {
@@ -113,7 +119,7 @@ func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Ite
 	anyAllowed := slices.ContainsFunc(p.c.Nodes, r.Allowed.Has)
 	for _, n := range p.c.Nodes {
 		could := r.Allowed.Has(n) || !anyAllowed && r.KnownOn.Has(n)
-		if !could || slices.Contains(r.Active, n) {
+		if !could || slices.Contains(r.Active, n) || !p.o.HasNode(n.Name) {
 			continue
 		}
 		text := "Stopped"

@@ -77,10 +77,16 @@ func NodeKind(n *state.Node) string {
 
 // Nodes is the node list: those in a special state a line each, the others
 // collected.
-func Nodes(c *state.Cluster) []Item {
+func Nodes(c *state.Cluster) []Item { return NodesOf(c, Selection{}) }
+
+// NodesOf is Nodes for some of them.
+func NodesOf(c *state.Cluster, s Selection) []Item {
 	var items []Item
 	collected := map[string][]string{}
 	for _, n := range c.Nodes {
+		if !s.HasNode(n.Name) {
+			continue
+		}
 		kind, text := NodeKind(n), NodeState(n)
 		health := Health(c, n)
 		special := n.Unclean || n.Pending || n.StandbyOnFail && n.Online || n.Standby || n.Maintenance || health != "green"

@@ -13,10 +13,15 @@ type Options struct {
 	Pending bool
 	// Inactive lists resources that run nowhere as well.
 	Inactive bool
-	// Detail lists each instance of a clone on a line of its own.
+	// Detail lists each instance of a clone and each part of a bundle on a line
+	// of its own.
 	Detail bool
-	// Only is the id of the one top-level resource wanted, "" for all.
-	Only string
+	// Brief counts primitives by agent instead of naming them.
+	Brief bool
+	// Incomplete leaves out what is fully active: the rest of a list that shows
+	// active resources elsewhere.
+	Incomplete bool
+	Selection
 }
 
 // Resources is the resource list (scheduler-3 19.2): one item per top-level
@@ -24,20 +29,25 @@ type Options struct {
 func Resources(c *state.Cluster, o Options) []Item {
 	p := printer{c: c, o: o}
 	var items []Item
+	var counted []*state.Resource
 	for _, r := range c.Resources {
-		if o.Only != "" && r.ID != o.Only {
-			continue
-		}
 		active, whole := r.IsActive(false), r.IsActive(true)
 		switch {
 		case r.Orphan && !whole,
 			active && (!whole || r.Collective()) && len(r.Active) == 0,
-			!active && !o.Inactive:
+			!active && !o.Inactive,
+			whole && o.Incomplete,
+			!o.Shows(r),
+			active && !o.Inactive && !o.activeHere(r):
+			continue
+		}
+		if o.Brief && r.Kind == state.Primitive {
+			counted = append(counted, r)
 			continue
 		}
 		items = append(items, p.resource(r)...)
 	}
-	return items
+	return append(Counts(counted, o.Inactive), items...)
 }
 
 type printer struct {
@@ -202,6 +212,10 @@ func ResultText(rc string) string { return rcTexts[rc] }
 // maskedFailure is the text of a probe that found the agent unusable on the
 // node (any node if nil), "" if there is none (scheduler-3 19.7).
 func (p printer) maskedFailure(r *state.Resource, node *state.Node) string {
+	want := r.ID
+	if top := r.Top(); top.Kind == state.Clone {
+		want = top.Clone.Child.ID() // so nothing is found for members of cloned groups
+	}
 	for _, f := range p.c.FailedOps {
 		if !Masked(f) {
 			continue
@@ -210,7 +224,7 @@ func (p printer) maskedFailure(r *state.Resource, node *state.Node) string {
 		if !ok {
 			key = f.XML.ID()
 		}
-		if id := resourceOf(key); id != r.ID && (r.Top().Kind != state.Clone || id != r.XMLID) {
+		if resourceOf(key) != want {
 			continue
 		}
 		if on, ok := f.XML.Get("on_node"); !ok || node != nil && on != node.Name {
@@ -256,8 +270,18 @@ func (p printer) group(r *state.Resource) []Item {
 		title += " (" + strings.Join(flags, ", ") + ")"
 	}
 	var members []Item
+	var shown []*state.Resource
 	for _, k := range r.Children {
-		members = append(members, p.resource(k)...)
+		if p.o.Shows(k) {
+			shown = append(shown, k)
+		}
+	}
+	if p.o.Brief {
+		members = Counts(shown, true)
+	} else {
+		for _, k := range shown {
+			members = append(members, p.resource(k)...)
+		}
 	}
 	if len(members) == 0 {
 		return nil
@@ -279,6 +303,13 @@ func (p printer) bundle(r *state.Resource) []Item {
 	}
 	var items []Item
 	for _, rep := range r.Bundle.Replica {
+		if !p.o.ShowsReplica(rep) {
+			continue
+		}
+		if p.o.Detail || !p.o.Has(r) {
+			items = append(items, p.replica(r, rep))
+			continue
+		}
 		shown, name := rep.Container, rep.Container.ID
 		if rep.Instance != nil {
 			shown = rep.Instance
@@ -295,6 +326,21 @@ func (p printer) bundle(r *state.Resource) []Item {
 		return []Item{{Text: title}}
 	}
 	return []Item{{Text: title, Sub: items}}
+}
+
+// replica lists the parts of a replica; the title says which one where there
+// are several.
+func (p printer) replica(r *state.Resource, rep *state.Replica) Item {
+	it := Item{NoColon: true}
+	if len(r.Bundle.Replica) > 1 {
+		it.Text = fmt.Sprintf("Replica[%d]", rep.Offset)
+	}
+	for _, part := range ReplicaParts(rep) {
+		if p.o.Has(part) {
+			it.Sub = append(it.Sub, Item{Text: p.primitive(part, Name(part), part.CurrentNode())})
+		}
+	}
+	return it
 }
 
 func nodeNames(nodes []*state.Node) []string {

@@ -18,6 +18,9 @@ type Item struct {
 	Text string
 	Sub  []Item // set: Text is a title, printed with a colon
 	Bare string // Text without its label, for plain lists; "" if there is none
+	// NoColon leaves the colon of a title out; a title without text is not
+	// printed, what is below it keeps its depth.
+	NoColon bool
 }
 
 // labelled is an item that plain lists show without the label.
@@ -32,11 +35,13 @@ func Write(w io.Writer, depth int, items []Item) error {
 	}
 	for _, it := range items {
 		text := it.Text
-		if len(it.Sub) > 0 {
+		if len(it.Sub) > 0 && !it.NoColon {
 			text += ":"
 		}
-		if _, err := fmt.Fprintf(w, "%s%s\n", pad, text); err != nil {
-			return err
+		if text != "" {
+			if _, err := fmt.Fprintf(w, "%s%s\n", pad, text); err != nil {
+				return err
+			}
 		}
 		if err := Write(w, depth+1, it.Sub); err != nil {
 			return err
