@@ -160,8 +160,9 @@ type Loaded struct{ Sets []Set }
 
 // Wrote ends Output.Write; Err is empty on success.
 type Wrote struct {
-	ID  uint64
-	Err string
+	ID     uint64
+	Err    string
+	Denied bool // the user may not: trying again is pointless
 }
 
 // CIBReplaced says that the CIB was replaced as a whole.

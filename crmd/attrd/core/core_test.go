@@ -21,6 +21,7 @@ type world struct {
 	cib    map[string]string  // "nodeID/name" to value
 	writes int
 	cibErr string
+	denied string // user who may not write
 	log    []string
 }
 
@@ -180,6 +181,10 @@ func (w *world) io(node string) bool {
 	case m.write != nil:
 		wr := m.write
 		m.write = nil
+		if wr.User != "" && wr.User == w.denied {
+			w.step(node, Wrote{ID: wr.ID, Err: "denied", Denied: true})
+			return true
+		}
 		if w.cibErr == "" {
 			w.writes++
 			for _, id := range wr.Clear {
@@ -505,6 +510,18 @@ func TestCIBTrouble(t *testing.T) {
 	w.step("b", Asked{ID: nextID, Ops: []Op{Refresh{}}})
 	w.settle()
 	w.agree("x", "b", "1")
+}
+
+func TestDeniedUserHoldsNobodyUp(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	w.denied = "mallory"
+	w.set("b", Set{Name: "a-first", Value: "1", User: "mallory"})
+	w.set("b", Set{Name: "x", Value: "1"})
+	w.settle()
+	w.agree("x", "b", "1")
+	if v := w.cib["id-b/a-first"]; v != "" {
+		t.Errorf("written without the right: %q", v)
+	}
 }
 
 func TestPurge(t *testing.T) {

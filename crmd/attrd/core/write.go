@@ -202,7 +202,9 @@ func (c *Core) wrote(ev Wrote) {
 		return // of an earlier time as writer
 	}
 	c.w.busy = false
-	if ev.Err != "" {
+	if ev.Denied {
+		c.note("CIB update refused: %s", ev.Err)
+	} else if ev.Err != "" {
 		c.note("CIB update failed: %s (will retry)", ev.Err)
 		pause := retryPause
 		for k := range c.w.inflight {
@@ -214,7 +216,8 @@ func (c *Core) wrote(ev Wrote) {
 		for _, node := range c.w.cleared {
 			c.w.clear[node] = true
 		}
-	} else {
+	}
+	if ev.Err == "" || ev.Denied {
 		for k, gen := range c.w.inflight {
 			if d := c.w.dirty[k]; d != nil && d.gen == gen {
 				delete(c.w.dirty, k)

@@ -3,8 +3,10 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/beevik/etree"
@@ -92,14 +94,16 @@ const cibTimeout = 120 * time.Second
 
 // write gives a write to the CIB and the outcome to the core.
 func (s *Server) write(ctx context.Context, w core.Write) {
-	err := s.apply(ctx, w)
-	text := ""
-	if err != nil {
-		text = err.Error()
+	done := core.Wrote{ID: w.ID}
+	if err := s.apply(ctx, w); err != nil {
+		done.Err, done.Denied = err.Error(), errors.Is(err, errDenied)
 	}
-	s.log.Debug("wrote attributes", "values", len(w.Pairs), "err", text)
-	s.do(ctx, func() { s.step(core.Wrote{ID: w.ID, Err: text}) })
+	s.log.Debug("wrote attributes", "values", len(w.Pairs), "err", done.Err)
+	s.do(ctx, func() { s.step(done) })
 }
+
+// errDenied: the ACLs do not allow the attribute's user to write it.
+var errDenied = errors.New("permission denied")
 
 func (s *Server) apply(ctx context.Context, w core.Write) error {
 	req, err := applyRequest(w)
@@ -113,10 +117,13 @@ func (s *Server) apply(ctx context.Context, w core.Write) error {
 	if err != nil {
 		return err
 	}
-	if res.Rc != 0 {
-		return fmt.Errorf("%s (%d)", res.Error, res.Rc)
+	switch syscall.Errno(res.Rc) {
+	case 0:
+		return nil
+	case syscall.EACCES, syscall.EPERM:
+		return fmt.Errorf("%w for user %q: %s", errDenied, w.User, res.Error)
 	}
-	return nil
+	return fmt.Errorf("%s (%d)", res.Error, res.Rc)
 }
 
 // loadTimeout bounds the wait for the CIB before attrd begins with nothing.

@@ -17,22 +17,21 @@ import (
 
 var errStopping = status.Error(codes.Unavailable, "the attribute daemon is being stopped: try again")
 
-// onBehalfOf is the user whose rights count when the value is written: root
-// and the cluster's own user may name another, everybody else is himself.
+// onBehalfOf is the user whose rights count when the value is written: the
+// stack itself may name another, everybody else is himself.
 func onBehalfOf(ctx context.Context, named string) (string, error) {
 	p, ok := ipc.PeerFrom(ctx)
-	if !ok {
+	switch {
+	case !ok:
 		return "", status.Error(codes.Unauthenticated, "who asks is not known")
-	}
-	if p.UID == 0 {
+	case ipc.Trusted(p):
 		return named, nil
+	case !ipc.Member(p):
+		return "", status.Error(codes.PermissionDenied, "only root, hacluster and members of haclient may set node attributes")
 	}
 	u, err := user.LookupId(strconv.FormatUint(uint64(p.UID), 10))
 	if err != nil {
 		return "", status.Errorf(codes.PermissionDenied, "uid %d is no user of this machine", p.UID)
-	}
-	if u.Username == "hacluster" {
-		return named, nil
 	}
 	return u.Username, nil
 }
