@@ -114,3 +114,31 @@ func TestList(t *testing.T) {
 		t.Errorf("agents %q", got)
 	}
 }
+
+func TestSecrets(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "var/lib/pacemaker/lrm/secrets/st")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := []device.Param{{Name: "ip", Value: "1"}, {Name: "passwd", Value: "lrm://"}}
+	write("passwd", "secret \nsecond line\n")
+	if _, err := Secrets(root, "st", in); err == nil {
+		t.Error("a secret without signature was used")
+	}
+	write("passwd.sign", "5EBE2294ECD0E0F08EAB7690D2A6EE69\n")
+	out, err := Secrets(root, "st", in)
+	if err != nil || out[0].Value != "1" || out[1].Value != "secret" || in[1].Value != "lrm://" {
+		t.Errorf("%v, %v; the input is now %v", out, err, in)
+	}
+	write("passwd", "changed")
+	if _, err := Secrets(root, "st", in); err == nil {
+		t.Error("a secret with a wrong signature was used")
+	}
+}

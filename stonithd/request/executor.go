@@ -154,6 +154,11 @@ func (c *Core) noteRun(x *execution, p device.Performed) {
 	}
 }
 
+// maxOutput bounds what of an agent's output travels and is remembered.
+const maxOutput = 4 << 10
+
+func tail(s string) string { return s[max(0, len(s)-maxOutput):] }
+
 // reply tells the owner; if it is gone, everybody (execution 35.4).
 func (c *Core) reply(x *execution, dev string, res device.Result) {
 	delete(c.executions, x.ID)
@@ -161,6 +166,7 @@ func (c *Core) reply(x *execution, dev string, res device.Result) {
 		c.finishOrphan(x.Execute, dev, res)
 		return
 	}
+	res.Output, res.Stderr = tail(res.Output), tail(res.Stderr)
 	m := Executed{ID: x.ID, Attempt: x.Attempt, Device: dev, Result: res}
 	if x.Owner != c.node {
 		c.answered[x.ID] = answered{x.Execute, m}

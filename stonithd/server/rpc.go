@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,39 +21,18 @@ import (
 
 var errStopping = status.Error(codes.Unavailable, "the fencer is being stopped: try again")
 
-// privileged: root, the cluster's user and whoever runs this daemon. Members
-// of the cluster's group may fence and read but not define devices.
+// privileged clients may define devices; members of the cluster's group may
+// fence and read.
 func privileged(ctx context.Context) bool {
 	p, ok := ipc.PeerFrom(ctx)
-	return ok && (p.UID == 0 || p.UID == uint32(os.Geteuid()) || isID(p.UID, clusterUser))
+	return ok && ipc.Trusted(p)
 }
 
 func mayFence(ctx context.Context) error {
-	if p, ok := ipc.PeerFrom(ctx); privileged(ctx) || ok && isID(p.GID, clusterGroup) {
+	if p, ok := ipc.PeerFrom(ctx); ok && ipc.Member(p) {
 		return nil
 	}
 	return status.Error(codes.PermissionDenied, "only root, hacluster and members of haclient may fence nodes")
-}
-
-func clusterUser() (string, error) {
-	u, err := user.Lookup("hacluster")
-	if err != nil {
-		return "", err
-	}
-	return u.Uid, nil
-}
-
-func clusterGroup() (string, error) {
-	g, err := user.LookupGroup("haclient")
-	if err != nil {
-		return "", err
-	}
-	return g.Gid, nil
-}
-
-func isID(id uint32, lookup func() (string, error)) bool {
-	text, err := lookup()
-	return err == nil && text == strconv.FormatUint(uint64(id), 10)
 }
 
 // clientName makes the name unique on the node, as histories show it.

@@ -183,9 +183,15 @@ func (s *Server) send(m request.Send) {
 func (s *Server) run(ctx context.Context, r device.Run) {
 	began := time.Now()
 	s.log.Debug("running agent", "op", r.Name, "device", r.Device, "target", r.Target)
-	res := s.opts.Finder.Run(ctx, plugin.Job{
-		Agent: r.Agent, Action: r.Action, Target: r.Target, Input: r.Input, Timeout: r.Timeout,
-	})
+	var res device.Result
+	if input, err := plugin.Secrets(s.opts.Paths.Root, r.Device, r.Input); err != nil {
+		s.log.Error("secret parameters of a fence device are not available", "device", r.Device, "err", err)
+		res = device.Result{RC: 1, Status: device.StatusNoSecrets, Reason: "Failed to get CIB secrets"}
+	} else {
+		res = s.opts.Finder.Run(ctx, plugin.Job{
+			Agent: r.Agent, Action: r.Action, Target: r.Target, Input: input, Timeout: r.Timeout,
+		})
+	}
 	logLines(s.log, r.Name, res)
 	s.log.Info("agent ended", "op", r.Name, "device", r.Device, "target", r.Target, "rc", res.RC,
 		"status", res.Status.Text(), "reason", res.Reason, "elapsed", time.Since(began))

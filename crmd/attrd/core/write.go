@@ -155,7 +155,7 @@ func (c *Core) compose() *Write {
 		}
 		return strings.Compare(a.node, b.node)
 	})
-	chosen := false
+	chosen := len(w.Clear) > 0 // that is nobody else's business
 	for _, k := range keys {
 		a := c.attrs[k.name]
 		id := c.nodeID(k)
