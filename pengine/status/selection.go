@@ -2,6 +2,7 @@ package status
 
 import (
 	"slices"
+	"strings"
 
 	"linuxha/pengine/state"
 )
@@ -35,16 +36,23 @@ func (s Selection) names(r *state.Resource) bool {
 	return s.Resources == nil || slices.ContainsFunc(ids(r), func(id string) bool { return slices.Contains(s.Resources, id) })
 }
 
-// ids are the names under which a resource may be asked for.
+// ids are the names under which a resource may be asked for: an instance's
+// own and that of the configured resource.
 func ids(r *state.Resource) []string {
 	out := []string{r.ID}
 	if r.XMLID != "" {
 		out = append(out, r.XMLID)
 	}
-	if r.CloneNum >= 0 {
-		out = append(out, r.XML.ID())
+	if i := strings.LastIndexByte(r.ID, ':'); i > 0 && r.CloneNum >= 0 {
+		out = append(out, r.ID[:i])
 	}
 	return out
+}
+
+// Known says whether some resource goes by that id.
+func Known(c *state.Cluster, id string) bool {
+	s := Selection{Resources: []string{id}}
+	return slices.ContainsFunc(c.Resources, s.Touches)
 }
 
 // Touches says whether the resource or any part of it is wanted.

@@ -57,6 +57,7 @@ func once(ctx context.Context, o *options, name string, args []string, stdout, s
 	if err != nil {
 		return report(o, err, name, args, stdout, stderr)
 	}
+	v.choose(o)
 	switch {
 	case o.simple:
 		return v.simple(stdout)

@@ -74,6 +74,13 @@ func (s screen) key(k string) (tea.Model, tea.Cmd) {
 		s.o.inactive = !s.o.inactive
 	case "R":
 		s.o.detail = !s.o.detail
+	case "D":
+		on := !s.o.sections["stack"]
+		for _, n := range aliases["summary"] {
+			s.o.sections[n] = on
+		}
+	case "b":
+		s.o.brief = !s.o.brief
 	case "t":
 		s.o.timing = !s.o.timing
 		s.o.sections["operations"] = s.o.timing
@@ -89,7 +96,8 @@ const keyHelp = `Keys:
   n  group resources by node     r  inactive resources    R  details
   f  fail counts                 o  operations            t  operations with times
   A  node attributes             L  location bans         m  fencing history
-  c  tickets                     q  quit                  ?  this help
+  c  tickets                     b  brief                 D  no headers
+  q  quit                        ?  this help
 `
 
 func (s screen) View() tea.View {
@@ -98,6 +106,7 @@ func (s screen) View() tea.View {
 		fmt.Fprintf(&b, "%v\nTrying again; the last known state follows.\n\n", s.err)
 	}
 	if s.view != nil {
+		s.view.choose(s.o)
 		// A strings.Builder never fails.
 		_ = s.view.writeText(&b, s.o)
 	}

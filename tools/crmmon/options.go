@@ -28,16 +28,13 @@ var aliases = map[string][]string{
 type options struct {
 	sections                                         map[string]bool
 	once, simple, xml, oldXML, inactive, groupByNode bool
-	detail, timing                                   bool
+	detail, timing, brief, html                      bool
 	banPrefix, node, resource, outputTo              string
 	every                                            time.Duration
 	fenceHistory                                     int
 }
 
 func (o *options) shows(section string) bool { return o.sections[section] }
-
-// wantsNode: --node names one node.
-func (o *options) wantsNode(name string) bool { return o.node == "" || o.node == name }
 
 var spec = &cliopt.Spec{
 	Tool: "crm_mon", Synopsis: "[OPTION...]", Summary: "Provides a summary of cluster's current state.\n\nOutputs varying levels of detail in a number of different formats.",
@@ -59,6 +56,7 @@ var spec = &cliopt.Spec{
 		{Short: 't', Long: "timing-details", Help: "display resource operation history with timing details", Group: "Display Options"},
 		{Short: 'c', Long: "tickets", Help: "display cluster tickets", Group: "Display Options"},
 		{Short: 'm', Long: "fence-history", Arg: cliopt.OptionalArg, Name: "LEVEL", Help: "show fence history: 0=off, 1=failures and pending, 2=add successes, 3=show full history", Group: "Display Options"},
+		{Short: 'b', Long: "brief", Help: "brief output", Group: "Display Options"},
 		{Short: 'L', Long: "neg-locations", Arg: cliopt.OptionalArg, Name: "PREFIX", Help: "display negative location constraints", Group: "Display Options"},
 		{Short: 'A', Long: "show-node-attributes", Help: "display node attributes", Group: "Display Options"},
 		{Short: 'D', Long: "hide-headers", Help: "hide all headers", Group: "Display Options"},
@@ -115,6 +113,8 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 			set(false, aliases["summary"]...)
 		case "show-detail":
 			o.detail = true
+		case "brief":
+			o.brief = true
 		case "neg-locations":
 			set(true, "bans")
 			o.banPrefix = g.Value

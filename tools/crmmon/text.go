@@ -165,17 +165,25 @@ func (v *view) nodeItems(o *options) []status.Item {
 	case o.detail:
 		return v.detailedNodes()
 	}
-	return status.Nodes(v.cluster)
+	return status.NodesOf(v.cluster, v.Selection)
 }
 
 func (v *view) byNode(o *options) []status.Item {
 	var items []status.Item
 	for _, n := range v.cluster.Nodes {
-		if n.Kind == state.Ping || !o.wantsNode(n.Name) {
+		if n.Kind == state.Ping || !v.HasNode(n.Name) {
 			continue
 		}
 		var running []status.Item
+		if o.brief {
+			if running = status.CountsHere(n.Running); len(running) == 0 {
+				continue
+			}
+		}
 		for _, r := range n.Running {
+			if o.brief || !v.Has(r) {
+				continue
+			}
 			if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
 				continue
 			}
@@ -195,7 +203,12 @@ func (v *view) resources(o *options) section {
 	if o.inactive {
 		s.title = "Full List of Resources"
 	}
-	s.items = status.Resources(v.cluster, status.Options{Pending: true, Inactive: o.inactive, Detail: o.detail, Only: o.resource})
+	if o.groupByNode {
+		s.title = "Inactive Resources"
+	}
+	s.items = status.Resources(v.cluster, status.Options{
+		Pending: true, Inactive: o.inactive, Detail: o.detail, Brief: o.brief, Incomplete: o.groupByNode, Selection: v.Selection,
+	})
 	if len(s.items) == 0 {
 		text := "No active resources"
 		if o.inactive {
@@ -209,13 +222,13 @@ func (v *view) resources(o *options) section {
 func (v *view) attributeItems(o *options) []status.Item {
 	var items []status.Item
 	for _, n := range v.cluster.Nodes {
-		names := attributes(n)
-		if !n.Online || len(names) == 0 || !o.wantsNode(n.Name) {
+		names := status.Attributes(n)
+		if !n.Online || len(names) == 0 || !v.HasNode(n.Name) {
 			continue
 		}
 		it := status.Item{Text: "Node: " + v.nodeLabel(n.Name, o.detail)}
 		for _, name := range names {
-			it.Sub = append(it.Sub, status.Item{Text: fmt.Sprintf("%-32s\t: %-10s", name, n.Attrs[name])})
+			it.Sub = append(it.Sub, status.Item{Text: status.AttributeText(v.cluster, n, name)})
 		}
 		items = append(items, it)
 	}
@@ -226,9 +239,6 @@ func (v *view) operationItems(o *options) []status.Item {
 	var items []status.Item
 	byNode := map[string]int{}
 	for _, h := range v.histories() {
-		if !o.wantsNode(h.node) {
-			continue
-		}
 		i, ok := byNode[h.node]
 		if !ok {
 			i = len(items)
@@ -294,7 +304,7 @@ func (v *view) resourceSummary(rsc, node string) string {
 func (v *view) failCountItems(o *options) []status.Item {
 	var items []status.Item
 	for _, n := range v.cluster.Nodes {
-		if !n.Online || !o.wantsNode(n.Name) {
+		if !n.Online || !v.HasNode(n.Name) {
 			continue
 		}
 		var sub []status.Item
@@ -317,7 +327,7 @@ func (v *view) failCountItems(o *options) []status.Item {
 func (v *view) failureItems(o *options) []status.Item {
 	var items []status.Item
 	for _, f := range v.cluster.FailedOps {
-		if status.Masked(f) || f.Node != nil && !o.wantsNode(f.Node.Name) {
+		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
 			continue
 		}
 		items = append(items, status.Item{Text: v.failureText(f)})

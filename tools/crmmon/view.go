@@ -3,7 +3,6 @@ package crmmon
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +24,61 @@ type view struct {
 	fencing []*stonithv1.FenceRecord
 	now     time.Time
 	running string // "Status of pacemakerd" line; "" when a file is shown
+	status.Selection
+}
+
+// choose narrows the view to what --node and --resource name: an object, or
+// the tag of several.
+func (v *view) choose(o *options) {
+	v.Selection = status.Selection{}
+	if o.node != "" {
+		v.Nodes = []string{}
+		if n := v.cluster.NodeByName(o.node); n != nil {
+			v.Nodes = append(v.Nodes, n.Name)
+		} else {
+			v.Nodes = append(v.Nodes, v.tagged(o.node)...)
+		}
+	}
+	if o.resource != "" {
+		v.Resources = []string{o.resource}
+		if !status.Known(v.cluster, o.resource) {
+			v.Resources = append([]string{}, v.tagged(o.resource)...)
+		}
+	}
+}
+
+// tagged are the ids that a tag refers to.
+func (v *view) tagged(tag string) []string {
+	var ids []string
+	for _, t := range v.doc.FindElements("./configuration/tags/tag") {
+		if t.SelectAttrValue("id", "") != tag {
+			continue
+		}
+		for _, ref := range t.SelectElements("obj_ref") {
+			id := ref.SelectAttrValue("id", "")
+			if n := v.cluster.NodeByID(id); n != nil {
+				id = n.Name
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// wantsHistory says whether the operations of a history belong to what was
+// asked for: to a wanted resource, or to the clone or bundle of one.
+func (v *view) wantsHistory(rsc string) bool {
+	if v.Resources == nil {
+		return true
+	}
+	r := v.cluster.Lookup(rsc)
+	if r == nil {
+		return slices.Contains(v.Resources, rsc)
+	}
+	if top := r.Outermost(); top.Kind == state.Clone || top.Kind == state.Bundle {
+		return v.Touches(top)
+	}
+	return v.Has(r)
 }
 
 // newView reads a CIB.
@@ -60,23 +114,27 @@ func (v *view) lastChange() string {
 	return text
 }
 
-// nodeLabel is the node's name, with its id where detail is wanted.
+// nodeLabel is the node's name; where detail is wanted with the host of a guest
+// and with an id that is not the name.
 func (v *view) nodeLabel(name string, detail bool) string {
 	n := v.cluster.NodeByName(name)
 	switch {
 	case n == nil || !detail:
 		return name
-	case n.Kind == state.RemoteNode:
-		return name + "@" + hostOf(n)
+	case n.Conn != nil && n.Conn.IsGuestConn():
+		return name + "@" + guestHost(n)
+	case n.ID != name:
+		return fmt.Sprintf("%s (%s)", name, n.ID)
 	}
-	return fmt.Sprintf("%s (%s)", name, n.ID)
+	return name
 }
 
-func hostOf(n *state.Node) string {
-	if n.Conn == nil {
+// guestHost is where the container or virtual machine of a guest node runs.
+func guestHost(n *state.Node) string {
+	if n.Conn.Container == nil {
 		return ""
 	}
-	if host := n.Conn.CurrentNode(); host != nil {
+	if host := n.Conn.Container.CurrentNode(); host != nil {
 		return host.Name
 	}
 	return ""
@@ -86,7 +144,7 @@ func hostOf(n *state.Node) string {
 func (v *view) detailedNodes() []status.Item {
 	var items []status.Item
 	for _, n := range v.cluster.Nodes {
-		if n.Kind == state.Ping {
+		if n.Kind == state.Ping || !v.HasNode(n.Name) {
 			continue
 		}
 		label := status.NodeKind(n) + " " + v.nodeLabel(n.Name, true) + ": " + status.NodeState(n)
@@ -108,22 +166,6 @@ func featureSet(n *state.Node) string {
 		return "<3.15.1"
 	}
 	return ""
-}
-
-// attributes are a node's attributes worth showing (scheduler-3 19.8).
-func attributes(n *state.Node) []string {
-	var names []string
-	for name := range n.Attrs {
-		hidden := strings.HasPrefix(name, "#")
-		for _, p := range []string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "probe_complete"} {
-			hidden = hidden || strings.HasPrefix(name, p)
-		}
-		if !hidden && name != "site-name" {
-			names = append(names, name)
-		}
-	}
-	sort.Strings(names)
-	return names
 }
 
 // operation is one line of history.
@@ -159,7 +201,7 @@ func (v *view) histories() []history {
 				h.ops = append(h.ops, readOperation(op))
 			}
 			h.ops = worthShowing(h.ops)
-			if len(h.ops) > 0 {
+			if len(h.ops) > 0 && v.HasNode(node) && v.wantsHistory(h.rsc) {
 				out = append(out, h)
 			}
 		}
@@ -287,6 +329,12 @@ func epoch(s, layout string) string {
 	return time.Unix(n, 0).Format(layout)
 }
 
+// wantsID is Has for the id of a configured resource.
+func (v *view) wantsID(id string) bool {
+	r := v.cluster.Resource(id)
+	return r == nil && v.Resources == nil || r != nil && v.Has(r)
+}
+
 // ban is a location constraint that keeps a resource off a node.
 type ban struct{ id, rsc, node, weight, role string }
 
@@ -297,7 +345,7 @@ func (v *view) bans(prefix string) []ban {
 	for _, l := range v.doc.FindElements("./configuration/constraints/rsc_location") {
 		score := l.SelectAttrValue("score", "")
 		id := l.SelectAttrValue("id", "")
-		if !strings.HasPrefix(score, "-") || !strings.HasPrefix(id, prefix) || l.SelectAttrValue("node", "") == "" {
+		if !strings.HasPrefix(score, "-") || !strings.HasPrefix(id, prefix) || l.SelectAttrValue("node", "") == "" || !v.wantsID(l.SelectAttrValue("rsc", "")) {
 			continue
 		}
 		weight := score

@@ -2,6 +2,7 @@ package crmmon
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -31,24 +32,22 @@ func (v *view) elements(o *options) []*output.Element {
 	if o.shows("resources") {
 		list := output.New("resources")
 		for _, r := range v.cluster.Resources {
-			if o.resource == "" || o.resource == r.ID {
-				list.Add(v.resourceXML(r)...)
+			if o.groupByNode && r.IsActive(true) || !v.Shows(r) || r.Orphan && !r.IsActive(true) {
+				continue
 			}
+			list.Add(v.resourceXML(r)...)
 		}
-		if len(list.Children) > 0 {
-			out = append(out, list)
-		}
+		out = append(out, list)
 	}
-	if o.shows("attributes") {
-		out = append(out, v.attributesXML(o))
+	anyNode := slices.ContainsFunc(v.cluster.Nodes, func(n *state.Node) bool { return v.HasNode(n.Name) })
+	if o.shows("attributes") && anyNode {
+		out = append(out, v.attributesXML())
 	}
-	if o.shows("operations") || o.shows("failcounts") {
-		if h := v.historyXML(o); len(h.Children) > 0 {
-			out = append(out, h)
-		}
+	if (o.shows("operations") || o.shows("failcounts")) && anyNode {
+		out = append(out, v.historyXML())
 	}
 	if o.shows("failures") {
-		if f := v.failuresXML(o); len(f.Children) > 0 {
+		if f := v.failuresXML(); len(f.Children) > 0 {
 			out = append(out, f)
 		}
 	}
@@ -112,7 +111,7 @@ func (v *view) summaryXML(o *options) *output.Element {
 func (v *view) nodesXML(o *options) *output.Element {
 	list := output.New("nodes")
 	for _, n := range v.cluster.Nodes {
-		if !o.wantsNode(n.Name) {
+		if !v.HasNode(n.Name) {
 			continue
 		}
 		kind := map[state.NodeKind]string{state.Member: "member", state.RemoteNode: "remote", state.Ping: "unknown"}[n.Kind]
@@ -151,9 +150,12 @@ func (v *view) resourceXML(r *state.Resource) []*output.Element {
 	case state.Bundle:
 		e := output.New("bundle", "id", r.ID, "type", r.Bundle.Agent, "image", r.Bundle.Image, "unique", yes(r.Unique), "managed", yes(r.Managed), "failed", yes(r.Failed))
 		for _, rep := range r.Bundle.Replica {
+			if !v.ShowsReplica(rep) {
+				continue
+			}
 			x := output.New("replica", "id", strconv.Itoa(rep.Offset))
-			for _, part := range []*state.Resource{rep.IP, rep.Instance, rep.Container, rep.Conn} {
-				if part != nil {
+			for _, part := range status.ReplicaParts(rep) {
+				if v.Has(part) {
 					x.Add(v.primitiveXML(part))
 				}
 			}
@@ -169,7 +171,9 @@ func (v *view) resourceXML(r *state.Resource) []*output.Element {
 
 func (v *view) children(e *output.Element, r *state.Resource) *output.Element {
 	for _, k := range r.Children {
-		e.Add(v.resourceXML(k)...)
+		if v.Shows(k) {
+			e.Add(v.resourceXML(k)...)
+		}
 	}
 	return e
 }
@@ -192,29 +196,30 @@ func (v *view) primitiveXML(r *state.Resource) *output.Element {
 	return e
 }
 
-func (v *view) attributesXML(o *options) *output.Element {
+func (v *view) attributesXML() *output.Element {
 	list := output.New("node_attributes")
 	for _, n := range v.cluster.Nodes {
-		names := attributes(n)
-		if !n.Online || len(names) == 0 || !o.wantsNode(n.Name) {
+		names := status.Attributes(n)
+		if !n.Online || len(names) == 0 || !v.HasNode(n.Name) {
 			continue
 		}
 		e := output.New("node", "name", n.Name)
 		for _, name := range names {
-			e.Add(output.New("attribute", "name", name, "value", n.Attrs[name]))
+			a := output.New("attribute", "name", name, "value", n.Attrs[name])
+			if want, ok := status.Expected(v.cluster, n, name); ok {
+				a.Set("expected", strconv.Itoa(want))
+			}
+			e.Add(a)
 		}
 		list.Add(e)
 	}
 	return list
 }
 
-func (v *view) historyXML(o *options) *output.Element {
+func (v *view) historyXML() *output.Element {
 	list := output.New("node_history")
 	byNode := map[string]*output.Element{}
 	for _, h := range v.histories() {
-		if !o.wantsNode(h.node) {
-			continue
-		}
 		node := byNode[h.node]
 		if node == nil {
 			node = output.New("node", "name", h.node)
@@ -256,10 +261,10 @@ func (v *view) historyXML(o *options) *output.Element {
 	return list
 }
 
-func (v *view) failuresXML(o *options) *output.Element {
+func (v *view) failuresXML() *output.Element {
 	list := output.New("failures")
 	for _, f := range v.cluster.FailedOps {
-		if status.Masked(f) || f.Node != nil && !o.wantsNode(f.Node.Name) {
+		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
 			continue
 		}
 		node := ""
