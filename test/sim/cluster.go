@@ -203,6 +203,7 @@ type node struct {
 	clients             map[string]client
 	draining            bool
 	attached            uint64 // clients so far
+	lives               uint64 // of daemons on this node, over crashes
 }
 
 // client is what is attached to a node's heartbeatd.

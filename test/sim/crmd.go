@@ -1,0 +1,763 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/ops"
+	"linuxha/cib/replica"
+	"linuxha/crmd/election"
+	"linuxha/crmd/join"
+	"linuxha/crmd/te"
+	"linuxha/heartbeatd/ccm"
+	"linuxha/internal/graph"
+)
+
+const featureSet = "3.16.1"
+
+// Messages between controllers.
+type (
+	offer struct {
+		term   string
+		joinID uint64
+		view   uint64
+	}
+	request struct {
+		term    string
+		joinID  uint64
+		records []*record
+		running []string
+	}
+	accept struct {
+		term   string
+		joinID uint64
+	}
+	order struct {
+		term string
+		key  string
+		a    *graph.Action
+	}
+	refusal struct{ key string }
+	// fenced: the fencers tell all members how a fencing ended.
+	fenced struct {
+		target, origin string
+		ok             bool
+	}
+)
+
+// Facts about controllers.
+type (
+	becameDC struct{}
+	ceasedDC struct{}
+	obeyed   struct {
+		from string
+		term string
+	}
+)
+
+// crmd is the shell of the controller around the real cores of election, join
+// and transition engine, made after crmd/server.
+type crmd struct {
+	n    *node
+	cib  *cibd
+	m    *machine
+	el   *election.Core
+	jn   *join.Core
+	te   *te.Core
+	gone bool
+
+	view     *ccm.Membership
+	quorate  bool
+	timers   [3]timer
+	accepted struct {
+		dc, term string
+		bornOn   uint64
+		asked    bool
+	}
+	pending *offer // to be answered when our history is written
+	reign   reign
+	local   []any // messages to ourselves
+	turning bool
+
+	fenced  map[string]bool
+	dirty   []*record
+	writing bool
+
+	jobs       []update
+	updating   bool
+	primarySeq uint64
+	doc        *cibdoc.Doc // the local copy as last seen
+	seen       te.Version
+	waiting    []waiter
+}
+
+type reign struct {
+	seq     uint64
+	term    string
+	begun   bool
+	inStep  uint64
+	lrm     map[string][]*record
+	runs    map[string][]string
+	ready   []string
+	fencing map[string]bool
+}
+
+type update struct {
+	changes []ops.Change
+	done    func(te.Version, error)
+}
+
+type waiter struct {
+	version te.Version
+	f       func()
+}
+
+func startCRM(n *node, cib *cibd, m *machine) *crmd {
+	d := &crmd{n: n, cib: cib, m: m, fenced: map[string]bool{}, doc: cib.core.Status().Doc,
+		el: election.New(n.name, 10*time.Second), jn: join.New(n.name, join.Options{Grace: 5 * time.Second, Integration: 30 * time.Second}), te: te.New(n.name)}
+	events := []func(){
+		func() { d.stepElection(election.Woken{}) },
+		func() { d.stepJoin(join.Woken{}) },
+		func() { d.stepTE(te.Woken{}) },
+	}
+	for i := range d.timers {
+		d.timers[i].n = n
+		d.timers[i].reset(func() {
+			if !d.gone {
+				events[i]()
+				d.turnEnd()
+				n.drain()
+			}
+		})
+	}
+	cib.watch = d.published
+	d.seen = version(d.doc.Version())
+	d.stepTE(te.Options{Recheck: 15 * time.Minute})
+	return d
+}
+
+func version(v cibdoc.Version) te.Version { return te.Version{v.AdminEpoch, v.Epoch, v.NumUpdates} }
+
+// turn runs f as one turn of the daemon's loop.
+func (d *crmd) turn(f func()) {
+	if d.gone {
+		return
+	}
+	f()
+	d.turnEnd()
+}
+
+func (d *crmd) turnEnd() {
+	if d.turning {
+		return
+	}
+	d.turning = true
+	d.drainLocal()
+	d.stepTE(te.TurnEnd{})
+	d.drainLocal()
+	d.flush()
+	d.turning = false
+}
+
+func (d *crmd) drainLocal() {
+	for len(d.local) > 0 {
+		m := d.local[0]
+		d.local = d.local[1:]
+		d.message(d.n.name, m)
+	}
+}
+
+func (d *crmd) send(to string, m any) {
+	if to == d.n.name {
+		d.local = append(d.local, m)
+		return
+	}
+	d.n.send("crmd", to, m)
+}
+
+func (d *crmd) installed(m *ccm.Membership, quorate bool) { d.turn(func() { d.newView(m, quorate) }) }
+
+func (d *crmd) received(from string, payload any) {
+	if from == d.n.name {
+		return
+	}
+	d.turn(func() { d.message(from, payload) })
+}
+
+func (d *crmd) newView(m *ccm.Membership, quorate bool) {
+	was := d.quorate
+	d.view, d.quorate = m, quorate
+	v := election.View{Number: m.Number, Coordinator: m.Coordinator, Quorate: quorate, Configured: d.n.c.names}
+	here := map[string]bool{}
+	for _, mb := range m.Members {
+		here[mb.Name] = true
+		for _, p := range mb.Processes {
+			if p.Name == "crmd" {
+				claim, err := strconv.ParseUint(p.Info["dc"], 10, 64)
+				if err != nil {
+					claim = 0
+				}
+				v.Candidates = append(v.Candidates, election.Candidate{Node: mb.Name, FeatureSet: p.Info["feature_set"], BornOn: p.BornOn,
+					NodeBornOn: mb.BornOn, Claim: claim, ClaimQuorate: p.Info["dc_quorate"] == "1"})
+			}
+		}
+	}
+	for n := range d.fenced {
+		if here[n] {
+			delete(d.fenced, n)
+		}
+	}
+	if d.accepted.term != "" && d.bornOn(d.accepted.dc) != d.accepted.bornOn {
+		d.unaccept()
+	}
+	d.stepElection(election.Installed{View: v})
+	if d.accepted.term != "" && d.el.DC() != d.accepted.dc {
+		d.unaccept()
+	}
+	d.tellPrimary()
+	if d.el.Local() && d.reign.begun {
+		if was != quorate {
+			d.writeRoot()
+			d.stepTE(te.Aborted{Reason: "Quorum changed"})
+		}
+		d.stepJoin(d.joinView())
+	}
+}
+
+func (d *crmd) unaccept() {
+	d.accepted.dc, d.accepted.term, d.accepted.asked = "", "", false
+	d.pending = nil
+}
+
+// bornOn is the view in which a node's controller entered; 0: it has none.
+func (d *crmd) bornOn(node string) uint64 {
+	if d.view == nil {
+		return 0
+	}
+	if m := d.view.Member(node); m != nil {
+		for _, p := range m.Processes {
+			if p.Name == "crmd" {
+				return p.BornOn
+			}
+		}
+	}
+	return 0
+}
+
+func (d *crmd) stepElection(ev election.Event) {
+	out := d.el.Step(d.n.c.Now(), ev)
+	d.timers[0].set(out.WakeAt)
+	if out.Released {
+		if d.n.c.plan.Bug == TwoDCs && d.n.c.Chance(0.5) {
+			d.n.c.Logf("%s stays DC by its planted bug", d.n.name)
+		} else {
+			d.n.c.saw(d.n, ceasedDC{})
+			d.endReign()
+		}
+	}
+	if out.Won {
+		d.n.c.Logf("%s is DC: %s", d.n.name, out.Why)
+		d.n.c.counts["DC"]++
+		d.n.c.saw(d.n, becameDC{})
+		d.beginReign()
+	}
+	if out.Claim != nil {
+		info := map[string]string{"feature_set": featureSet}
+		if out.Claim.Since != 0 {
+			info["dc"] = strconv.FormatUint(out.Claim.Since, 10)
+			info["dc_quorate"] = "0"
+			if out.Claim.Quorate {
+				info["dc_quorate"] = "1"
+			}
+		}
+		d.n.setInfo("crmd", info)
+	}
+	if _, isView := ev.(election.Installed); out.Won && !isView {
+		d.tellPrimary()
+	}
+}
+
+// tellPrimary tells the local CIB who orders changes in the view in force.
+func (d *crmd) tellPrimary() {
+	if d.view == nil {
+		return
+	}
+	primary := ""
+	if d.el.Acting(d.n.c.Now()) || d.accepted.term != "" {
+		primary = d.el.DC()
+	}
+	if d.el.Local() {
+		primary = d.n.name
+	}
+	var members []string
+	for _, m := range d.view.Members {
+		if slices.ContainsFunc(m.Processes, func(p ccm.Process) bool { return p.Name == "cib" }) {
+			members = append(members, m.Name)
+		}
+	}
+	d.primarySeq++
+	seq, view, quorate := d.primarySeq, d.view.Number, d.quorate
+	var ask func()
+	ask = func() {
+		if d.gone || seq != d.primarySeq {
+			return
+		}
+		d.cib.setPrimary(primary, view, members, quorate, func(o replica.Outcome) {
+			switch {
+			case seq != d.primarySeq || d.gone:
+			case o.RC != cibdoc.OK:
+				d.n.host.After(100*time.Millisecond, func() { ask(); d.n.drain() })
+			case primary == d.n.name:
+				d.turn(func() { d.inStep(view) })
+			}
+		})
+	}
+	ask()
+}
+
+func (d *crmd) beginReign() {
+	d.reign = reign{seq: d.reign.seq + 1, lrm: map[string][]*record{}, runs: map[string][]string{}, fencing: map[string]bool{}}
+	d.reign.term = fmt.Sprintf("%s/%d/%d/%d", d.n.name, d.n.generation, d.n.lives, d.reign.seq)
+}
+
+func (d *crmd) endReign() {
+	d.reign.seq++
+	d.reign.begun = false
+	d.stepJoin(join.Released{})
+	d.stepTE(te.Stopped{})
+}
+
+// inStep: all CIBs of the view hold the chosen document.
+func (d *crmd) inStep(view uint64) {
+	if !d.el.Local() {
+		return
+	}
+	d.reign.inStep = max(d.reign.inStep, view)
+	if d.reign.begun {
+		d.stepJoin(join.InStep{View: view})
+		return
+	}
+	d.reign.begun = true
+	won := join.Won{Term: d.reign.term, FeatureSet: featureSet}
+	status := d.cib.core.Status().Doc.Root().Child("status")
+	for n := range status.Elements() {
+		if n.Attr("uname") == "" {
+			continue
+		}
+		won.Nodes = append(won.Nodes, join.Known{Node: n.Attr("uname"), ID: n.ID(), InCCM: n.Attr("in_ccm") == "true",
+			Crmd: n.Attr("crmd") == "online", Join: n.Attr("join"), Expected: n.Attr("expected")})
+	}
+	d.writeRoot()
+	d.stepJoin(won)
+	for _, target := range slices.Sorted(maps.Keys(d.fenced)) {
+		d.markFenced(target)
+	}
+	clear(d.fenced)
+	d.stepJoin(d.joinView())
+	d.stepJoin(join.InStep{View: d.reign.inStep})
+}
+
+func (d *crmd) joinView() join.Installed {
+	ev := join.Installed{View: d.view.Number}
+	for _, m := range d.view.Members {
+		ev.Members = append(ev.Members, join.Member{Node: m.Name, ID: m.ID, Controller: d.bornOn(m.Name)})
+	}
+	return ev
+}
+
+func (d *crmd) writeRoot() {
+	quorum := "0"
+	if d.quorate {
+		quorum = "1"
+	}
+	d.add(update{changes: []ops.Change{{Op: ops.Modify, XML: cibdoc.E("cib", "have-quorum", quorum, "dc-uuid", nodeID(d.n.name).String()), CanCreate: true}}})
+}
+
+func (d *crmd) stepJoin(ev join.Event) {
+	out := d.jn.Step(d.n.c.Now(), ev)
+	d.timers[1].set(out.WakeAt)
+	if out.Changed {
+		d.reign.ready = out.Ready
+		d.stepTE(te.Ready{Nodes: out.Ready})
+	}
+	for _, e := range out.Effects {
+		switch e := e.(type) {
+		case join.Offer:
+			d.send(e.Node, offer{d.reign.term, e.JoinID, d.view.Number})
+		case join.Write:
+			d.writeStates(e)
+		case join.Accept:
+			delete(d.reign.lrm, e.Node)
+			d.send(e.Node, accept{d.reign.term, e.JoinID})
+		case join.Refuse:
+			d.n.c.Failf("%s refuses %s: %s", d.n.name, e.Node, e.Reason)
+		case join.Joined:
+			if e.First {
+				d.stepTE(te.Started{UUID: d.reign.term})
+				d.stepTE(te.Ready{Nodes: d.reign.ready})
+				continue
+			}
+			for _, n := range e.Nodes {
+				d.stepTE(te.Rejoined{Node: n, Running: d.reign.runs[n]})
+				delete(d.reign.runs, n)
+			}
+		case join.Lost:
+			if !e.Expected {
+				d.stepTE(te.NodeLost{Node: e.Node})
+			}
+		case join.Note:
+			d.n.c.Logf("%s join: %s", d.n.name, e.Text)
+		}
+	}
+}
+
+func (d *crmd) writeStates(w join.Write) {
+	var changes []ops.Change
+	for _, n := range w.Nodes {
+		state := cibdoc.E("node_state", "id", n.ID, "uname", n.Node, "in_ccm", strconv.FormatBool(n.InCCM))
+		if !n.OnlyCCM {
+			crmd := "offline"
+			if n.Crmd {
+				crmd = "online"
+			}
+			state.SetAttr("crmd", crmd)
+		}
+		if n.Join != "" {
+			state.SetAttr("join", n.Join)
+		}
+		if n.Expected != "" {
+			state.SetAttr("expected", n.Expected)
+		}
+		if n.History {
+			changes = append(changes, remove("//node_state[@uname='"+n.Node+"']/lrm"))
+			state.Add(cibdoc.E("lrm", "id", n.ID).Add(lrmXML(d.reign.lrm[n.Node])))
+		}
+		changes = append(changes, modify("status", state))
+	}
+	seq := d.reign.seq
+	d.add(update{changes: changes, done: func(v te.Version, err error) {
+		if seq != d.reign.seq {
+			return
+		}
+		if err != nil {
+			d.endReign()
+			d.beginReign()
+			d.tellPrimary()
+			return
+		}
+		d.whenSeen(v, func() {
+			if seq == d.reign.seq {
+				d.stepJoin(join.Written{Update: w.Update})
+			}
+		})
+	}})
+}
+
+// add has an update made behind the ones before it; what gathers meanwhile is
+// one request.
+func (d *crmd) add(u update) {
+	d.jobs = append(d.jobs, u)
+	d.nextUpdate()
+}
+
+func (d *crmd) nextUpdate() {
+	if d.updating || len(d.jobs) == 0 || d.gone {
+		return
+	}
+	batch := d.jobs
+	d.jobs = nil
+	var changes []ops.Change
+	for _, u := range batch {
+		changes = append(changes, u.changes...)
+	}
+	d.updating = true
+	finish := func(v te.Version, err error) {
+		d.turn(func() {
+			d.updating = false
+			for _, u := range batch {
+				if u.done != nil {
+					u.done(v, err)
+				}
+			}
+			d.nextUpdate()
+		})
+	}
+	if len(changes) == 0 {
+		d.n.work = append(d.n.work, job{do: func() { finish(te.Version{}, nil) }})
+		return
+	}
+	d.cib.apply("crmd", changes, 30*time.Second, func(o replica.Outcome) {
+		if o.RC != cibdoc.OK {
+			d.n.c.Logf("%s crmd: update refused: %v %s", d.n.name, o.RC, o.Detail)
+			finish(te.Version{}, o.RC)
+			return
+		}
+		finish(version(o.Version), nil)
+	})
+}
+
+// published follows the local copy of the CIB.
+func (d *crmd) published(p replica.Published) {
+	d.turn(func() {
+		old := d.doc
+		d.doc, d.seen = p.Doc, version(p.To)
+		defer d.whenSeen(te.Version{}, nil)
+		if len(p.Patch) == 0 {
+			d.stepTE(te.Aborted{Reason: "History refresh", Version: d.seen})
+			return
+		}
+		if !d.el.Local() {
+			return
+		}
+		if old.ConfigSum() != p.Doc.ConfigSum() {
+			d.stepTE(te.Aborted{Reason: "Configuration change", Version: d.seen, Config: true})
+		}
+		d.compareStatus(old.Root().Child("status"), p.Doc.Root().Child("status"))
+	})
+}
+
+// compareStatus finds the results of operations among what changed.
+func (d *crmd) compareStatus(old, status *cibdoc.Node) {
+	before := map[string]*cibdoc.Node{}
+	for n := range old.Elements() {
+		before[n.ID()] = n
+	}
+	for n := range status.Elements() {
+		was := before[n.ID()]
+		if was == n || was != nil && was.Sum() == n.Sum() {
+			continue
+		}
+		known := map[record]bool{}
+		if was != nil {
+			for _, r := range readHistory(was) {
+				known[r] = true
+			}
+			if was.Child("lrm") != nil && n.Child("lrm") == nil && !d.te.TakesDown(n.ID()) {
+				d.stepTE(te.Aborted{Reason: "Resource state removal", Version: d.seen})
+			}
+		}
+		for _, r := range readHistory(n) {
+			switch {
+			case known[r] || r.key == "":
+			case r.status == statusPending:
+				d.stepTE(te.Recorded{Key: r.key})
+			default:
+				d.stepTE(te.Result{Node: n.Attr("uname"), Resource: r.resource, OpKey: r.resource + "_" + r.operation + "_0", Task: r.operation,
+					Key: r.key, CallID: int64(r.call), RC: r.rc, Status: r.status, RCChange: r.at, Version: d.seen})
+			}
+		}
+	}
+}
+
+func (d *crmd) whenSeen(v te.Version, f func()) {
+	if f != nil {
+		d.waiting = append(d.waiting, waiter{v, f})
+	}
+	var due []func()
+	kept := d.waiting[:0]
+	for _, w := range d.waiting {
+		if w.version.After(d.seen) {
+			kept = append(kept, w)
+		} else {
+			due = append(due, w.f)
+		}
+	}
+	d.waiting = kept
+	for _, f := range due {
+		f()
+	}
+}
+
+func (d *crmd) stepTE(ev te.Event) {
+	out := d.te.Step(d.n.c.Now(), ev)
+	d.timers[2].set(out.WakeAt)
+	for _, e := range out.Effects {
+		switch e := e.(type) {
+		case te.Compute:
+			d.compute(e)
+		case te.Initiate:
+			d.initiate(e)
+		case te.CountFailure:
+			d.n.work = append(d.n.work, job{do: func() { d.turn(func() { d.stepTE(te.Counted{}) }) }})
+		case te.RecordLost:
+			d.n.c.counts["lost action"]++
+		case te.Note:
+			d.n.c.Logf("%s te: %s", d.n.name, e.Text)
+		}
+	}
+}
+
+func (d *crmd) compute(e te.Compute) {
+	seq := d.reign.seq
+	d.add(update{done: func(te.Version, error) { // behind our own updates
+		if seq != d.reign.seq {
+			return
+		}
+		doc := d.cib.core.Status().Doc
+		d.stepTE(te.Asked{Ref: e.Ref, Version: version(doc.Version())})
+		g := schedule(doc, d.quorate, e.Unrecorded)
+		d.n.host.After(d.n.c.Between(time.Millisecond, 20*time.Millisecond), func() {
+			d.turn(func() {
+				if seq == d.reign.seq {
+					d.n.c.counts["transition"]++
+					d.stepTE(te.Scheduled{Ref: e.Ref, Graph: g})
+				}
+			})
+			d.n.drain()
+		})
+	}})
+}
+
+func (d *crmd) initiate(e te.Initiate) {
+	a := e.Action
+	switch {
+	case a.Kind == graph.Pseudo:
+	case a.IsFencing():
+		d.fence(e)
+	default:
+		d.send(a.Node, order{d.reign.term, e.Key, a})
+	}
+}
+
+func (d *crmd) fence(e te.Initiate) {
+	target, seq := e.Action.Node, d.reign.seq
+	d.n.c.Logf("%s wants %s fenced", d.n.name, target)
+	d.reign.fencing[target] = true
+	d.n.c.shared.fence(d.n, target, func(ok bool) {
+		d.turn(func() {
+			if seq != d.reign.seq {
+				return
+			}
+			delete(d.reign.fencing, target)
+			reason := ""
+			if ok {
+				d.markFenced(target)
+			} else {
+				reason = "the device refused"
+			}
+			d.stepTE(te.Done{Key: e.Key, OK: ok, Reason: reason})
+		})
+	})
+}
+
+// markFenced writes that nothing of a node runs any more.
+func (d *crmd) markFenced(target string) {
+	id := nodeID(target).String()
+	d.stepJoin(join.FencedDown{Node: target})
+	state := cibdoc.E("node_state", "id", id, "uname", target, "join", "down", "expected", "down")
+	if d.view.Member(target) == nil {
+		state.SetAttr("in_ccm", "false")
+		state.SetAttr("crmd", "offline")
+	}
+	d.add(update{changes: []ops.Change{modify("status", state), remove("//node_state[@uname='" + target + "']/*")}})
+}
+
+func (d *crmd) message(from string, payload any) {
+	switch m := payload.(type) {
+	case offer:
+		d.offered(from, m)
+	case request:
+		if d.el.Local() && m.term == d.reign.term {
+			d.reign.lrm[from], d.reign.runs[from] = m.records, m.running
+			d.stepJoin(join.Requested{Node: from, Term: m.term, JoinID: m.joinID, FeatureSet: featureSet})
+		}
+	case accept:
+		if d.accepted.dc == from && d.accepted.term == m.term {
+			d.accepted.asked = false
+		}
+	case order:
+		if !d.accepted.asked && d.accepted.term == m.term && d.accepted.dc == from {
+			d.obey(from, m)
+		}
+	case refusal:
+		if d.el.Local() {
+			_, _, _, _, ok := te.ParseKey(m.key)
+			if ok {
+				d.stepTE(te.Result{Node: from, Key: m.key, RC: 1, Status: te.StatusNotNow, Direct: true})
+			}
+		}
+	case fenced:
+		d.fencingEnded(m)
+	}
+}
+
+func (d *crmd) fencingEnded(m fenced) {
+	if !m.ok || m.target == d.n.name {
+		return
+	}
+	if d.el.Local() && d.reign.begun {
+		if m.origin == d.n.name && d.reign.fencing[m.target] {
+			return // the answer to our own request says the same
+		}
+		d.markFenced(m.target)
+		d.stepTE(te.Fenced{Target: m.target})
+		return
+	}
+	d.fenced[m.target] = true
+}
+
+func (d *crmd) offered(from string, o offer) {
+	if d.el.DC() != from {
+		return
+	}
+	if d.accepted.dc != "" && d.accepted.dc != from {
+		d.unaccept()
+	}
+	d.accepted.dc, d.accepted.term, d.accepted.bornOn, d.accepted.asked = from, o.term, d.bornOn(from), true
+	d.pending = &o
+	if from != d.n.name {
+		d.tellPrimary()
+	}
+}
+
+// obey runs an operation that our DC has ordered.
+func (d *crmd) obey(from string, o order) {
+	d.n.c.saw(d.n, obeyed{from, o.term})
+	a := o.a
+	d.record(&record{resource: a.RscID(), operation: a.Operation, key: o.key, status: statusPending})
+	n := d.n
+	d.m.exec(a.RscID(), a.Operation, o.key, func(r *record) {
+		if now, ok := n.clients["crmd"].(*crmd); ok { // this controller, or the one after it
+			now.turn(func() { now.record(r) })
+		}
+	})
+}
+
+func (d *crmd) record(r *record) {
+	d.dirty = append(slices.DeleteFunc(d.dirty, func(old *record) bool { return old.resource == r.resource }), r)
+}
+
+// flush writes our history, or answers an offer with all of it.
+func (d *crmd) flush() {
+	if d.writing {
+		return
+	}
+	if o := d.pending; o != nil {
+		d.pending, d.dirty = nil, nil
+		d.send(d.accepted.dc, request{o.term, o.joinID, d.m.history(), slices.Sorted(maps.Keys(d.m.running))})
+		d.drainLocal()
+		return
+	}
+	if len(d.dirty) == 0 || d.accepted.term == "" || d.accepted.asked {
+		return
+	}
+	id := nodeID(d.n.name).String()
+	state := cibdoc.E("node_state", "id", id, "uname", d.n.name).Add(cibdoc.E("lrm", "id", id).Add(lrmXML(d.dirty)))
+	d.dirty = nil
+	d.writing = true
+	d.add(update{changes: []ops.Change{modify("status", state)}, done: func(_ te.Version, err error) {
+		d.writing = false
+	}})
+}
+
+// stop ends the process; the machine's agents go on.
+func (d *crmd) stop() {
+	d.gone = true
+	if d.el.Local() {
+		d.n.c.saw(d.n, ceasedDC{})
+	}
+}
