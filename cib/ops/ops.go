@@ -100,7 +100,10 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 		}
 	}
 	config := doc.ConfigSum() != old.ConfigSum()
-	doc = count(old, doc, req, config)
+	doc, err := count(old, doc, req, config)
+	if err != nil {
+		return Result{}, err
+	}
 	if !statusOnly && mustValidate(old, doc) {
 		if err := schema.Error(schema.Validate(doc)); err != nil {
 			err.(*cibdoc.Failure).Payload = doc.Root()
@@ -147,17 +150,24 @@ func checkForward(old, doc *cibdoc.Doc) error {
 
 // count gives the result its version and the marks of who made it (cib 2.2,
 // 2.7). The marks are part of the patch, so that all copies are equal.
-func count(old, doc *cibdoc.Doc, req Request, config bool) *cibdoc.Doc {
+func count(old, doc *cibdoc.Doc, req Request, config bool) (*cibdoc.Doc, error) {
 	e := doc.Edit()
 	root := e.Own(nil)
 	v := cibdoc.NodeVersion(root, 0)
 	switch {
 	case req.KeepVersion:
-		return e.Doc()
+		return e.Doc(), nil
 	case config:
 		v.Epoch, v.NumUpdates = v.Epoch+1, 0
 	default:
 		v.NumUpdates++
+	}
+	was := old.Version()
+	if v.AdminEpoch == was.AdminEpoch && v.Epoch == was.Epoch && v.NumUpdates <= was.NumUpdates {
+		v.NumUpdates = was.NumUpdates + 1 // versions only grow, also where num_updates was set lower
+	}
+	if v.Epoch < 0 || v.NumUpdates < 0 {
+		return nil, cibdoc.Fail(cibdoc.RCInvalid, "the version cannot be counted beyond %v", was)
 	}
 	cibdoc.SetVersion(root, v)
 	if config && !req.Now.IsZero() {
@@ -172,7 +182,7 @@ func count(old, doc *cibdoc.Doc, req Request, config bool) *cibdoc.Doc {
 			}
 		}
 	}
-	return e.Doc()
+	return e.Doc(), nil
 }
 
 // apply performs one change, without counting.

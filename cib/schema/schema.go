@@ -9,6 +9,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,8 +87,30 @@ func Index(name string) int {
 	return -1
 }
 
-// Validate judges doc by the schema that it names.
+// Validate judges doc by the schema that it names; if it names none, one that
+// it conforms to is enough (cib 7.4).
 func Validate(doc *cibdoc.Doc) []Problem {
+	if _, named := doc.Root().Get("validate-with"); !named && doc.Root().Tag == "cib" {
+		if Best(doc) != "" {
+			return nil
+		}
+	}
+	return validate(doc)
+}
+
+// Best is the newest schema that doc conforms to, "" if there is none.
+func Best(doc *cibdoc.Doc) string {
+	for _, name := range slices.Backward(Versions) {
+		try := doc.Root().Shallow()
+		try.SetAttr("validate-with", name)
+		if len(validate(cibdoc.New(try))) == 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+func validate(doc *cibdoc.Doc) []Problem {
 	c := &checker{ids: map[string]*cibdoc.Node{}}
 	c.document(doc.Root())
 	return c.problems

@@ -24,7 +24,8 @@ func TestValidate(t *testing.T) {
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"valid", "", "", ""},
 		{"unknown schema", "pacemaker-3.9", "pacemaker-4.0", `unknown schema validate-with="pacemaker-4.0"`},
-		{"no schema", ` validate-with="pacemaker-3.9"`, "", "attribute validate-with is missing"},
+		{"no schema: one that fits is enough", ` validate-with="pacemaker-3.9"`, "", ""},
+		{"no schema and none fits", ` validate-with="pacemaker-3.9" epoch="1"`, "", "attribute validate-with is missing"},
 		{"none accepts anything", "pacemaker-3.9\"", "none\" nonsense=\"1\"", ""},
 		{"unknown section", "<constraints>", "<nonsense/><constraints>", `line 9: element nonsense: no section of pacemaker-3.9; valid are`},
 		{"section of a later version", "pacemaker-3.9", "pacemaker-1.2", `element tags: no section of pacemaker-1.2`},

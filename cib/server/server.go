@@ -65,6 +65,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	loaded.Doc = named(loaded.Doc, opts.Log)
 	opts.Log.Info("configuration read", "source", loaded.Source, "version", loaded.Doc.Version())
 	s := &Server{opts: opts, log: opts.Log, events: make(chan func(), 256), ended: make(chan struct{}),
 		answers: map[uint64]chan replica.Outcome{}, watchers: map[*watcher]bool{}}
@@ -229,4 +230,20 @@ func (s *Server) usable(doc *cibdoc.Doc) error {
 		return fmt.Errorf("the configuration on disk is invalid; repair it and restart: %w", s.invalid)
 	}
 	return nil
+}
+
+// named is doc with the name of a schema that it conforms to, if it has none
+// (cib 7.4 step 6).
+func named(doc *cibdoc.Doc, log *slog.Logger) *cibdoc.Doc {
+	if _, ok := doc.Root().Get("validate-with"); ok {
+		return doc
+	}
+	best := schema.Best(doc)
+	if best == "" {
+		return doc
+	}
+	log.Warn("the CIB names no schema", "chosen", best)
+	e := doc.Edit()
+	e.Own(nil).SetAttr("validate-with", best)
+	return e.Doc()
 }
