@@ -177,7 +177,7 @@ func TestOperations(t *testing.T) {
 		{"unknown schema", Change{Op: Modify}, `<cib validate-with="pacemaker-9999.0"/>`, cibdoc.RCSchema, ""},
 		{"older epoch", Change{Op: Modify}, `<cib epoch="9"/>`, cibdoc.RCOldData, ""},
 		{"epoch no number", Change{Op: Modify}, `<cib epoch="x"/>`, cibdoc.RCOldData, ""},
-		{"num_updates at its end", Change{Op: Modify}, `<cib num_updates="9223372036854775807" validate-with="none"/>`, cibdoc.RCInvalid, ""},
+		{"epoch at its end", Change{Op: Modify}, `<cib epoch="9223372036854775807" validate-with="none"><configuration><nodes><node id="1"/></nodes></configuration></cib>`, cibdoc.RCInvalid, ""},
 		{"dangling reference", Change{Op: Create, Section: "constraints"}, `<rsc_location id="l" rsc="zz" node="n" score="1"/>`, cibdoc.RCSchema, ""},
 		{"duplicate id", Change{Op: Create, Section: "nodes"}, `<node id="7" uname="a"><instance_attributes id="d1"/></node>`, cibdoc.RCSchema, ""},
 		{"status is not validated", Change{Op: Modify, Section: "status", CanCreate: true}, `<node_state id="a:b/c" anything="x"><y/></node_state>`, 0, `<node_state id="a:b/c"`},
