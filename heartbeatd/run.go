@@ -192,6 +192,9 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	n.log.Info(fmt.Sprintf("Heartbeat generation: %d", id.Generation))
 	n.openWatchdog()
 	defer n.watchdog.Close()
+	if cfg.CRM == hacf.CRMYes && n.watchdog == nil {
+		n.log.Warn("`crm yes` asks for a reboot when cib or crmd dies, but no watchdog is configured: they will be restarted, as with `crm respawn`")
+	}
 	if realtime, _ := hacf.ParseBool(cfg.Params["realtime"]); realtime {
 		if err := supervise.RaisePriority(uint32(cfg.RTPriority)); err != nil {
 			n.log.Info("running with ordinary priority", "err", err)
