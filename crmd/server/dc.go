@@ -25,6 +25,7 @@ import (
 type reign struct {
 	seq       uint64 // grows with each reign: late answers of an older one are void
 	term      string
+	joined    bool   // the first join is through
 	begun     bool   // the CIBs are in step and the join is under way
 	inStep    uint64 // latest view whose CIBs are in step
 	reading   bool
@@ -43,7 +44,7 @@ func (s *Server) beginReign() {
 func (s *Server) endReign(why string) {
 	s.log.Info("Giving up the DC role", "reason", why)
 	s.reign.seq++
-	s.reign.begun = false
+	s.reign.begun, s.reign.joined = false, false
 	s.stepJoin(join.Released{})
 	s.stepTE(te.Stopped{})
 }
@@ -265,6 +266,8 @@ func (s *Server) stepJoin(ev join.Event) {
 func (s *Server) joined(e join.Joined) {
 	s.log.Info("Nodes joined", "nodes", e.Nodes, "first", e.First)
 	if e.First {
+		s.reign.joined = true
+		s.publishClaim()
 		s.stepTE(te.Started{UUID: s.uuid})
 		s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
 		s.stepTE(te.Ready{Nodes: s.reign.ready})

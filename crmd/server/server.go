@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -118,8 +119,10 @@ type Server struct {
 	stopPrimary context.CancelFunc
 	primarySeq  uint64
 
-	reign  reign
-	fenced map[string]bool // targets fenced while we were not DC (crm 1.7)
+	reign     reign
+	claim     election.Claim
+	published map[string]string
+	fenced    map[string]bool // targets fenced while we were not DC (crm 1.7)
 	// leaving are the nodes that asked to leave, by their own word.
 	leaving map[string]bool
 
@@ -496,23 +499,33 @@ func (s *Server) stepElection(ev election.Event) {
 		s.log.Info("election-DC won by local node", "reason", out.Why)
 		s.beginReign()
 	}
-	if out.Claim != nil && s.conn != nil {
-		info := map[string]string{"feature_set": FeatureSet}
-		if out.Claim.Since != 0 {
-			info["dc"] = fmt.Sprint(out.Claim.Since)
-			info["dc_quorate"] = "0"
-			if out.Claim.Quorate {
-				info["dc_quorate"] = "1"
-			}
-		}
-		if err := s.conn.SetInfo(info); err != nil {
-			s.log.Warn("the membership cannot be told about our role", "err", err)
+	if out.Claim != nil {
+		s.claim = *out.Claim
+		if s.claim.Since == 0 || s.reign.joined {
+			s.publishClaim()
 		}
 	}
 	if out.Won && ev != nil {
 		if _, isView := ev.(election.Installed); !isView {
 			s.tellPrimary() // installed does it otherwise
 		}
+	}
+}
+
+// publishClaim lets the membership carry our role. A new DC does so once its
+// first join is through: each new view makes the CIBs agree anew, which must
+// not come between a death and its recovery.
+func (s *Server) publishClaim() {
+	info := map[string]string{"feature_set": FeatureSet}
+	if s.claim.Since != 0 {
+		info["dc"], info["dc_quorate"] = strconv.FormatUint(s.claim.Since, 10), digit(s.claim.Quorate)
+	}
+	if maps.Equal(info, s.published) {
+		return
+	}
+	s.published = info
+	if err := s.conn.SetInfo(info); err != nil {
+		s.log.Warn("the membership cannot be told about our role", "err", err)
 	}
 }
 
