@@ -151,11 +151,12 @@ type Status struct {
 	Ready   bool
 	Doc     *cibdoc.Doc
 	Lineage Lineage
+	Term    Term
 }
 
 // Status is the replica as it now is.
 func (c *Core) Status() Status {
-	return Status{c.self, c.term.Primary, c.term.View, c.role == leading || c.role == follower && c.inStep, c.doc, c.lineage}
+	return Status{c.self, c.term.Primary, c.term.View, c.role == leading || c.role == follower && c.inStep, c.doc, c.lineage, c.term}
 }
 
 // Step takes one event in at time now and returns what to do about it.

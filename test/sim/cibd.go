@@ -104,7 +104,7 @@ func (d *cibd) step(ev replica.Event) {
 		d.save(p)
 	}
 	status := d.core.Status()
-	term := replica.Term{View: status.View, Primary: status.Primary}
+	term := status.Term
 	if c.Trace {
 		for _, n := range out.Notes {
 			c.Logf("%s cib: %s %v", d.n.name, n.Text, n.Attrs)
