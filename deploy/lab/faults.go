@@ -87,6 +87,11 @@ func (l *Lab) Cut(from, to []string, dir Direction, links ...int) error {
 	return l.fault("cut", from, to, dir, links, "", func(f flow) { l.wires.cuts[f] = true })
 }
 
+// Mend ends cuts between two sets of machines; others stay.
+func (l *Lab) Mend(from, to []string, dir Direction, links ...int) error {
+	return l.fault("mend", from, to, dir, links, "", func(f flow) { delete(l.wires.cuts, f) })
+}
+
 // Lose drops the given share of a hundred frames; 0 ends it.
 func (l *Lab) Lose(from, to []string, dir Direction, percent int, links ...int) error {
 	if percent < 0 || percent > 100 {

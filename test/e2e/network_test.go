@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,44 @@ func TestCutWithFencing(t *testing.T) {
 	c.must(c.Heal())
 	c.settled(names(3)...)
 	c.runs("r", rest...)
+	for _, other := range rest {
+		if e, ok := c.fencedEvent(other); ok {
+			t.Errorf("%s always had quorum, and was fenced: %v", other, e)
+		}
+	}
+}
+
+// TestHalfHealed mends only one of the cables of a node that was cut off: the
+// two that always were together stay so, and nobody is fenced for it.
+func TestHalfHealed(t *testing.T) {
+	full(t)
+	c := newCluster(t, 3, nil)
+	c.configure(fencing, resources(power, recorder("r")))
+	active := c.runs("r").Where("r")
+	rest := without(names(3), active)
+	c.must(c.Cut([]string{active}, rest, lab.BothWays))
+	c.runs("r", rest...)
+	_, err := c.MustNode(active).AwaitView(c.ctx(), "the loser to be up and alone", func(v *lab.View) bool {
+		return v.DC == active && slices.Equal(v.Online, []string{active}) && v.State == "S_IDLE"
+	})
+	c.must(err)
+	for _, first := range rest {
+		at := time.Now()
+		c.must(c.Mend([]string{active}, []string{first}, lab.BothWays))
+		c.awaitLink(active, first, "eth0", "up")
+		c.awaitLink(first, active, "eth0", "up")
+		// Long enough for several rounds of agreement; nothing may come of it.
+		e, err := c.obs.Await(c.within(2*time.Second), at, "a view that tears the two apart", func(e lab.Event) bool {
+			return e.Kind == lab.SeenView && slices.Contains(rest, e.Node) && !strings.Contains(e.Attr["members"], rest[0]+" "+rest[1]) && e.Attr["members"] != "[node1 node2 node3]"
+		})
+		if err == nil {
+			t.Errorf("%s and %s hear each other all the time, yet: %s", rest[0], rest[1], e.Text)
+		}
+		c.must(c.Cut([]string{active}, []string{first}, lab.BothWays))
+		c.awaitLink(first, active, "eth0", "dead")
+	}
+	c.must(c.Heal())
+	c.settled(names(3)...)
 	for _, other := range rest {
 		if e, ok := c.fencedEvent(other); ok {
 			t.Errorf("%s always had quorum, and was fenced: %v", other, e)
