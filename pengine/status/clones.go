@@ -55,7 +55,7 @@ func (p printer) clone(r *state.Resource) []Item {
 	}
 	collect := func(label string, names []string) {
 		if names = p.o.here(names); len(names) > 0 {
-			items = append(items, labelled(label, bracketed(byName(names))))
+			items = append(items, Item{Text: label + ": " + bracketed(byName(names))})
 		}
 	}
 	collect("Promoted", promoted)
@@ -111,7 +111,7 @@ func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Ite
 	if r.Clone.Max <= listed {
 		if len(inactive) > 0 {
 			slices.Sort(inactive)
-			return []Item{labelled("Stopped", bracketed(inactive))}
+			return []Item{{Text: "Stopped: " + bracketed(inactive)}}
 		}
 		return nil
 	}
@@ -140,7 +140,7 @@ func (p printer) stopped(r *state.Resource, listed int, inactive []string) []Ite
 	slices.Sort(keys)
 	var items []Item
 	for _, k := range keys {
-		items = append(items, labelled(k, bracketed(byName(texts[k]))))
+		items = append(items, Item{Text: k + ": " + bracketed(byName(texts[k]))})
 	}
 	return items
 }

@@ -64,6 +64,18 @@ func colour(v string) bool {
 	return strings.EqualFold(v, "red") || strings.EqualFold(v, "yellow") || strings.EqualFold(v, "green")
 }
 
+// FeatureSet is what the node's controller reported; an online member that
+// reported none is older than the attribute.
+func FeatureSet(n *state.Node) string {
+	if fs := n.Attrs["#feature-set"]; fs != "" {
+		return fs
+	}
+	if n.Online && n.Kind == state.Member {
+		return "<3.15.1"
+	}
+	return ""
+}
+
 // NodeKind is the word for a node in lists: Node, GuestNode or RemoteNode.
 func NodeKind(n *state.Node) string {
 	switch {
@@ -95,7 +107,7 @@ func NodesOf(c *state.Cluster, s Selection) []Item {
 			if health != "green" {
 				text += fmt.Sprintf(" (health is %s)", strings.ToUpper(health))
 			}
-			items = append(items, labelled(kind+" "+n.Name, text))
+			items = append(items, Item{Text: kind + " " + n.Name + ": " + text})
 		case n.Online:
 			key := strings.TrimSuffix(kind, "Node") + "Online"
 			collected[key] = append(collected[key], n.Name)

@@ -239,7 +239,7 @@ func (r *run) main() (exitcode.Code, error) {
 	if !plan {
 		return exitcode.OK, nil
 	}
-	if p.Has("show-scores") || p.Has("show-utilization") {
+	if r.list.plain && !r.quiet {
 		r.space()
 	}
 	result := schedule.Run(c)
@@ -281,10 +281,8 @@ func (r *run) summary(p *schedule.Plan) {
 }
 
 func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
-	if !r.quiet {
-		r.space()
-		r.list.title(0, "Executing Cluster Transition")
-	}
+	r.space()
+	r.list.title(0, "Executing Cluster Transition")
 	res := r.s.Execute(p, simulate.Options{Fail: r.p.Values("op-fail"), Now: time.Now().Unix()})
 	if !r.quiet {
 		for _, l := range res.Lines {

@@ -51,8 +51,7 @@ func (r *run) status(c *state.Cluster, o statusOptions, depth int) {
 	}
 	s.l.items(depth+1, resources)
 	if o.attrs {
-		r.space()
-		s.attributes()
+		s.attributes(r.space)
 	}
 	if o.failures {
 		r.space()
@@ -81,9 +80,9 @@ func (l *lister) items(depth int, items []words.Item) {
 }
 
 // attributes is -A (actions 19.8).
-func (s *status) attributes() {
+func (s *status) attributes(space func()) {
 	d := s.base
-	s.l.title(d, "Node Attributes")
+	titled := false
 	for _, n := range s.c.Nodes {
 		if !n.Online {
 			continue
@@ -96,6 +95,11 @@ func (s *status) attributes() {
 		}
 		if len(names) == 0 {
 			continue
+		}
+		if !titled {
+			titled = true
+			space()
+			s.l.title(d, "Node Attributes")
 		}
 		slices.Sort(names)
 		s.l.title(d+1, "Node: "+n.Name)
@@ -126,8 +130,8 @@ func (s *status) failCounts() {
 			if r.Kind != state.Primitive {
 				return
 			}
-			if count, last := s.c.FailCount(r, n, true, nil); count > 0 {
-				text := fmt.Sprintf("%s: migration-threshold=%s fail-count=%s", words.Name(r), scoreText(r.Threshold), scoreText(count))
+			if count, last := s.c.FailCount(r, n, false, nil); count > 0 {
+				text := fmt.Sprintf("%s: migration-threshold=%d fail-count=%d", words.Name(r), r.Threshold, count)
 				if last > 0 {
 					text += fmt.Sprintf(" last-failure='%s'", timeText(last))
 				}
@@ -150,8 +154,9 @@ func (s *status) anyFailed() bool {
 }
 
 var statusTexts = map[string]string{
-	"-1": "pending", "0": "complete", "1": "cancelled", "2": "Timed Out", "3": "not supported", "4": "error", "5": "hard error", "6": "fatal error",
-	"7": "Not installed", "8": "Not connected", "9": "invalid", "10": "No fence device", "11": "CIB secrets unavailable",
+	"-2": "UNKNOWN!", "-1": "pending", "0": "complete", "1": "Cancelled", "2": "Timed Out", "3": "NOT SUPPORTED", "4": "Error", "5": "Hard error",
+	"6": "Fatal error", "7": "Not installed", "8": "Internal communication failure", "9": "Cannot execute now", "10": "No fence device",
+	"11": "CIB secrets unavailable",
 }
 
 func (s *status) failedOps() {
