@@ -511,6 +511,12 @@ func (s *Server) fence(e te.Initiate) {
 				reason = resp.Error
 			}
 			if ok {
+				if id := resp.Record.GetId(); id != "" { // its notice may still come
+					if len(s.answered) > 1000 {
+						clear(s.answered)
+					}
+					s.answered[id] = true
+				}
 				s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-confirmed", Node: a.Node, Action: action}, s.log)
 				if action == "on" {
 					s.unfenced(a)

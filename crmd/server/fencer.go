@@ -65,7 +65,8 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		return
 	}
 	if s.el.Local() && s.reign.begun {
-		if r.Origin == s.node && s.fencing(r.Target) {
+		if r.Origin == s.node && s.fencing(r.Target) || s.answered[r.Id] {
+			delete(s.answered, r.Id)
 			return // the answer to our own request says the same
 		}
 		s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-confirmed", Node: r.Target, Action: r.Action, Text: "by " + r.Client + "@" + r.Origin}, s.log)

@@ -123,6 +123,8 @@ type Server struct {
 	claim     election.Claim
 	published map[string]string
 	fenced    map[string]bool // targets fenced while we were not DC (crm 1.7)
+	// answered are the ids of our own fencing requests that succeeded.
+	answered map[string]bool
 	// leaving are the nodes that asked to leave, by their own word.
 	leaving map[string]bool
 
@@ -171,7 +173,7 @@ func New(opts Options) (*Server, error) {
 		opts: opts, log: opts.Log, now: opts.Now, uuid: newUUID(), calls: make(chan func(), 256),
 		timeline: newTimeline(), states: newStates(), names: map[string]string{}, ids: map[string]string{},
 		lrmCalls: newQueue[func(context.Context)](),
-		state:    fsa.Starting, fenced: map[string]bool{}, leaving: map[string]bool{}, nodeNames: map[string]string{},
+		state:    fsa.Starting, fenced: map[string]bool{}, answered: map[string]bool{}, leaving: map[string]bool{}, nodeNames: map[string]string{},
 		registered: map[string]history.Resource{},
 		running:    map[string]*operation{}, metadata: map[history.Resource]*metadata{}, answers: map[uint64]chan *crmv1.PeerAnswer{},
 	}
