@@ -279,11 +279,9 @@ func (p *proposal) view(own *View) *View {
 	for _, peer := range p.members {
 		a := p.answers[peer.Name]
 		m := Member{Name: peer.Name, ID: a.State.ID, Generation: peer.Generation, BornOn: v.Number, procSerial: a.State.ProcSerial, stateSerial: a.State.Serial}
-		was := base.Member(peer.Name)
-		if was != nil && was.Generation == peer.Generation && slices.Contains(v.Ancestors, a.At) && was.BornOn <= a.At.Number {
+		was := base.stays(a)
+		if was != nil {
 			m.BornOn = was.BornOn
-		} else {
-			was = nil
 		}
 		for _, proc := range a.State.Processes {
 			proc.BornOn = v.Number
@@ -301,8 +299,8 @@ func (p *proposal) view(own *View) *View {
 	return v
 }
 
-// winner is the view whose members keep their BornOn: of the latest views in
-// the lines that the accepters come from, the one that most of them come from.
+// winner is the base: of the views that the accepters come from the one with
+// which most of them keep their BornOn.
 func (p *proposal) winner(own *View) *View {
 	views := map[ViewID]*View{}
 	if own != nil {
@@ -313,25 +311,34 @@ func (p *proposal) winner(own *View) *View {
 			views[a.View.ViewID] = a.View
 		}
 	}
-	ids := slices.SortedFunc(maps.Keys(views), compareID)
 	var best *View
 	most := 0
-	for i, id := range ids {
+	for _, id := range slices.SortedFunc(maps.Keys(views), compareID) {
 		v := views[id]
-		if slices.ContainsFunc(ids[i+1:], func(later ViewID) bool { return slices.Contains(views[later].Ancestors, id) }) {
-			continue // a later one follows it
-		}
 		n := 0
 		for _, a := range p.answers {
-			if a.At == id || slices.Contains(v.Ancestors, a.At) {
+			if v.stays(a) != nil {
 				n++
 			}
 		}
-		if n >= most { // of equals the highest number
+		// Of equals the highest number, but not one that some have gone on to
+		// alone while the others stayed where they were.
+		if n > most || n == most && !slices.Contains(v.Ancestors, best.ViewID) {
 			best, most = v, n
 		}
 	}
 	return best
+}
+
+// stays returns what the accepter was in v, if it has been there ever since it
+// entered: it comes from v itself, or from a view before and missed v.
+func (v *View) stays(a *Accept) *Member {
+	m := v.Member(a.State.Node)
+	if m == nil || m.Generation != a.State.Generation || m.BornOn > a.At.Number ||
+		a.At != v.ViewID && !slices.Contains(v.Ancestors, a.At) {
+		return nil
+	}
+	return m
 }
 
 func compareID(a, b ViewID) int {

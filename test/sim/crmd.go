@@ -189,8 +189,9 @@ func (d *crmd) received(from string, payload any) {
 }
 
 func (d *crmd) newView(m *ccm.Membership, quorate bool) {
-	was := d.quorate
+	was, born := d.quorate, d.bornOn(d.n.name)
 	d.view, d.quorate = m, quorate
+	reentered := born != 0 && d.bornOn(d.n.name) != born
 	v := election.View{Number: m.Number, Coordinator: m.Coordinator, Quorate: quorate, Configured: d.n.c.names}
 	here := map[string]bool{}
 	for _, mb := range m.Members {
@@ -211,10 +212,15 @@ func (d *crmd) newView(m *ccm.Membership, quorate bool) {
 			delete(d.fenced, n)
 		}
 	}
-	if d.accepted.term != "" && d.bornOn(d.accepted.dc) != d.accepted.bornOn {
+	if d.accepted.term != "" && (reentered || d.bornOn(d.accepted.dc) != d.accepted.bornOn) {
 		d.unaccept()
 	}
+	wasDC := d.el.Local()
 	d.stepElection(election.Installed{View: v})
+	if reentered && wasDC && d.el.Local() {
+		d.endReign() // what the others did meanwhile is not known
+		d.beginReign()
+	}
 	if d.accepted.term != "" && d.el.DC() != d.accepted.dc {
 		d.unaccept()
 	}
