@@ -7,7 +7,6 @@ package ops
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -271,39 +270,15 @@ func erase(e *cibdoc.Edit) {
 }
 
 // upgrade moves the document to the newest schema that it conforms to
-// (cib 4.9, 9.3). Documents of major versions 1 and 2 need transforms, which
-// this version does not have: they are refused.
+// (cib 4.9).
 func upgrade(e *cibdoc.Edit) error {
-	root := e.Root()
-	name := root.Attr("validate-with")
-	if name == "pacemaker-next" || name == cibdoc.LatestSchema {
-		return cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s", name)
+	doc, err := schema.Upgrade(e.Doc())
+	if err != nil {
+		return err
 	}
-	from := max(schema.Index(name), 0)
-	best := ""
-	for i := from; i < len(schema.Versions); i++ {
-		try := root.Shallow()
-		try.SetAttr("validate-with", schema.Versions[i])
-		if len(schema.Validate(cibdoc.New(try))) == 0 {
-			best = schema.Versions[i]
-		} else if best != "" {
-			break
-		}
-	}
-	switch {
-	case best == "":
-		try := root.Shallow()
-		try.SetAttr("validate-with", cibdoc.LatestSchema)
-		return schema.Error(schema.Validate(cibdoc.New(try)))
-	case best == name:
-		return cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s and does not conform to the next one", name)
-	case strings.HasPrefix(best, "pacemaker-1.") || strings.HasPrefix(best, "pacemaker-2."):
-		return cibdoc.Fail(cibdoc.RCTransform, "the document conforms to %s but not to any of pacemaker-3: change what it uses of the old syntax by hand", best)
-	}
-	own := e.Own(nil)
-	own.SetAttr("validate-with", best)
-	v := cibdoc.NodeVersion(own, 0)
-	v.AdminEpoch, v.Epoch, v.NumUpdates = v.AdminEpoch+1, 1, 1
-	cibdoc.SetVersion(own, v)
+	e.SetRoot(doc.Root())
+	root := e.Own(nil)
+	v := cibdoc.NodeVersion(root, 0)
+	cibdoc.SetVersion(root, cibdoc.Version{AdminEpoch: v.AdminEpoch + 1, Epoch: 1, NumUpdates: 1})
 	return nil
 }

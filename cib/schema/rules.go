@@ -50,6 +50,13 @@ var (
 	rscContent = "meta_attributes instance_attributes utilization operations description"
 )
 
+// aclSyntax tells the children of access lists by whether they are of the old
+// syntax, which ended with 1.3 (cib 9.2).
+var aclSyntax = map[string]bool{
+	"acls/acl_user": true, "acl_role/read": true, "acl_role/write": true, "acl_role/deny": true,
+	"acls/acl_target": false, "acls/acl_group": false, "acl_role/acl_permission": false,
+}
+
 func nvset() *rule {
 	return &rule{need: []string{"id"}, idRef: true, scores: set("score"), only: set(nvpairSets)}
 }

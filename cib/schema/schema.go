@@ -274,6 +274,10 @@ func (c *checker) children(n *cibdoc.Node, r *rule) {
 			c.add(ch, "not allowed in <%s>%s", n.Tag, suggestion(ch.Tag, r))
 			continue
 		}
+		if old, ok := aclSyntax[n.Tag+"/"+ch.Tag]; ok && old == c.version.AtLeast(2, 0) {
+			c.add(ch, "access lists have another syntax in pacemaker-%d.%d; cibadmin --upgrade --force rewrites the old one", c.version.Major, c.version.Minor)
+			continue
+		}
 		if r.content[ch.Tag] {
 			found++
 		}
