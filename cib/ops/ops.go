@@ -64,7 +64,7 @@ type Request struct {
 // Result is the outcome of a request that did not fail.
 type Result struct {
 	Doc     *cibdoc.Doc // the old one if nothing changed
-	Config  bool        // the configuration, its epochs or schema changed, or the request replaced: store it
+	Config  bool        // the configuration, its epochs or its schema changed: store it
 	Changed bool
 	Payload *cibdoc.Node // the answer's, where the operation has one
 }
@@ -76,7 +76,7 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 		return Result{}, cibdoc.Fail(cibdoc.RCInvalid, "the request holds no change")
 	}
 	doc := old
-	replaced, statusOnly := false, true
+	statusOnly := true
 	var payload *cibdoc.Node
 	for _, ch := range req.Changes {
 		next, p, err := apply(doc, ch)
@@ -84,7 +84,6 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 			return Result{}, err
 		}
 		doc, payload = next, cmp.Or(p, payload)
-		replaced = replaced || ch.Op == Replace
 		statusOnly = statusOnly && ch.Section == "status" && !ch.XPath
 	}
 	if err := checkForward(old, doc); err != nil {
@@ -109,7 +108,7 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{Doc: doc, Config: config || replaced || mustStore(old, doc), Changed: true, Payload: payload}, nil
+	return Result{Doc: doc, Config: config || mustStore(old, doc), Changed: true, Payload: payload}, nil
 }
 
 // mustStore: the epochs are the operator's word, and the schema decides what
