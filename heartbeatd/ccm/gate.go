@@ -42,6 +42,9 @@ const (
 // Admit takes in a message of the node from, stamped with its view, and tells
 // whether it may be delivered now. If not it is dropped, or kept for Installed.
 func (g *Gate[T]) Admit(from string, generation uint64, stamp ViewID, message T) bool {
+	if q := g.held[from]; len(q) > 0 && q[0].generation < generation {
+		delete(g.held, from) // of its former life: the views that it waits for may never come
+	}
 	if len(g.held[from]) == 0 {
 		switch g.judge(from, generation, stamp) {
 		case pass:

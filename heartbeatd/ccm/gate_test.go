@@ -60,4 +60,10 @@ func TestGate(t *testing.T) {
 	if got := g.Installed(view(7, a1)); len(got) != 0 {
 		t.Errorf("view 7 without b releases %q", got)
 	}
+
+	g.Admit("b", 1, at(100), "of a former life")
+	g.Installed(view(8, a1, Member{Name: "b", Generation: 2, BornOn: 8}))
+	if !g.Admit("b", 2, at(8), "five") {
+		t.Error("a message waits for one of the sender's former life")
+	}
 }

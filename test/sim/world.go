@@ -88,7 +88,11 @@ func (w *world) fence(by *node, target string, answer func(ok bool)) {
 	c := w.c
 	took := c.Between(300*time.Millisecond, 3*time.Second)
 	victim := c.byName[target]
+	life := by.host.Life()
 	reply := func(ok bool, delay time.Duration) {
+		if by.host.Life() != life {
+			return // who asked is gone
+		}
 		by.host.After(delay, func() {
 			by.send("crmd", "", fenced{target, by.name, ok})
 			answer(ok)
