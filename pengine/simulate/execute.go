@@ -19,6 +19,8 @@ import (
 type Options struct {
 	Fail []string // operation specifications RSC_TASK_INTERVAL@NODE=RC that fail
 	Now  int64    // recorded as the time of all results
+	// EnsureNodes adds nodes that something happens on to the configuration.
+	EnsureNodes bool
 }
 
 // Line is one line of output.
@@ -100,7 +102,7 @@ func (x *executor) perform(a *state.Action) bool {
 		op := a.Meta["stonith_action"]
 		x.say("Fencing %s (%s)", a.Node.Name, op)
 		if op != "on" {
-			fenced(x.root, a.Node.ID, a.Node.Name)
+			setOffline(x.nodeState(a))
 		}
 		return true
 	case a.Task == "do_shutdown", a.Task == "clear_failcount", a.Task == "lrm_delete":
@@ -194,6 +196,9 @@ func (x *executor) digest(a *state.Action) string {
 
 // nodeState finds or makes the node_state of an action's node.
 func (x *executor) nodeState(a *state.Action) *xmldoc.Elem {
+	if x.opts.EnsureNodes {
+		ensureNode(x.root, a.Node.Name)
+	}
 	return ensureNodeState(x.root, a.Node.ID, a.Node.Name)
 }
 
@@ -214,12 +219,7 @@ func ensureNodeState(root *xmldoc.Elem, id, name string) *xmldoc.Elem {
 	return st.Add("node_state", "id", id, "uname", name)
 }
 
-// fenced records that a node was fenced.
-func fenced(root *xmldoc.Elem, id, name string) {
-	ns := ensureNodeState(root, id, name)
-	setOffline(ns)
-}
-
+// setOffline records that a node is down and what ran there is gone.
 func setOffline(ns *xmldoc.Elem) {
 	ns.Set("in_ccm", "false")
 	ns.Set("crmd", "offline")

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -138,47 +139,48 @@ type OpSpec struct {
 	RC              int
 }
 
-// ParseOpSpec reads an operation specification; fields says how many parts it
-// found if it failed.
+// ParseOpSpec reads an operation specification; fields says how many of the
+// three parts key, node and result it found.
 func ParseOpSpec(spec string) (s OpSpec, fields int) {
-	op, rest, ok := strings.Cut(spec, "@")
-	if !ok {
+	key, rest, _ := strings.Cut(spec, "@")
+	if key == "" {
 		return s, 0
 	}
-	node, rc, ok := strings.Cut(rest, "=")
+	node, rc, _ := strings.Cut(rest, "=")
+	if node == "" {
+		return s, 1
+	}
 	n, valid := value.LeadingInt(rc)
-	if !ok || !valid {
+	if !valid {
 		return s, 2
 	}
-	i := strings.LastIndexByte(op, '_')
+	s.Node, s.RC = node, int(n)
+	i := strings.LastIndexByte(key, '_')
 	if i < 0 {
-		return s, 1
+		return s, 3
 	}
-	iv, valid := value.LeadingInt(op[i+1:])
-	if !valid {
-		return s, 1
-	}
-	task := op[:i]
+	s.Interval, _ = value.LeadingInt(key[i+1:])
+	task := key[:i]
 	j := strings.LastIndexByte(task, '_')
 	for _, t := range []string{"_migrate_to", "_migrate_from"} {
 		if strings.HasSuffix(task, t) {
 			j = len(task) - len(t)
 		}
 	}
-	if j < 0 {
-		return s, 1
+	if j > 0 {
+		s.Rsc, s.Task = task[:j], task[j+1:]
 	}
-	return OpSpec{Rsc: task[:j], Task: task[j+1:], Node: node, Interval: iv, RC: int(n)}, 4
+	return s, 3
 }
 
 func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node func(string) *xmldoc.Elem) ([]string, error) {
 	s, fields := ParseOpSpec(spec)
-	if fields != 4 {
+	if fields != 3 {
 		return nil, fmt.Errorf("Invalid operation spec: %s.  Only found %d fields", spec, fields)
 	}
 	r := c.Lookup(s.Rsc)
-	if r == nil {
-		return nil, fmt.Errorf("Invalid resource name: %s", s.Rsc)
+	if r == nil || s.Rsc == "" {
+		return nil, fmt.Errorf("Invalid resource name: %s", cmp.Or(s.Rsc, "(null)"))
 	}
 	ns := node(s.Node)
 	var lines []string

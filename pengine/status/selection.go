@@ -49,6 +49,9 @@ func ids(r *state.Resource) []string {
 	return out
 }
 
+// GoesBy says whether a resource goes by the id.
+func GoesBy(r *state.Resource, id string) bool { return slices.Contains(ids(r), id) }
+
 // Known says whether some resource goes by that id.
 func Known(c *state.Cluster, id string) bool {
 	s := Selection{Resources: []string{id}}

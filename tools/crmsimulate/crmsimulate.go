@@ -222,7 +222,7 @@ func (r *run) main() (exitcode.Code, error) {
 			r.list.item(1, "", l)
 		}
 		if err != nil {
-			return exitcode.DataErr, err
+			fmt.Fprintln(r.errOut, err) // the other events still apply
 		}
 		if err := r.effectiveTime(); err != nil {
 			return exitcode.Usage, err
@@ -283,7 +283,9 @@ func (r *run) summary(p *schedule.Plan) {
 func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 	r.space()
 	r.list.title(0, "Executing Cluster Transition")
-	res := r.s.Execute(p, simulate.Options{Fail: r.p.Values("op-fail"), Now: time.Now().Unix()})
+	res := r.s.Execute(p, simulate.Options{
+		Fail: r.p.Values("op-fail"), Now: time.Now().Unix(), EnsureNodes: r.p.Has("node-up"),
+	})
 	if !r.quiet {
 		for _, l := range res.Lines {
 			if l.Info {
