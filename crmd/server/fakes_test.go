@@ -123,8 +123,9 @@ func (c *fakeCluster) start(name string) *fakeNode {
 	n.srv = srv
 	n.crm = crmv1.NewCrmClient(serve(c.t, srv.Register))
 	ctx, cancel := context.WithCancel(context.Background())
-	n.stop, n.ended = cancel, make(chan error, 1)
-	go func() { n.ended <- srv.Run(ctx) }()
+	ended := make(chan error, 1)
+	n.stop, n.ended = cancel, ended
+	go func() { ended <- srv.Run(ctx) }()
 	c.t.Cleanup(srv.cancel)
 	return n
 }
@@ -138,7 +139,6 @@ func (c *fakeCluster) startAll() {
 // crash kills the controller as kill -9 does: everything else goes on.
 func (n *fakeNode) crash() {
 	n.srv.cancel()
-	n.srv.post(func() {})
 	n.c.detach(n.name, nil)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,26 +47,28 @@ func (n *fakeNode) dc() string {
 	return r.Dc
 }
 
-// stable waits until the DC is idle, everybody else follows it, and the
+// stable waits until all controllers agree on a DC that is idle, and the
 // resources run where they should.
-func (c *fakeCluster) stable(dc string, placed map[string]string) {
+func (c *fakeCluster) stable(placed map[string]string) {
 	c.t.Helper()
-	until(c.t, fmt.Sprintf("stable under %s with %v", dc, placed), func() bool {
-		if c.nodes[dc].state() != "S_IDLE" {
+	until(c.t, fmt.Sprintf("stable with %v", placed), func() bool {
+		dc := ""
+		for _, n := range c.attached() {
+			d := c.nodes[n].dc()
+			if d == "" || dc != "" && dc != d {
+				return false
+			}
+			dc = d
+		}
+		if dc == "" || !slices.Contains(c.attached(), dc) {
 			return false
 		}
-		for _, n := range c.names {
-			c.mu.Lock()
-			up := c.procs[n] != nil
-			c.mu.Unlock()
-			if !up {
-				continue
-			}
+		for _, n := range c.attached() {
 			want := "S_NOT_DC"
 			if n == dc {
 				want = "S_IDLE"
 			}
-			if c.nodes[n].state() != want || c.nodes[n].dc() != dc {
+			if c.nodes[n].state() != want {
 				return false
 			}
 		}
@@ -83,7 +86,7 @@ func (c *fakeCluster) stable(dc string, placed map[string]string) {
 func TestSingleNode(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1")
 	c.startAll()
-	c.stable("n1", map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	for xpath, want := range map[string][2]string{
 		"//node_state[@uname='n1']":                          {"join", "member"},
 		"//lrm_resource[@id='a']/lrm_rsc_op[@id='a_last_0']": {"operation", "start"},
@@ -106,22 +109,35 @@ func TestThreeNodesAndDeathOfAMember(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2", "n3")
 	c.startAll()
 	dc := c.whoIsDC()
-	c.stable(dc, map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	victim := "n1"
 	if dc == "n1" {
 		t.Log("n1 is DC: this is the death of a DC")
 	}
 	c.die(victim)
 	until(t, "another DC or the same", func() bool { return c.whoIsDC() != "" && c.whoIsDC() != victim })
-	c.stable(c.whoIsDC(), map[string]string{"a": "n2", "b": "n2"})
+	c.stable(map[string]string{"a": "n2", "b": "n2"})
 	at := "//node_state[@uname='n1']"
 	if c.cib.attr(at, "expected") != "down" || c.cib.attr(at, "join") != "down" || c.cib.count(at+"/*") != 0 {
 		t.Errorf("the fenced node's state: join=%s expected=%s", c.cib.attr(at, "join"), c.cib.attr(at, "expected"))
 	}
 	// It comes back and joins.
 	c.start(victim)
-	c.stable(c.whoIsDC(), map[string]string{"a": "n2", "b": "n2"})
+	c.stable(map[string]string{"a": "n2", "b": "n2"})
 	until(t, "n1 is a member again", func() bool { return c.cib.attr(at, "join") == "member" && c.cib.attr(at, "expected") == "member" })
+}
+
+// attached lists the nodes whose controller takes part.
+func (c *fakeCluster) attached() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, n := range c.names {
+		if c.procs[n] != nil {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // whoIsDC waits until all controllers agree.
@@ -130,13 +146,7 @@ func (c *fakeCluster) whoIsDC() string {
 	var dc string
 	until(c.t, "all know the same DC", func() bool {
 		dc = ""
-		for _, n := range c.names {
-			c.mu.Lock()
-			up := c.procs[n] != nil
-			c.mu.Unlock()
-			if !up {
-				continue
-			}
+		for _, n := range c.attached() {
 			d := c.nodes[n].dc()
 			if d == "" || dc != "" && dc != d {
 				return false
@@ -164,7 +174,7 @@ func TestControllerCrashDisturbsNothing(t *testing.T) {
 			c := newCluster(t, twoDummies, "n1", "n2", "n3")
 			c.startAll()
 			dc := c.whoIsDC()
-			c.stable(dc, map[string]string{"a": "n1", "b": "n1"})
+			c.stable(map[string]string{"a": "n1", "b": "n1"})
 			victim := dc
 			if role == "member" {
 				victim = c.notDC()
@@ -174,7 +184,7 @@ func TestControllerCrashDisturbsNothing(t *testing.T) {
 			}
 			c.nodes[victim].crash()
 			c.start(victim)
-			c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+			c.stable(map[string]string{"a": "n1", "b": "n1"})
 			until(t, "the victim takes part again", func() bool { return c.nodes[victim].dc() != "" })
 			for _, n := range c.names {
 				for _, op := range c.nodes[n].lrm.history() {
@@ -193,7 +203,7 @@ func TestControllerCrashDisturbsNothing(t *testing.T) {
 func TestControllerThatStaysAwayIsFenced(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2", "n3")
 	c.startAll()
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	victim := c.notDC()
 	c.nodes[victim].crash()
 	until(t, "it is fenced", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return !c.up[victim] })
@@ -205,7 +215,7 @@ func TestShutdown(t *testing.T) {
 			c := newCluster(t, twoDummies, "n1", "n2", "n3")
 			c.startAll()
 			dc := c.whoIsDC()
-			c.stable(dc, map[string]string{"a": "n1", "b": "n1"})
+			c.stable(map[string]string{"a": "n1", "b": "n1"})
 			victim := dc
 			if role == "member" {
 				victim = c.notDC()
@@ -223,11 +233,12 @@ func TestShutdown(t *testing.T) {
 			if v.lrm.runs("a") || v.lrm.runs("b") {
 				t.Error("left with running resources")
 			}
+			until(t, "its leaving is known", func() bool { return c.whoIsDC() != victim })
 			where := "n1"
 			if victim == "n1" {
 				where = "n2"
 			}
-			c.stable(c.whoIsDC(), map[string]string{"a": where, "b": where})
+			c.stable(map[string]string{"a": where, "b": where})
 			until(t, "marked as down", func() bool {
 				at := "//node_state[@uname='" + victim + "']"
 				return c.cib.attr(at, "expected") == "down" && c.cib.attr(at, "join") == "down" && c.cib.attr(at, "crmd") == "offline"
@@ -244,7 +255,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownOfTheLastNode(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1")
 	c.startAll()
-	c.stable("n1", map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	n := c.nodes["n1"]
 	n.stop()
 	if err := <-n.ended; err != nil {
@@ -268,7 +279,7 @@ func TestShutdownBeforeAnyDC(t *testing.T) {
 func TestFailedMonitorRecovers(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2")
 	c.startAll()
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	lrm := c.nodes["n1"].lrm
 	lrm.history()
 	if !lrm.report("a_monitor_10000", 7) {
@@ -276,7 +287,7 @@ func TestFailedMonitorRecovers(t *testing.T) {
 	}
 	until(t, "counted once", func() bool { return c.cib.attr("//nvpair[@name='fail-count-a#monitor_10000']", "value") == "1" })
 	until(t, "restarted", func() bool { return strings.Contains(strings.Join(lrm.history(), " "), "a_start_0") })
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	if got := c.cib.attr("//nvpair[@name='fail-count-a#monitor_10000']", "value"); got != "1" {
 		t.Errorf("fail count %s", got)
 	}
@@ -296,7 +307,7 @@ func TestFailedStartMovesOn(t *testing.T) {
 func TestLrmdRestartIsProbed(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2")
 	c.startAll()
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	lrm := c.nodes["n1"].lrm
 	lrm.history()
 	lrm.restart()
@@ -306,7 +317,7 @@ func TestLrmdRestartIsProbed(t *testing.T) {
 		s := strings.Join(ran, " ")
 		return strings.Contains(s, "a_monitor_0") && strings.Contains(s, "a_monitor_10000")
 	})
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	for _, op := range append(ran, lrm.history()...) {
 		if strings.Contains(op, "_start_") || strings.Contains(op, "_stop_") {
 			t.Errorf("ran %s", op)
@@ -325,7 +336,7 @@ func TestHungOperationHoldsUpNothingElse(t *testing.T) {
 	}
 	until(t, "c runs meanwhile", func() bool { return c.nodes["n1"].lrm.runs("c") })
 	close(gate)
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "c": "n1"})
+	c.stable(map[string]string{"a": "n1", "c": "n1"})
 	if got := strings.Join(c.nodes["n2"].lrm.history(), " "); strings.Contains(got, "a_start") {
 		t.Error("a was started twice")
 	}
@@ -334,7 +345,7 @@ func TestHungOperationHoldsUpNothingElse(t *testing.T) {
 func TestFencingIsRetried(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2", "n3")
 	c.startAll()
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	left := 1
 	fenceFailures.Store(c, &left)
 	c.die("n1")
@@ -348,7 +359,7 @@ func TestFencingIsRetried(t *testing.T) {
 func TestCleanupAndFail(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2")
 	c.startAll()
-	c.stable(c.whoIsDC(), map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	other := c.nodes["n2"].crm
@@ -381,7 +392,7 @@ func TestCleanupAndFail(t *testing.T) {
 func TestMessagingLossEndsWith102(t *testing.T) {
 	c := newCluster(t, "", "n1")
 	n := c.start("n1")
-	c.stable("n1", nil)
+	c.stable(nil)
 	c.mu.Lock()
 	close(c.procs["n1"].out)
 	delete(c.procs, "n1")
@@ -396,7 +407,7 @@ func TestTimeline(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2")
 	c.startAll()
 	dc := c.whoIsDC()
-	c.stable(dc, map[string]string{"a": "n1", "b": "n1"})
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	stream, err := c.nodes[dc].crm.WatchTimeline(ctx, &crmv1.WatchTimelineRequest{})
