@@ -112,7 +112,9 @@ func mayImport(from, to string) bool {
 	}
 	if below(from, "tools") {
 		// stonith_admin lists and describes fence agents without a daemon.
-		return below(to, "tools") || from == "tools/stonithadmin" && below(to, "stonithd/plugin", "stonithd/device")
+		// crm_resource lists, describes and runs resource agents past the cluster.
+		return below(to, "tools") || from == "tools/stonithadmin" && below(to, "stonithd/plugin", "stonithd/device") ||
+			from == "tools/crmresource" && below(to, "stonithd/plugin", "lrmd/class", "lrmd/oplist")
 	}
 	return below(from, "agents") && below(to, "agents")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"linuxha/internal/ocftext"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
 	stonithv1 "linuxha/proto/stonith/v1"
@@ -276,7 +277,7 @@ func operationText(op operation, timing bool) string {
 		}
 	}
 	if op.rc != op.expected {
-		text += fmt.Sprintf(`%src=%s (%s)`, sep, op.rc, rcText(op.rc))
+		text += fmt.Sprintf(`%src=%s (%s)`, sep, op.rc, ocftext.Code(op.rc))
 	}
 	return text
 }
@@ -352,11 +353,11 @@ func (v *view) failureText(f state.FailedOp) string {
 	text += fmt.Sprintf(" %s on %s", task, node)
 	switch s := f.XML.Attr("op-status"); s {
 	case "0", "4", "":
-		text += fmt.Sprintf(" returned '%s'", rcText(f.XML.Attr("rc-code")))
+		text += fmt.Sprintf(" returned '%s'", ocftext.Code(f.XML.Attr("rc-code")))
 	case "-1":
 		text += " is pending"
 	default:
-		text += fmt.Sprintf(" could not be executed (%s)", statusText(s))
+		text += fmt.Sprintf(" could not be executed (%s)", ocftext.Status(s))
 		if reason := f.XML.Attr("exit-reason"); reason != "" {
 			text = strings.TrimSuffix(text, ")") + ": " + reason + ")"
 		}

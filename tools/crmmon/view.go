@@ -148,24 +148,12 @@ func (v *view) detailedNodes() []status.Item {
 			continue
 		}
 		label := status.NodeKind(n) + " " + v.nodeLabel(n.Name, true) + ": " + status.NodeState(n)
-		if fs := featureSet(n); fs != "" && n.Kind == state.Member && n.Online {
+		if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member && n.Online {
 			label += ", feature set " + fs
 		}
 		items = append(items, status.Item{Text: label})
 	}
 	return items
-}
-
-// featureSet is what the node's controller reported; an online member that
-// reported none is older than the attribute.
-func featureSet(n *state.Node) string {
-	if fs := n.Attrs["#feature-set"]; fs != "" {
-		return fs
-	}
-	if n.Online && n.Kind == state.Member {
-		return "<3.15.1"
-	}
-	return ""
 }
 
 // operation is one line of history.
@@ -252,72 +240,6 @@ func worthShowing(ops []operation) []operation {
 		return x - y
 	})
 	return out
-}
-
-// rcText is the word for an agent's return code (crm 4.6).
-func rcText(rc string) string {
-	switch rc {
-	case "0":
-		return "ok"
-	case "1":
-		return "error"
-	case "2":
-		return "invalid parameter"
-	case "3":
-		return "unimplemented feature"
-	case "4":
-		return "insufficient privileges"
-	case "5":
-		return "not installed"
-	case "6":
-		return "not configured"
-	case "7":
-		return "not running"
-	case "8":
-		return "promoted"
-	case "9":
-		return "promoted (failed)"
-	case "190":
-		return "OCF_DEGRADED"
-	case "191":
-		return "promoted (degraded)"
-	case "193":
-		return "none"
-	}
-	return "unknown"
-}
-
-// statusText is the word for an operation's status (crm 4.6).
-func statusText(s string) string {
-	switch s {
-	case "-1":
-		return "pending"
-	case "0":
-		return "complete"
-	case "1":
-		return "Cancelled"
-	case "2":
-		return "Timed Out"
-	case "3":
-		return "NOT SUPPORTED"
-	case "4":
-		return "Error"
-	case "5":
-		return "Hard error"
-	case "6":
-		return "Fatal error"
-	case "7":
-		return "Not installed"
-	case "8":
-		return "Internal communication failure"
-	case "9":
-		return "Cannot execute now"
-	case "10":
-		return "No fence device"
-	case "11":
-		return "CIB secrets unavailable"
-	}
-	return "UNKNOWN!"
 }
 
 // epoch is seconds since 1970 in the form that lists show, "" where absent.

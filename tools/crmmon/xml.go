@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"linuxha/internal/interval"
+	"linuxha/internal/ocftext"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
 	stonithv1 "linuxha/proto/stonith/v1"
 	"linuxha/tools/output"
+	"linuxha/tools/statusxml"
 )
 
 func yes(b bool) string { return strconv.FormatBool(b) }
@@ -27,7 +29,7 @@ func (v *view) elements(o *options) []*output.Element {
 		out = append(out, v.summaryXML(o))
 	}
 	if o.shows("nodes") {
-		out = append(out, v.nodesXML(o))
+		out = append(out, v.xml().Nodes(o.groupByNode))
 	}
 	if o.shows("resources") {
 		list := output.New("resources")
@@ -35,14 +37,16 @@ func (v *view) elements(o *options) []*output.Element {
 			if o.groupByNode && r.IsActive(true) || !v.Shows(r) || r.Orphan && !r.IsActive(true) {
 				continue
 			}
-			list.Add(v.resourceXML(r)...)
+			list.Add(v.xml().Resource(r)...)
 		}
 		out = append(out, list)
 	}
-	anyNode := slices.ContainsFunc(v.cluster.Nodes, func(n *state.Node) bool { return v.HasNode(n.Name) })
-	if o.shows("attributes") && anyNode {
-		out = append(out, v.attributesXML())
+	if o.shows("attributes") {
+		if a := v.attributesXML(); len(a.Children) > 0 {
+			out = append(out, a)
+		}
 	}
+	anyNode := slices.ContainsFunc(v.cluster.Nodes, func(n *state.Node) bool { return v.HasNode(n.Name) })
 	if (o.shows("operations") || o.shows("failcounts")) && anyNode {
 		out = append(out, v.historyXML())
 	}
@@ -67,6 +71,10 @@ func (v *view) elements(o *options) []*output.Element {
 		}
 	}
 	return out
+}
+
+func (v *view) xml() statusxml.Writer {
+	return statusxml.Writer{Cluster: v.cluster, Selection: v.Selection}
 }
 
 func (v *view) summaryXML(o *options) *output.Element {
@@ -106,94 +114,6 @@ func (v *view) summaryXML(o *options) *output.Element {
 			"stonith-timeout-ms", msText(c.Opts.StonithTimeout), "priority-fencing-delay-ms", strconv.FormatInt(c.Opts.PriorityDelay*1000, 10)))
 	}
 	return s
-}
-
-func (v *view) nodesXML(o *options) *output.Element {
-	list := output.New("nodes")
-	for _, n := range v.cluster.Nodes {
-		if !v.HasNode(n.Name) {
-			continue
-		}
-		kind := map[state.NodeKind]string{state.Member: "member", state.RemoteNode: "remote", state.Ping: "unknown"}[n.Kind]
-		e := output.New("node", "name", n.Name, "id", n.ID, "online", yes(n.Online), "standby", yes(n.Standby), "standby_onfail", yes(n.StandbyOnFail),
-			"maintenance", yes(n.Maintenance), "pending", yes(n.Pending), "unclean", yes(n.Unclean), "health", status.Health(v.cluster, n))
-		if fs := featureSet(n); fs != "" && n.Kind == state.Member {
-			e.Set("feature_set", fs)
-		}
-		e.Set("shutdown", yes(n.ShuttingDown)).Set("expected_up", yes(n.ExpectedUp)).Set("is_dc", yes(n.IsDC)).
-			Set("resources_running", strconv.Itoa(len(n.Running))).Set("type", kind)
-		if n.Conn != nil && n.Conn.IsGuestConn() && n.Conn.Container != nil {
-			e.Set("id_as_resource", n.Conn.Container.ID)
-		}
-		if o.groupByNode {
-			for _, r := range n.Running {
-				e.Add(v.primitiveXML(r))
-			}
-		}
-		list.Add(e)
-	}
-	return list
-}
-
-func (v *view) resourceXML(r *state.Resource) []*output.Element {
-	switch r.Kind {
-	case state.Group:
-		e := output.New("group", "id", r.ID, "number_resources", strconv.Itoa(len(r.Children)), "managed", yes(r.Managed), "disabled", yes(v.cluster.IsDisabled(r)))
-		return []*output.Element{v.children(e, r)}
-	case state.Clone:
-		e := output.New("clone", "id", r.ID, "multi_state", yes(r.Promotable), "unique", yes(r.Unique), "managed", yes(r.Managed),
-			"disabled", yes(v.cluster.IsDisabled(r)), "failed", yes(r.Failed), "failure_ignored", yes(r.FailureIgnored))
-		if tr, ok := r.Meta.Get("target-role"); ok {
-			e.Set("target_role", tr)
-		}
-		return []*output.Element{v.children(e, r)}
-	case state.Bundle:
-		e := output.New("bundle", "id", r.ID, "type", r.Bundle.Agent, "image", r.Bundle.Image, "unique", yes(r.Unique), "managed", yes(r.Managed), "failed", yes(r.Failed))
-		for _, rep := range r.Bundle.Replica {
-			if !v.ShowsReplica(rep) {
-				continue
-			}
-			x := output.New("replica", "id", strconv.Itoa(rep.Offset))
-			for _, part := range status.ReplicaParts(rep) {
-				if v.Has(part) {
-					x.Add(v.primitiveXML(part))
-				}
-			}
-			e.Add(x)
-		}
-		return []*output.Element{e}
-	}
-	if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
-		return nil
-	}
-	return []*output.Element{v.primitiveXML(r)}
-}
-
-func (v *view) children(e *output.Element, r *state.Resource) *output.Element {
-	for _, k := range r.Children {
-		if v.Shows(k) {
-			e.Add(v.resourceXML(k)...)
-		}
-	}
-	return e
-}
-
-func (v *view) primitiveXML(r *state.Resource) *output.Element {
-	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", status.DisplayRole(r))
-	if tr, ok := r.Meta.Get("target-role"); ok {
-		e.Set("target_role", tr)
-	}
-	e.Set("active", yes(r.IsActive(true))).Set("orphaned", yes(r.Orphan)).Set("blocked", yes(r.Blocked)).Set("managed", yes(r.Managed)).
-		Set("failed", yes(r.Failed)).Set("failure_ignored", yes(r.FailureIgnored)).Set("nodes_running_on", strconv.Itoa(len(r.Active)))
-	if word := status.PendingWord(r.PendingTask); word != "" {
-		e.Set("pending", word)
-	} else if r.PendingTask == "monitor" {
-		e.Set("pending", "Monitoring")
-	}
-	for _, n := range r.Active {
-		e.Add(output.New("node", "name", n.Name, "id", n.ID, "cached", yes(n.Online)))
-	}
-	return e
 }
 
 func (v *view) attributesXML() *output.Element {
@@ -241,7 +161,7 @@ func (v *view) historyXML() *output.Element {
 			e.Set("last-failure", time.Unix(last, 0).Format(timeFormat))
 		}
 		for _, op := range h.ops {
-			x := output.New("operation_history", "call", op.call, "task", op.task, "rc", op.rc, "rc_text", rcText(op.rc))
+			x := output.New("operation_history", "call", op.call, "task", op.task, "rc", op.rc, "rc_text", ocftext.Code(op.rc))
 			if op.interval != "0" {
 				x.Set("interval", op.interval+"ms")
 			}
@@ -271,8 +191,8 @@ func (v *view) failuresXML() *output.Element {
 		if f.Node != nil {
 			node = f.Node.Name
 		}
-		e := output.New("failure", "op_key", f.Key, "node", node, "exitstatus", rcText(f.XML.Attr("rc-code")), "exitreason", f.XML.Attr("exit-reason"),
-			"exitcode", f.XML.Attr("rc-code"), "call", f.XML.Attr("call-id"), "status", statusText(f.XML.Attr("op-status")))
+		e := output.New("failure", "op_key", f.Key, "node", node, "exitstatus", ocftext.Code(f.XML.Attr("rc-code")), "exitreason", f.XML.Attr("exit-reason"),
+			"exitcode", f.XML.Attr("rc-code"), "call", f.XML.Attr("call-id"), "status", ocftext.Status(f.XML.Attr("op-status")))
 		if at := epoch(f.XML.Attr("last-rc-change"), "2006-01-02 15:04:05 Z07:00"); at != "" {
 			e.Set("last-rc-change", at).Set("queued", f.XML.Attr("queue-time")).Set("exec", f.XML.Attr("exec-time")).
 				Set("interval", f.XML.Attr("interval")).Set("task", f.XML.Attr("operation"))

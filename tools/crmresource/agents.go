@@ -1,38 +1,37 @@
 package crmresource
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
-
-	"google.golang.org/grpc"
+	"time"
 
 	"linuxha/internal/exitcode"
-	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
-	lrmv1 "linuxha/proto/lrm/v1"
-	stonithv1 "linuxha/proto/stonith/v1"
+	"linuxha/lrmd/class"
+	"linuxha/lrmd/oplist"
+	"linuxha/stonithd/plugin"
+	"linuxha/tools/output"
 )
 
-func (s *session) lrm() (lrmv1.LrmClient, *grpc.ClientConn, error) {
-	conn, err := ipc.Dial(paths.FromEnv().Socket("lrmd"))
-	if err != nil {
-		return nil, nil, err
-	}
-	return lrmv1.NewLrmClient(conn), conn, nil
-}
+// metadataTimeout bounds an agent's meta-data action.
+const metadataTimeout = 30 * time.Second
+
+// Lists of agents work without a running cluster: they are read from this
+// machine's folders, as the executor and the fencer do.
 
 func (s *session) listStandards() error {
-	c, conn, err := s.lrm()
-	if err != nil {
-		return err
+	r := runner()
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(s.ctx, metadataTimeout)
+	defer cancel()
+	all := r.Standards(ctx)
+	if len(plugin.NewFinder(paths.FromEnv()).List()) > 0 && !slices.Contains(all, class.Stonith) {
+		all = append(all, class.Stonith)
 	}
-	defer conn.Close()
-	r, err := c.ListStandards(s.ctx, &lrmv1.ListStandardsRequest{})
-	if err != nil {
-		return err
-	}
-	return s.lines(r.Standards, "No standards found")
+	return s.lines("standards", "standard", all, "No standards found")
 }
 
 func (s *session) listProviders() error {
@@ -45,58 +44,42 @@ func (s *session) listAlternatives() error {
 }
 
 func (s *session) providers(agent, none string) error {
-	c, conn, err := s.lrm()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	r, err := c.ListProviders(s.ctx, &lrmv1.ListProvidersRequest{Agent: agent})
-	if err != nil {
-		return err
-	}
-	if agent != "" && len(r.Providers) == 0 {
+	r := runner()
+	defer r.Close()
+	all := r.Providers(agent)
+	if agent != "" && len(all) == 0 {
 		return failf(exitcode.NoSuch, "%s", none)
 	}
-	return s.lines(r.Providers, none)
+	return s.lines("providers", "provider", all, none)
 }
 
 func (s *session) listAgents() error {
-	class, provider, _ := strings.Cut(s.p.Value("list-agents"), ":")
-	if class == "stonith" {
-		conn, err := ipc.Dial(paths.FromEnv().Socket("stonithd"))
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		r, err := stonithv1.NewStonithClient(conn).ListAgents(s.ctx, &stonithv1.ListAgentsRequest{})
-		if err != nil {
-			return err
-		}
-		return s.lines(r.Agents, "No agents found for standard 'stonith' and provider '*'")
+	standard, provider, _ := strings.Cut(s.p.Value("list-agents"), ":")
+	shown := provider
+	if shown == "" {
+		shown = "*"
 	}
-	c, conn, err := s.lrm()
-	if err != nil {
-		return err
+	none := fmt.Sprintf("No agents found for standard '%s' and provider '%s'", standard, shown)
+	if standard == class.Stonith {
+		return s.lines("agents", "agent", plugin.NewFinder(paths.FromEnv()).List(), none)
 	}
-	defer conn.Close()
-	r, err := c.ListAgents(s.ctx, &lrmv1.ListAgentsRequest{Class: class, Provider: provider})
-	if err != nil {
-		return err
-	}
-	if provider == "" {
-		provider = "*"
-	}
-	return s.lines(r.Agents, fmt.Sprintf("No agents found for standard '%s' and provider '%s'", class, provider))
+	r := runner()
+	defer r.Close()
+	return s.lines("agents", "agent", r.Agents(s.ctx, standard, provider), none)
 }
 
-func (s *session) lines(words []string, none string) error {
+func (s *session) lines(list, item string, words []string, none string) error {
 	if len(words) == 0 {
 		return failf(exitcode.Error, "%s", none)
 	}
+	words = slices.Clone(words)
 	sort.Strings(words)
+	e := output.New(list)
 	for _, w := range words {
 		s.say("%s", w)
+		e.Add(&output.Element{Name: item, Text: w})
 	}
+	s.body = append(s.body, e)
 	return nil
 }
 
@@ -105,47 +88,41 @@ func (s *session) lines(words []string, none string) error {
 func (s *session) showMetadata() error {
 	text := s.p.Value("show-metadata")
 	parts := strings.SplitN(text, ":", 3)
-	agent := &lrmv1.Agent{Class: parts[0]}
+	var a oplist.Agent
 	switch {
 	case len(parts) == 3:
-		agent.Provider, agent.Type = parts[1], parts[2]
-	case len(parts) == 2 && parts[0] == "ocf":
-		agent.Provider, agent.Type = "heartbeat", parts[1]
+		a = oplist.Agent{Class: parts[0], Provider: parts[1], Type: parts[2]}
+	case len(parts) == 2 && parts[0] == class.OCF:
+		a = oplist.Agent{Class: class.OCF, Provider: "heartbeat", Type: parts[1]}
 	case len(parts) == 2:
-		agent.Type = parts[1]
+		a = oplist.Agent{Class: parts[0], Type: parts[1]}
 	default:
 		return failf(exitcode.InvalidParam, "'%s' is not a valid agent specification: write class:[provider:]type, for instance ocf:heartbeat:IPaddr2", text)
 	}
-	var xml, reason string
-	if agent.Class == "stonith" {
-		conn, err := ipc.Dial(paths.FromEnv().Socket("stonithd"))
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		r, err := stonithv1.NewStonithClient(conn).GetMetadata(s.ctx, &stonithv1.GetMetadataRequest{Agent: agent.Type})
-		if err != nil {
-			return err
-		}
-		xml, reason = r.Xml, r.Error
+	ctx, cancel := context.WithTimeout(s.ctx, metadataTimeout)
+	defer cancel()
+	var xml string
+	var err error
+	if a.Class == class.Stonith {
+		var b []byte
+		b, err = plugin.NewFinder(paths.FromEnv()).Metadata(ctx, a.Type, 0)
+		xml = string(b)
 	} else {
-		c, conn, err := s.lrm()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		r, err := c.GetMetadata(s.ctx, &lrmv1.GetMetadataRequest{Agent: agent})
-		if err != nil {
-			return err
-		}
-		xml, reason = r.Xml, r.Error
+		r := runner()
+		defer r.Close()
+		xml, err = r.Metadata(ctx, a)
 	}
-	if xml == "" {
-		return failf(exitcode.NoSuch, "Metadata query for %s failed: %s", text, reason)
+	if err != nil {
+		return failf(exitcode.NoSuch, "Metadata query for %s failed: %v", text, err)
 	}
 	fmt.Fprint(s.out, xml)
 	if !strings.HasSuffix(xml, "\n") {
 		s.say("")
 	}
+	e := output.New("metadata", "class", a.Class)
+	if a.Provider != "" {
+		e.Set("provider", a.Provider)
+	}
+	s.body = append(s.body, e.Set("type", a.Type).Add(&output.Element{Name: "xml", Text: xml, CData: true}))
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // setParameter sets one attribute of the resource (-p NAME -v VALUE).
 func (s *session) setParameter() error {
-	name := s.p.Value("set-parameter")
+	name, value := s.p.Value("set-parameter"), s.p.Value("parameter-value")
 	if !s.p.Has("parameter-value") {
 		return failf(exitcode.Usage, "You need to supply a value with the -v option")
 	}
@@ -20,15 +20,22 @@ func (s *session) setParameter() error {
 	if err != nil {
 		return err
 	}
-	id, err := s.setAttribute(doc, s.target(doc, r, name), name, s.p.Value("parameter-value"))
-	if err != nil {
-		return err
+	e := s.target(configured(doc, r), name, "update")
+	if e == nil {
+		return s.notFound()
 	}
-	s.say("Set '%s' option: id=%s%s name=%s value=%s", s.rsc, id.nvpair, id.setText(), name, s.p.Value("parameter-value"))
+	elements := append(s.members(e, name), e)
+	for _, e := range elements {
+		id, err := s.setAttribute(e, name, value)
+		if err != nil {
+			return err
+		}
+		s.say("Set '%s' option: id=%s%s name=%s value=%s", e.SelectAttrValue("id", ""), id.nvpair, id.setText(), name, value)
+	}
 	return nil
 }
 
-// ids are those of an nvpair and its set.
+// ids are those of an nvpair and, if it is new, of its set.
 type ids struct{ set, nvpair string }
 
 func (i ids) setText() string {
@@ -38,18 +45,73 @@ func (i ids) setText() string {
 	return " set=" + i.set
 }
 
-// target is the element that takes the attribute: a meta attribute set on the
-// child of a clone goes to the clone unless forced (clients 2.3).
-func (s *session) target(doc *etree.Element, r *state.Resource, name string) *etree.Element {
-	e := configured(doc, r)
-	if !s.p.Has("meta") || s.force || e == nil {
+// target is the element whose attribute is meant: a meta attribute set on the
+// child of a clone goes to the clone, unless the child has a value of its own or
+// --force is given; one set on a clone goes to the child that has a value.
+func (s *session) target(e *etree.Element, name, doing string) *etree.Element {
+	if e == nil || !s.p.Has("meta") {
 		return e
 	}
-	if p := e.Parent(); p != nil && (p.Tag == "clone" || p.Tag == "master") {
-		fmt.Fprintf(s.out, "Performing update of '%s' on '%s', the parent of '%s'\n", name, p.SelectAttrValue("id", ""), s.rsc)
-		return p
+	clone, child := e, e
+	switch {
+	case isClone(e):
+		if child = cloned(e); child == nil {
+			return e
+		}
+	case isClone(e.Parent()):
+		clone = e.Parent()
+	default:
+		return e
+	}
+	if s.force {
+		return e
+	}
+	_, inChild := s.findPair(child, name)
+	_, inClone := s.findPair(clone, name)
+	if inChild != nil && inClone != nil {
+		s.say("Multiple attributes match name=%s", name)
+		for _, nv := range []*etree.Element{inChild, inClone} {
+			s.say("  Value: %s \t(id=%s)", nv.SelectAttrValue("value", ""), nv.SelectAttrValue("id", ""))
+		}
+		s.say("")
+	}
+	cloneID, childID := clone.SelectAttrValue("id", ""), child.SelectAttrValue("id", "")
+	switch {
+	case inChild != nil && e == clone:
+		s.say("A value for '%s' already exists in child '%s', performing %s on that instead of '%s'", name, childID, doing, cloneID)
+		return child
+	case inChild == nil && e == child:
+		s.say("Performing %s of '%s' on '%s', the parent of '%s'", doing, name, cloneID, childID)
+		return clone
 	}
 	return e
+}
+
+func isClone(e *etree.Element) bool { return e != nil && (e.Tag == "clone" || e.Tag == "master") }
+
+// cloned is what a clone clones.
+func cloned(clone *etree.Element) *etree.Element {
+	for _, k := range clone.ChildElements() {
+		if k.Tag == "primitive" || k.Tag == "group" {
+			return k
+		}
+	}
+	return nil
+}
+
+// members are the members of a group that have a value of their own for the
+// meta attribute, which would hide the group's.
+func (s *session) members(e *etree.Element, name string) []*etree.Element {
+	if e.Tag != "group" || !s.p.Has("meta") || s.force {
+		return nil
+	}
+	var out []*etree.Element
+	for _, k := range e.SelectElements("primitive") {
+		if _, nv := s.findPair(k, name); nv != nil {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // findPair is the nvpair of that name in the resource's own sets.
@@ -70,36 +132,34 @@ func (s *session) findPair(e *etree.Element, name string) (set, nv *etree.Elemen
 	return nil, nil
 }
 
-func (s *session) setAttribute(_, e *etree.Element, name, value string) (ids, error) {
-	if e == nil {
-		return ids{}, s.notFound()
-	}
+func (s *session) setAttribute(e *etree.Element, name, value string) (ids, error) {
 	rscID := e.SelectAttrValue("id", "")
-	var found ids
 	set, nv := s.findPair(e, name)
+	var told ids
+	var setID string
 	if nv != nil {
-		found = ids{set.SelectAttrValue("id", ""), nv.SelectAttrValue("id", "")}
+		setID, told.nvpair = set.SelectAttrValue("id", ""), nv.SelectAttrValue("id", "")
 	} else {
-		found.set = s.p.Value("set-name")
-		if found.set == "" {
-			found.set = rscID + "-" + s.attributeSet()
+		if setID = s.p.Value("set-name"); setID == "" {
+			setID = rscID + "-" + s.attributeSet()
 			if sets := e.SelectElements(s.attributeSet()); len(sets) > 0 {
-				found.set = sets[0].SelectAttrValue("id", found.set)
+				setID = sets[0].SelectAttrValue("id", setID)
 			}
 		}
-		if found.nvpair = s.p.Value("nvpair"); found.nvpair == "" {
-			found.nvpair = found.set + "-" + name
+		told.set = setID
+		if told.nvpair = s.p.Value("nvpair"); told.nvpair == "" {
+			told.nvpair = setID + "-" + name
 		}
 	}
 	upd := etree.NewElement(e.Tag)
 	upd.CreateAttr("id", rscID)
 	us := upd.CreateElement(s.attributeSet())
-	us.CreateAttr("id", found.set)
+	us.CreateAttr("id", setID)
 	un := us.CreateElement("nvpair")
-	un.CreateAttr("id", found.nvpair)
+	un.CreateAttr("id", told.nvpair)
 	un.CreateAttr("name", name)
 	un.CreateAttr("value", value)
-	return found, s.apply(&cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "resources", Xml: xmlOf(upd)})
+	return told, s.apply(&cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "resources", Xml: xmlOf(upd)})
 }
 
 // deleteParameter removes one attribute of the resource; an absent one is no error.
@@ -109,13 +169,14 @@ func (s *session) deleteParameter() error {
 	if err != nil {
 		return err
 	}
-	return s.deleteAttribute(configured(doc, r), name)
-}
-
-func (s *session) deleteAttribute(e *etree.Element, name string) error {
+	e := s.target(configured(doc, r), name, "delete")
 	if e == nil {
 		return s.notFound()
 	}
+	return s.deleteAttribute(e, name)
+}
+
+func (s *session) deleteAttribute(e *etree.Element, name string) error {
 	_, nv := s.findPair(e, name)
 	if nv == nil {
 		return nil
@@ -127,7 +188,7 @@ func (s *session) deleteAttribute(e *etree.Element, name string) error {
 	}); err != nil {
 		return err
 	}
-	s.say("Deleted '%s' option: id=%s name=%s", s.rsc, id, name)
+	s.say("Deleted '%s' option: id=%s name=%s", e.SelectAttrValue("id", ""), id, name)
 	return nil
 }
 
@@ -141,4 +202,10 @@ func metaValue(e *etree.Element, name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// instanceOf says whether the id names one instance of a clone rather than what
+// is configured.
+func instanceOf(r *state.Resource, id string) bool {
+	return r.CloneNum >= 0 && r.ID == id && r.XMLID != id
 }

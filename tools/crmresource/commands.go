@@ -188,11 +188,11 @@ func (s *session) restart() error {
 		return err
 	}
 	pair.p = meta
-	id, err := pair.setAttribute(doc, e, "target-role", "Stopped")
+	id, err := pair.setAttribute(e, "target-role", "Stopped")
 	if err != nil {
 		return err
 	}
-	s.say("Set '%s' option: id=%s set=%s name=target-role value=stopped", s.rsc, id.nvpair, id.set)
+	s.say("Set '%s' option: id=%s%s name=target-role value=stopped", e.SelectAttrValue("id", ""), id.nvpair, id.setText())
 	ctx, cancel := s.deadline()
 	defer cancel()
 	s.say("Waiting for %d resource%s to stop:", len(before), pluralS(len(before)))
@@ -203,7 +203,7 @@ func (s *session) restart() error {
 	// Whatever happened, the resource gets its old target role back.
 	var undo error
 	if had {
-		_, undo = pair.setAttribute(doc, e, "target-role", old)
+		_, undo = pair.setAttribute(e, "target-role", old)
 	} else {
 		var fresh *state.Resource
 		if _, fresh, doc, undo = s.resource(); undo == nil {

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/beevik/etree"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -27,6 +30,7 @@ type session struct {
 	ctx     context.Context
 	name    string
 	args    []string
+	command string // the option that says what to do
 	p       *cliopt.Parsed
 	out     io.Writer
 	stderr  io.Writer
@@ -67,7 +71,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
 	}
-	s, command, err := newSession(ctx, name, args, p, stdout, stderr)
+	s, err := newSession(ctx, name, args, p, stdout, stderr)
 	if err != nil {
 		return output.Usage(stderr, name, err)
 	}
@@ -76,8 +80,14 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		s.out = &bytes.Buffer{} // text is for people; the frame carries the rest
 	}
 	code, text := exitcode.OK, ""
-	if err := errors.Join(commands[command](s), s.close()); err != nil {
+	if err := errors.Join(commands[s.command].do(s), s.close()); err != nil {
 		code, text = explain(err)
+		switch {
+		case text == "":
+			text = "Error performing operation: " + code.Text()
+		case code != exitcode.Usage:
+			text += "\nError performing operation: " + code.Text()
+		}
 	}
 	if xml {
 		var errs []string
@@ -90,15 +100,16 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		return int(code)
 	}
 	if text != "" {
-		fmt.Fprintf(stderr, "%s: %s\nError performing operation: %s\n", name, text, code.Text())
+		fmt.Fprintf(stderr, "%s: %s\n", name, text)
 	}
 	return int(code)
 }
 
-func newSession(ctx context.Context, name string, args []string, p *cliopt.Parsed, stdout, stderr io.Writer) (*session, string, error) {
+func newSession(ctx context.Context, name string, args []string, p *cliopt.Parsed, stdout, stderr io.Writer) (*session, error) {
 	s := &session{
 		ctx: ctx, name: name, args: args, p: p, out: stdout, stderr: stderr,
 		rsc: p.Value("resource"), node: p.Value("node"), force: p.Has("force"), quiet: p.Has("quiet"),
+		command: "list",
 	}
 	if s.node == "" {
 		s.node = p.Value("host-uname")
@@ -109,23 +120,40 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 	if v := p.Value("timeout"); v != "" {
 		d, ok := interval.Parse(v)
 		if !ok || d <= 0 {
-			return nil, "", fmt.Errorf("bad value %q for --timeout: give a time such as 60s", v)
+			return nil, fmt.Errorf("bad value %q for --timeout: give a time such as 60s", v)
 		}
 		s.timeout = d
 	}
-	command := ""
 	for _, g := range p.Given {
 		if _, ok := commands[g.Long]; ok {
-			command = g.Long
+			s.command = g.Long
 		}
 	}
-	if command == "" {
-		return nil, "", errors.New("no command given: choose one of the queries or commands (--help lists them)")
+	c := commands[s.command]
+	if s.command != "digests" && !c.runs {
+		if err := output.NoOperands(p.Operands); err != nil {
+			return nil, err
+		}
 	}
-	if s.rsc == "" && needsResource[command] {
-		return nil, "", errors.New("Must supply a resource id with -r")
+	for _, w := range p.Operands {
+		if !strings.Contains(w, "=") {
+			return nil, fmt.Errorf("argument '%s': write overrides as name=value", w)
+		}
 	}
-	return s, command, nil
+	described := p.Has("class") || p.Has("agent") || p.Has("provider")
+	switch {
+	case described && s.rsc != "":
+		return nil, errors.New("--resource cannot be used with --class, --agent, and --provider")
+	case described && !c.runs:
+		return nil, errors.New("--class, --agent, and --provider can only be used with --validate and --force-*")
+	case s.rsc == "" && (c.rsc || c.runs && !described || s.command == "clear" && !p.Has("expired")):
+		return nil, errors.New("Must supply a resource id with -r")
+	case s.command == "digests" && s.node == "":
+		return nil, errors.New("Must supply a node name with -N")
+	case s.command == "cleanup" && p.Has("operation") && s.rsc == "", s.command == "cleanup" && p.Has("interval") && !p.Has("operation"):
+		return nil, errors.New("--operation needs --resource, and --interval needs --operation")
+	}
+	return s, nil
 }
 
 // explain maps an error to the exit status and the text for people.
@@ -150,7 +178,10 @@ func (s *session) cib() (cibclient.Client, error) {
 	}
 	c, err := cibclient.Open(s.ctx)
 	if err != nil {
-		return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: %v", err)
+		if errors.Is(err, syscall.ENOTCONN) {
+			return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: %s", syscall.ENOTCONN.Error())
+		}
+		return nil, &failure{code: cibclient.ExitCode(err), text: err.Error()}
 	}
 	s.client = c
 	return c, nil
@@ -167,7 +198,7 @@ func (s *session) document() (*etree.Element, []byte, error) {
 		return nil, nil, err
 	}
 	if resp.Rc != 0 {
-		return nil, nil, failf(exitcode.Error, "%s", resp.Error)
+		return nil, nil, s.refused(resp)
 	}
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(resp.Xml); err != nil {
@@ -204,12 +235,31 @@ func (s *session) resource() (*state.Cluster, *state.Resource, *etree.Element, e
 
 func (s *session) notFound() error { return failf(exitcode.NoSuch, "Resource '%s' not found", s.rsc) }
 
-// find is the resource with that id: as configured, or an instance's.
+// find is the resource with that id: as configured, or an instance's. The
+// child of a clone stands for its first instance.
 func find(c *state.Cluster, id string) *state.Resource {
 	if r := c.Resource(id); r != nil {
 		return r
 	}
-	return c.Lookup(id)
+	if all := named(c, id); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// named are the resources that go by the id; instances of the child of a clone
+// share one.
+func named(c *state.Cluster, id string) []*state.Resource {
+	if r := c.Resource(id); r != nil {
+		return []*state.Resource{r}
+	}
+	var out []*state.Resource
+	state.Each(c.Resources, func(r *state.Resource) {
+		if status.GoesBy(r, id) {
+			out = append(out, r)
+		}
+	})
+	return out
 }
 
 // apply changes the CIB on behalf of this tool.
@@ -223,9 +273,22 @@ func (s *session) apply(changes ...*cibv1.Change) error {
 		return err
 	}
 	if resp.Rc != 0 {
-		return failf(exitcode.FromErrno(errno(resp.Rc)), "%s", resp.Error)
+		return s.refused(resp)
 	}
 	return nil
+}
+
+// refused is the failure of a request to the CIB.
+func (s *session) refused(a interface {
+	GetRc() int32
+	GetError() string
+},
+) error {
+	err := cibclient.Err(a)
+	if rc := cibdoc.RCOf(err); rc == cibdoc.RCPermission || rc == cibdoc.RCAccess {
+		return &failure{code: exitcode.InsufficientPriv}
+	}
+	return &failure{code: cibclient.ExitCode(err), text: a.GetError()}
 }
 
 func xmlOf(e *etree.Element) []byte {

@@ -2,6 +2,7 @@ package crmresource
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,21 +25,45 @@ func (s *session) move() error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkNode(c); err != nil {
+	if err := s.placeable(c, r); err != nil {
 		return err
 	}
-	where := activeOn(r, s.role)
+	where := activeOn(named(c, s.rsc), s.role)
 	if s.node == "" {
 		return s.banCurrent(r, where)
 	}
-	for _, n := range where {
-		if n.Name == s.node && len(where) == 1 {
-			return failf(exitcode.Exists, "%s is already active on %s", s.rsc, s.node)
+	if len(where) == 1 && where[0].Name == s.node && !s.force {
+		return &failure{code: exitcode.Exists}
+	}
+	// An earlier preference, and a ban from the node wanted now, are in the way.
+	var changes []*cibv1.Change
+	for _, l := range ours(doc, s.rsc) {
+		if l.SelectAttrValue("id", "") == preferPrefix+s.rsc || nodeOf(l) == s.node {
+			changes = append(changes, deletion(l))
 		}
 	}
-	changes := clearing(doc, s.rsc, "")
-	loc := s.constraint(preferPrefix+s.rsc, s.node, "INFINITY", "prefer")
-	return s.apply(append(changes, creation(loc))...)
+	created := creation(s.constraint(preferPrefix+s.rsc, s.node, "INFINITY", "prefer"))
+	client, err := s.cib()
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 && !client.Live() {
+		// In a file the versions count as the reference's do. A cluster gets one
+		// change, so that it never acts on the moment between the two.
+		if err := s.apply(changes...); err != nil {
+			return err
+		}
+		changes = nil
+	}
+	return s.apply(append(changes, created)...)
+}
+
+// placeable refuses what cannot be the subject of a constraint.
+func (s *session) placeable(c *state.Cluster, r *state.Resource) error {
+	if instanceOf(r, s.rsc) {
+		return failf(exitcode.InvalidParam, "Cannot operate on clone resource instance '%s'", s.rsc)
+	}
+	return s.checkNode(c)
 }
 
 func (s *session) ban() error {
@@ -46,11 +71,11 @@ func (s *session) ban() error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkNode(c); err != nil {
+	if err := s.placeable(c, r); err != nil {
 		return err
 	}
 	if s.node == "" {
-		return s.banCurrent(r, activeOn(r, s.role))
+		return s.banCurrent(r, activeOn(named(c, s.rsc), s.role))
 	}
 	return s.banFrom(s.node)
 }
@@ -65,13 +90,14 @@ func (s *session) banCurrent(r *state.Resource, where []*state.Node) error {
 
 func (s *session) banFrom(node string) error {
 	id := fmt.Sprintf("%s%s-on-%s", banPrefix, s.rsc, node)
-	if !s.quiet && s.p.Value("lifetime") == "" {
-		fmt.Fprintf(s.stderr, "WARNING: Creating rsc_location constraint '%s' with a score of -INFINITY for resource %s on %s.\n"+
+	loc := s.constraint(id, node, "-INFINITY", "ban")
+	if !s.quiet {
+		fmt.Fprintf(s.out, "WARNING: Creating rsc_location constraint '%s' with a score of -INFINITY for resource %s on %s.\n"+
 			"\tThis will prevent %s from %s on %s until the constraint is removed using the clear option or by editing the CIB with an appropriate tool\n"+
 			"\tThis will be the case even if %s is the last node in the cluster\n",
 			id, s.rsc, node, s.rsc, s.doing(), node, node)
 	}
-	return s.apply(creation(s.constraint(id, node, "-INFINITY", "ban")))
+	return s.apply(creation(loc))
 }
 
 func (s *session) doing() string {
@@ -120,44 +146,70 @@ func (s *session) until(life string) string {
 	return time.Now().UTC().Add(time.Duration(seconds) * time.Second).Format("2006-01-02 15:04:05Z")
 }
 
-// clear removes what move and ban made, for all nodes or one.
+// clear removes what move and ban made, for all nodes or one; with --expired
+// only what is over.
 func (s *session) clear() error {
-	c, _, doc, err := s.resource()
+	var doc *etree.Element
+	var err error
+	if s.rsc != "" {
+		var c *state.Cluster
+		if c, _, doc, err = s.resource(); err == nil {
+			err = s.checkNode(c)
+		}
+	} else {
+		var c *state.Cluster
+		if c, doc, err = s.model(); err == nil {
+			err = s.checkNode(c)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := s.checkNode(c); err != nil {
-		return err
-	}
-	changes := clearing(doc, s.rsc, s.node)
-	if len(changes) == 0 {
-		return nil
-	}
-	if err := s.apply(changes...); err != nil {
-		return err
-	}
-	for _, ch := range changes {
-		id, _, _ := strings.Cut(strings.TrimPrefix(string(ch.Xml), `<rsc_location id="`), `"`)
-		s.say("Removing constraint: %s", id)
+	now := isotime.FromTime(time.Now())
+	for _, l := range ours(doc, s.rsc) {
+		if s.node != "" && nodeOf(l) != s.node || s.p.Has("expired") && !expired(l, now) {
+			continue
+		}
+		if err := s.apply(deletion(l)); err != nil {
+			return err
+		}
+		s.say("Removing constraint: %s", l.SelectAttrValue("id", ""))
 	}
 	return nil
 }
 
-// clearing are the deletions of this tool's constraints for a resource.
-func clearing(doc *etree.Element, rsc, node string) []*cibv1.Change {
-	var out []*cibv1.Change
-	for _, l := range doc.FindElements("./configuration/constraints/rsc_location") {
-		id := l.SelectAttrValue("id", "")
-		on := l.SelectAttrValue("node", "")
-		if e := l.FindElement("./rule/expression[@attribute='#uname']"); on == "" && e != nil {
-			on = e.SelectAttrValue("value", "")
+// expired says whether a constraint with a lifetime is past its end.
+func expired(l *etree.Element, now isotime.Date) bool {
+	for _, d := range l.FindElements("./rule/date_expression[@operation='lt']") {
+		if end, ok := isotime.Parse(d.SelectAttrValue("end", ""), time.Now()); ok && isotime.Compare(end, now) < 0 {
+			return true
 		}
-		ours := id == preferPrefix+rsc || strings.HasPrefix(id, banPrefix+rsc+"-on-")
-		if ours && l.SelectAttrValue("rsc", "") == rsc && (node == "" || on == node) {
-			out = append(out, deletion(l))
+	}
+	return false
+}
+
+// ours are this tool's constraints for a resource, or for all of them.
+func ours(doc *etree.Element, rsc string) []*etree.Element {
+	var out []*etree.Element
+	for _, l := range doc.FindElements("./configuration/constraints/rsc_location") {
+		id, on := l.SelectAttrValue("id", ""), l.SelectAttrValue("rsc", "")
+		made := id == preferPrefix+on || strings.HasPrefix(id, banPrefix+on+"-on-")
+		if made && (rsc == "" || on == rsc) {
+			out = append(out, l)
 		}
 	}
 	return out
+}
+
+// nodeOf is the node that a constraint is about, by name or by rule.
+func nodeOf(l *etree.Element) string {
+	if on := l.SelectAttrValue("node", ""); on != "" {
+		return on
+	}
+	if e := l.FindElement("./rule/expression[@attribute='#uname']"); e != nil {
+		return e.SelectAttrValue("value", "")
+	}
+	return ""
 }
 
 // deletion names an element of the configuration by tag and id.
@@ -175,15 +227,14 @@ func creation(loc *etree.Element) *cibv1.Change {
 	return &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "constraints", Xml: xmlOf(loc), CanCreate: true}
 }
 
-// activeOn are the nodes where r runs, in the role if one is asked for.
-func activeOn(r *state.Resource, role state.Role) []*state.Node {
-	if role != state.Promoted {
-		return r.ActiveNodes()
-	}
+// activeOn are the nodes where the resources run, in the role if one is asked for.
+func activeOn(rscs []*state.Resource, role state.Role) []*state.Node {
 	var nodes []*state.Node
-	state.EachLeaf([]*state.Resource{r}, func(p *state.Resource) {
-		if p.Role == state.Promoted {
-			nodes = append(nodes, p.Active...)
+	state.EachLeaf(rscs, func(p *state.Resource) {
+		for _, n := range p.Active {
+			if (role != state.Promoted || p.Role == state.Promoted) && !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
 		}
 	})
 	return nodes

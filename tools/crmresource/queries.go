@@ -2,17 +2,16 @@ package crmresource
 
 import (
 	"fmt"
-	"syscall"
 
 	"github.com/beevik/etree"
 
 	"linuxha/internal/exitcode"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
+	cibv1 "linuxha/proto/cib/v1"
 	"linuxha/tools/output"
+	"linuxha/tools/statusxml"
 )
-
-func errno(rc int32) syscall.Errno { return syscall.Errno(rc) }
 
 func (s *session) list() error {
 	c, _, err := s.model()
@@ -24,6 +23,11 @@ func (s *session) list() error {
 	if len(items) == 0 {
 		items = []status.Item{{Text: "No resources"}}
 	}
+	list := output.New("resources")
+	for _, r := range c.Resources {
+		list.Add(statusxml.Writer{Cluster: c}.Resource(r)...)
+	}
+	s.body = append(s.body, list)
 	return status.Write(s.out, 1, items)
 }
 
@@ -41,40 +45,69 @@ func (s *session) listRaw() error {
 	return nil
 }
 
+// listPlain is one line of words per resource, for scripts.
+func (s *session) listPlain() error {
+	c, _, err := s.model()
+	if err != nil {
+		return err
+	}
+	state.Each(c.Resources, func(r *state.Resource) {
+		parent := "NA"
+		if r.Parent != nil {
+			parent = r.Parent.ID
+		}
+		s.say("Resource: %s %s %s %s %s %s %s", r.XML.Name, r.ID, r.XML.ID(), parent, words(r.Class, "NA"), words(r.Provider, "NA"), words(r.Type, "NA"))
+	})
+	return nil
+}
+
+func words(s, missing string) string {
+	if s == "" {
+		return missing
+	}
+	return s
+}
+
 // locate names the nodes where the resource runs, a promoted one so marked.
 func (s *session) locate() error {
-	_, r, _, err := s.resource()
+	c, _, _, err := s.resource()
 	if err != nil {
 		return err
 	}
 	list := output.New("nodes", "resource", s.rsc)
-	found := false
-	state.EachLeaf([]*state.Resource{r}, func(p *state.Resource) {
+	promoted := map[*state.Node]bool{}
+	state.EachLeaf(named(c, s.rsc), func(p *state.Resource) {
 		for _, n := range p.Active {
-			found = true
-			mark := ""
-			e := &output.Element{Name: "node", Text: n.Name}
-			if p.Role == state.Promoted {
-				mark = " Promoted"
-				e.Set("state", "promoted")
-			}
-			list.Add(e)
-			if s.quiet {
-				s.say("%s", n.Name)
-			} else {
-				s.say("resource %s is running on: %s%s", s.rsc, n.Name, mark)
-			}
+			promoted[n] = promoted[n] || p.Role == state.Promoted
 		}
 	})
+	for _, n := range c.Nodes {
+		isPromoted, runs := promoted[n]
+		if !runs {
+			continue
+		}
+		mark := ""
+		e := &output.Element{Name: "node", Text: n.Name}
+		if isPromoted {
+			mark = " Promoted"
+			e.Set("state", "promoted")
+		}
+		list.Add(e)
+		if s.quiet {
+			s.say("%s", n.Name)
+		} else {
+			s.say("resource %s is running on: %s%s", s.rsc, n.Name, mark)
+		}
+	}
 	s.body = append(s.body, list)
-	if !found && !s.quiet {
+	if len(promoted) == 0 && !s.quiet {
 		s.say("resource %s is NOT running", s.rsc)
 	}
 	return nil
 }
 
 func (s *session) queryXML() error {
-	_, r, doc, err := s.resource()
+	c, r, doc, err := s.resource()
 	if err != nil {
 		return err
 	}
@@ -94,8 +127,45 @@ func (s *session) queryXML() error {
 		return err
 	}
 	fmt.Fprint(s.out, text)
-	s.body = append(s.body, &output.Element{Name: "resource_config", Text: text})
+	s.body = append(s.body, output.New("resource_config").Add(statusxml.Writer{Cluster: c}.Resource(r)...).
+		Add(&output.Element{Name: "xml", Text: text, CData: true}))
 	return nil
+}
+
+// getProperty is one of the attributes of the resource's element.
+func (s *session) getProperty() error {
+	_, r, doc, err := s.resource()
+	if err != nil {
+		return err
+	}
+	if e := configured(doc, r); e != nil {
+		if a := e.SelectAttr(s.p.Value("get-property")); a != nil {
+			s.say("%s", a.Value)
+			s.body = append(s.body, output.New("property", "name", s.p.Value("get-property"), "value", a.Value))
+			return nil
+		}
+	}
+	return &failure{code: exitcode.NoSuch}
+}
+
+// setProperty writes one of them.
+func (s *session) setProperty() error {
+	kind := s.p.Value("resource-type")
+	if kind == "" || !s.p.Has("parameter-value") {
+		return failf(exitcode.Usage, "You need to specify a resource type with -t and a value with -v")
+	}
+	doc, _, err := s.document()
+	if err != nil {
+		return err
+	}
+	e := byID(doc, s.rsc)
+	if e == nil || e.Tag != kind {
+		return s.notFound()
+	}
+	upd := etree.NewElement(kind)
+	upd.CreateAttr("id", s.rsc)
+	upd.CreateAttr(s.p.Value("set-property"), s.p.Value("parameter-value"))
+	return s.apply(&cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "resources", Xml: xmlOf(upd)})
 }
 
 // onlyTop is a model with the one top-level resource that r belongs to.
@@ -161,72 +231,6 @@ func (s *session) getParameter() error {
 	// The reference says so and exits 0 (clients 2.3).
 	fmt.Fprintf(s.stderr, "Attribute '%s' not found for '%s'\n", name, s.rsc)
 	return nil
-}
-
-// why says in a sentence or two what keeps resources from running.
-func (s *session) why() error {
-	c, _, err := s.model()
-	if err != nil {
-		return err
-	}
-	wanted := c.Resources
-	if s.rsc != "" {
-		r := find(c, s.rsc)
-		if r == nil {
-			return s.notFound()
-		}
-		wanted = []*state.Resource{r}
-	}
-	state.EachLeaf(wanted, func(r *state.Resource) {
-		name := status.Name(r)
-		if s.node != "" {
-			on := false
-			for _, n := range r.Active {
-				on = on || n.Name == s.node
-			}
-			s.say("Resource %s is%s running on host %s", name, not(on), s.node)
-		} else {
-			s.say("Resource %s is%s running", name, not(r.IsActive(false)))
-		}
-		s.reasons(c, r, name)
-	})
-	return nil
-}
-
-func not(yes bool) string {
-	if yes {
-		return ""
-	}
-	return " not"
-}
-
-func (s *session) reasons(c *state.Cluster, r *state.Resource, name string) {
-	if c.IsDisabled(r) {
-		s.say("Configuration specifies '%s' should remain stopped", name)
-	}
-	if !r.Managed {
-		s.say("Configuration prevents cluster from stopping or starting unmanaged '%s'", name)
-	}
-	for _, n := range c.Nodes {
-		if fails, _ := c.FailCount(r, n, true, nil); fails >= r.Threshold && r.Threshold > 0 {
-			s.say("'%s' has failed %s times on %s, its migration-threshold is %d: `crm_resource --cleanup -r %s` when the cause is mended", name, scoreText(fails), n.Name, r.Threshold, s.topID(r))
-		}
-	}
-	if c.Opts.StopAll {
-		s.say("Cluster option stop-all-resources is set")
-	}
-	if !c.Quorum {
-		s.say("This partition has no quorum (no-quorum-policy decides what may run)")
-	}
-}
-
-func (s *session) topID(r *state.Resource) string { return r.Top().ID }
-
-func scoreText(n int) string {
-	if n >= state.Infinity {
-		return "INFINITY"
-	}
-	return fmt.Sprint(n)
 }
 
 // remove deletes a resource's configuration (-D -t TYPE).

@@ -40,6 +40,7 @@ type Element struct {
 	Name     string
 	Attrs    []Attr
 	Text     string // character data before the children
+	CData    bool   // Text stands in a CDATA section, as it is
 	Children []*Element
 }
 
@@ -78,6 +79,10 @@ func (e *Element) Write(w io.Writer, depth int) error {
 	switch {
 	case e.Text == "" && len(e.Children) == 0:
 		b.WriteString("/>\n")
+		_, err := io.WriteString(w, b.String())
+		return err
+	case e.CData:
+		fmt.Fprintf(&b, "><![CDATA[%s]]></%s>\n", strings.ReplaceAll(e.Text, "]]>", "]]]]><![CDATA[>"), e.Name)
 		_, err := io.WriteString(w, b.String())
 		return err
 	case len(e.Children) == 0:
@@ -126,6 +131,19 @@ func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []
 func Usage(stderr io.Writer, tool string, err error) int {
 	fmt.Fprintf(stderr, "%s: %v\n", tool, err)
 	return int(exitcode.Usage)
+}
+
+// NoOperands refuses words that no option takes.
+func NoOperands(words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("non-option ARGV-elements:\n")
+	for i, w := range words {
+		fmt.Fprintf(&b, "[%d of %d] %s\n", i+1, len(words), w)
+	}
+	return errors.New(b.String())
 }
 
 // FromRPC maps a failed call to a daemon to the exit status and the text for

@@ -1,0 +1,81 @@
+package crmresource
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"linuxha/internal/ocftext"
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	"linuxha/tools/output"
+)
+
+// listOperations prints the recorded operations of resources: of online nodes,
+// or of all (-o).
+func (s *session) listOperations() error {
+	c, doc, err := s.model()
+	if err != nil {
+		return err
+	}
+	if err := s.checkNode(c); err != nil {
+		return err
+	}
+	if s.rsc != "" && find(c, s.rsc) == nil {
+		return s.notFound()
+	}
+	list := output.New("operations")
+	for _, ns := range doc.FindElements("./status/node_state") {
+		n := c.NodeByID(ns.SelectAttrValue("id", ""))
+		if n == nil {
+			n = c.NodeByName(ns.SelectAttrValue("uname", ""))
+		}
+		if n == nil || s.node != "" && n.Name != s.node || !n.Online && s.command == "list-operations" {
+			continue
+		}
+		for _, h := range ns.FindElements("./lrm/lrm_resources/lrm_resource") {
+			r := c.Lookup(h.SelectAttrValue("id", ""))
+			if r == nil || s.rsc != "" && !slices.Contains(named(c, s.rsc), r) && !status.GoesBy(r, s.rsc) {
+				continue
+			}
+			ops := h.SelectElements("lrm_rsc_op")
+			slices.SortStableFunc(ops, func(a, b *etree.Element) int { return callID(a) - callID(b) })
+			for _, op := range ops {
+				list.Add(s.operation(r, n, op))
+			}
+		}
+	}
+	s.body = append(s.body, list)
+	return nil
+}
+
+func callID(op *etree.Element) int {
+	n, _ := strconv.Atoi(op.SelectAttrValue("call-id", "0")) // pending ones have -1, odd ones come first
+	return n
+}
+
+func (s *session) operation(r *state.Resource, n *state.Node, op *etree.Element) *output.Element {
+	get := func(name string) string { return op.SelectAttrValue(name, "") }
+	key := get("operation_key")
+	if key == "" {
+		key = get("id")
+	}
+	word := ocftext.Status(get("op-status"))
+	e := output.New("operation", "op", key, "node", n.Name, "call", get("call-id"), "rc", get("rc-code"), "status", word,
+		"rsc", status.Name(r), "agent", r.Class+":"+r.Provider+":"+r.Type)
+	text := fmt.Sprintf("%s\t(%s):\t %s: %s (node=%s, call=%s, rc=%s", status.Name(r), status.Agent(r), status.DisplayRole(r), key, n.Name, get("call-id"), get("rc-code"))
+	if at, err := strconv.ParseInt(get("last-rc-change"), 10, 64); err == nil {
+		when := time.Unix(at, 0).Format("Mon Jan _2 15:04:05 2006")
+		text += fmt.Sprintf(", last-rc-change='%s'", when)
+		e.Set("last-rc-change", when)
+	}
+	if ms := get("exec-time"); ms != "" {
+		text += ", exec=" + ms + "ms"
+		e.Set("exec-time", ms)
+	}
+	s.say("%s): %s", text, word)
+	return e
+}

@@ -1,0 +1,111 @@
+// Package statusxml is the XML form of what package pengine/status says in
+// words: nodes and resources as crm_mon, crm_resource and crm_simulate print
+// them (clients 2.2).
+package statusxml
+
+import (
+	"strconv"
+
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	"linuxha/tools/output"
+)
+
+func yes(b bool) string { return strconv.FormatBool(b) }
+
+// Writer makes elements from a model, as far as they are selected.
+type Writer struct {
+	Cluster *state.Cluster
+	status.Selection
+}
+
+// Nodes is the list of nodes, with what runs on each if inside.
+func (v Writer) Nodes(inside bool) *output.Element {
+	list := output.New("nodes")
+	for _, n := range v.Cluster.Nodes {
+		if !v.HasNode(n.Name) {
+			continue
+		}
+		kind := map[state.NodeKind]string{state.Member: "member", state.RemoteNode: "remote", state.Ping: "unknown"}[n.Kind]
+		e := output.New("node", "name", n.Name, "id", n.ID, "online", yes(n.Online), "standby", yes(n.Standby), "standby_onfail", yes(n.StandbyOnFail),
+			"maintenance", yes(n.Maintenance), "pending", yes(n.Pending), "unclean", yes(n.Unclean), "health", status.Health(v.Cluster, n))
+		if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member {
+			e.Set("feature_set", fs)
+		}
+		e.Set("shutdown", yes(n.ShuttingDown)).Set("expected_up", yes(n.ExpectedUp)).Set("is_dc", yes(n.IsDC)).
+			Set("resources_running", strconv.Itoa(len(n.Running))).Set("type", kind)
+		if n.Conn != nil && n.Conn.IsGuestConn() && n.Conn.Container != nil {
+			e.Set("id_as_resource", n.Conn.Container.ID)
+		}
+		if inside {
+			for _, r := range n.Running {
+				e.Add(v.Primitive(r))
+			}
+		}
+		list.Add(e)
+	}
+	return list
+}
+
+// Resource is a resource with all its parts; nothing for hidden ones.
+func (v Writer) Resource(r *state.Resource) []*output.Element {
+	switch r.Kind {
+	case state.Group:
+		e := output.New("group", "id", r.ID, "number_resources", strconv.Itoa(len(r.Children)), "managed", yes(r.Managed), "disabled", yes(v.Cluster.IsDisabled(r)))
+		return []*output.Element{v.children(e, r)}
+	case state.Clone:
+		e := output.New("clone", "id", r.ID, "multi_state", yes(r.Promotable), "unique", yes(r.Unique), "managed", yes(r.Managed),
+			"disabled", yes(v.Cluster.IsDisabled(r)), "failed", yes(r.Failed), "failure_ignored", yes(r.FailureIgnored))
+		if tr, ok := r.Meta.Get("target-role"); ok {
+			e.Set("target_role", tr)
+		}
+		return []*output.Element{v.children(e, r)}
+	case state.Bundle:
+		e := output.New("bundle", "id", r.ID, "type", r.Bundle.Agent, "image", r.Bundle.Image, "unique", yes(r.Unique), "managed", yes(r.Managed), "failed", yes(r.Failed))
+		for _, rep := range r.Bundle.Replica {
+			if !v.ShowsReplica(rep) {
+				continue
+			}
+			x := output.New("replica", "id", strconv.Itoa(rep.Offset))
+			for _, part := range status.ReplicaParts(rep) {
+				if v.Has(part) {
+					x.Add(v.Primitive(part))
+				}
+			}
+			e.Add(x)
+		}
+		return []*output.Element{e}
+	}
+	if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
+		return nil
+	}
+	return []*output.Element{v.Primitive(r)}
+}
+
+func (v Writer) children(e *output.Element, r *state.Resource) *output.Element {
+	for _, k := range r.Children {
+		if v.Shows(k) {
+			e.Add(v.Resource(k)...)
+		}
+	}
+	return e
+}
+
+// Primitive is one primitive with the nodes where it is active.
+func (v Writer) Primitive(r *state.Resource) *output.Element {
+	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", status.DisplayRole(r))
+	if tr, ok := r.Meta.Get("target-role"); ok {
+		e.Set("target_role", tr)
+	}
+	e.Set("active", yes(r.IsActive(true))).Set("orphaned", yes(r.Orphan)).Set("blocked", yes(r.Blocked)).Set("managed", yes(r.Managed)).
+		Set("failed", yes(r.Failed)).Set("failure_ignored", yes(r.FailureIgnored)).Set("nodes_running_on", strconv.Itoa(len(r.Active)))
+	if word := status.PendingWord(r.PendingTask); word != "" {
+		e.Set("pending", word)
+	} else if r.PendingTask == "monitor" {
+		e.Set("pending", "Monitoring")
+	}
+	for _, n := range r.Active {
+		e.Add(output.New("node", "name", n.Name, "id", n.ID, "cached", yes(n.Online)))
+	}
+	return e
+}
