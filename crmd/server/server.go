@@ -378,7 +378,14 @@ func (s *Server) clusterEvent(ev *heartbeatv1.AttachEvent) {
 // installed takes a new view.
 func (s *Server) installed(m *heartbeatv1.Membership) {
 	old := s.view
+	born := uint64(0)
+	if old != nil {
+		born = s.bornOn(s.node)
+	}
 	s.view = m
+	// We were outside and entered anew, perhaps without having noticed: what we
+	// knew about the others' controllers is void.
+	reentered := born != 0 && s.bornOn(s.node) != born
 	s.learn(m.Configured)
 	v := election.View{Number: m.Number, Coordinator: m.Coordinator, Quorate: m.Quorate}
 	for _, c := range m.Configured {
@@ -410,10 +417,15 @@ func (s *Server) installed(m *heartbeatv1.Membership) {
 			delete(s.fenced, n)
 		}
 	}
-	if s.accepted.term != "" && s.bornOn(s.accepted.dc) != s.accepted.bornOn {
+	if s.accepted.term != "" && (reentered || s.bornOn(s.accepted.dc) != s.accepted.bornOn) {
 		s.unaccept("the DC left")
 	}
+	ruled := s.el.Local()
 	s.stepElection(election.Installed{View: v})
+	if reentered && ruled && s.el.Local() {
+		s.endReign("this node has left the membership and entered again")
+		s.beginReign()
+	}
 	if s.accepted.term != "" && s.el.DC() != s.accepted.dc {
 		s.unaccept("another DC leads this view")
 	}

@@ -396,6 +396,10 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 			continue
 		}
 		switch c.Kind {
+		case link.Dead, link.Returned, link.Restarted, link.Broken:
+			s.gate.Interrupted(c.Node)
+		}
+		switch c.Kind {
 		case link.Up, link.Returned, link.Restarted:
 			s.assembler.forget(c.Node)
 			events = append(events, ccm.NodeUp{Name: c.Node, ID: c.ID.String(), Generation: c.Generation})
