@@ -385,6 +385,7 @@ const (
 type Note struct {
 	Severity Severity
 	Text     string
+	From     string // the reference's name for the place, which it prints in front; "" if the note is ours
 }
 
 // FailedOp is a failed operation for status displays (state 9.9).
@@ -452,4 +453,4 @@ type Output struct {
 type ScoreLine struct{ Text string }
 
 // Notef records a note.
-func (c *Cluster) Notef(s Severity, text string) { c.Notes = append(c.Notes, Note{s, text}) }
+func (c *Cluster) Notef(s Severity, text string) { c.Notes = append(c.Notes, Note{Severity: s, Text: text}) }

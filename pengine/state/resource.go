@@ -118,7 +118,13 @@ func (c *Cluster) readResources() {
 	c.linkContainersAndRemotes()
 	value.MergeSort(c.Resources, func(a, b *Resource) int { return b.Priority - a.Priority })
 	if c.Opts.Stonith && !c.HaveFenceDevice {
-		c.Notef(Error, "resource start-up disabled since no fence device is configured: configure one, or disable fencing with the stonith-enabled option")
+		for _, line := range []string{ // in the reference's words, which clients show (cib 10.2)
+			"Resource start-up disabled since no STONITH resources have been defined",
+			"Either configure some or disable STONITH with the stonith-enabled option",
+			"NOTE: Clusters with shared data need STONITH to ensure data integrity",
+		} {
+			c.Notes = append(c.Notes, Note{Severity: Error, Text: line, From: "unpack_resources"})
+		}
 	}
 }
 
