@@ -70,7 +70,7 @@ func newCluster(t *testing.T, resources string, names ...string) *fakeCluster {
 		t.Fatal(err)
 	}
 	c := &fakeCluster{t: t, names: names, nodes: map[string]*fakeNode{}, born: map[string]uint64{}, procs: map[string]*attachment{}, up: map[string]bool{},
-		cib: &fakeCIB{doc: doc, watchers: map[chan *cibv1.Notification]bool{}}}
+		cib: &fakeCIB{mu: &oneCIB, doc: doc, watchers: map[chan *cibv1.Notification]bool{}}}
 	for _, n := range names {
 		c.nodes[n] = &fakeNode{c: c, name: n, lrm: newFakeLRM(n)}
 	}
@@ -275,9 +275,13 @@ func (c *fakeCluster) deliver(from string, s *heartbeatv1.Send) {
 
 // --- CIB
 
+// oneCIB serialises all fakes of the process: controllers of a test that is
+// over may still talk, and compiled XPaths are shared.
+var oneCIB sync.Mutex
+
 type fakeCIB struct {
 	cibv1.UnimplementedCibServer
-	mu       sync.Mutex
+	mu       *sync.Mutex // oneCIB
 	doc      *cibdoc.Doc
 	watchers map[chan *cibv1.Notification]bool
 	applies  int

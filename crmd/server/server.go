@@ -274,22 +274,18 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.exit
 }
 
-// turnEnd does what one turn does once.
+// turnEnd does what one turn does once. Messages to ourselves belong to the
+// turn in which they were sent.
 func (s *Server) turnEnd() {
-	for len(s.local) > 0 {
-		m := s.local[0]
-		s.local = s.local[1:]
-		s.peerMessage(s.node, m)
-	}
-	if s.te != nil {
+	for again := true; again; again = len(s.local) > 0 {
+		for len(s.local) > 0 {
+			m := s.local[0]
+			s.local = s.local[1:]
+			s.peerMessage(s.node, m)
+		}
 		s.stepTE(te.TurnEnd{})
+		s.flush()
 	}
-	for len(s.local) > 0 {
-		m := s.local[0]
-		s.local = s.local[1:]
-		s.peerMessage(s.node, m)
-	}
-	s.flush()
 	s.checkLeave()
 	s.showState()
 	var next time.Time
