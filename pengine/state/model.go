@@ -453,4 +453,6 @@ type Output struct {
 type ScoreLine struct{ Text string }
 
 // Notef records a note.
-func (c *Cluster) Notef(s Severity, text string) { c.Notes = append(c.Notes, Note{Severity: s, Text: text}) }
+func (c *Cluster) Notef(s Severity, text string) {
+	c.Notes = append(c.Notes, Note{Severity: s, Text: text})
+}
