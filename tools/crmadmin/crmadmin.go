@@ -3,15 +3,22 @@ package crmadmin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
+	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/interval"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
+	"linuxha/pengine/state"
+	"linuxha/pengine/status"
+	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
 	"linuxha/tools/output"
 )
@@ -23,6 +30,9 @@ var spec = &cliopt.Spec{
 		{Short: 'D', Long: "dc_lookup", Help: "display the uname of the node co-ordinating the cluster", Group: "Commands"},
 		{Short: 'S', Long: "status", Arg: cliopt.RequiredArg, Name: "NODE", Help: "display the status of the specified node", Group: "Commands"},
 		{Short: 'N', Long: "nodes", Arg: cliopt.OptionalArg, Name: "TYPES", Help: "display the uname of all member nodes [optionally filtered by type (comma-separated): cluster, guest, remote]", Group: "Commands"},
+		{Short: 'P', Long: "pacemakerd", Help: "display the status of local pacemakerd", Group: "Commands"},
+		{Short: 'H', Long: "health", Help: "no longer supported", Group: "Commands"},
+		{Short: 'i', Long: "ipc-name", Arg: cliopt.RequiredArg, Name: "NAME", Help: "accepted for compatibility (with --pacemakerd)", Group: "Additional options"},
 		{Short: 't', Long: "timeout", Arg: cliopt.RequiredArg, Name: "TIMEOUT", Help: "time to wait before declaring the operation failed (with units, default s)", Group: "Additional options"},
 		{Short: 'B', Long: "bash-export", Help: "display nodes as shell commands of the form 'export uname=uuid'", Group: "Additional options"},
 		{Short: 'q', Long: "quiet", Help: "display only the essential query information", Group: "Additional options"},
@@ -42,6 +52,9 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	case p.Has("version"):
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
+	}
+	if err := output.NoOperands(p.Operands); err != nil {
+		return output.Usage(stderr, name, err)
 	}
 	timeout := 30 * time.Second
 	if v := p.Value("timeout"); v != "" {
@@ -69,11 +82,23 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	case p.Has("status"):
 		body, text, code, err = q.state(ctx, p.Value("status"))
 	case p.Has("nodes"):
-		body, text, code, err = q.nodes(ctx)
+		for _, kind := range strings.Split(p.Value("nodes"), ",") {
+			if kind != "" && kind != "all" && !slices.Contains(nodeKinds, kind) {
+				return output.Usage(stderr, name, fmt.Errorf("bad value %q for --nodes: kinds are cluster, guest and remote", kind))
+			}
+		}
+		if body, text, code, err = q.nodes(ctx, p.Value("nodes")); err != nil {
+			code = cibclient.ExitCode(err)
+			err = fmt.Errorf("Could not connect to the CIB: %w", err)
+		}
+	case p.Has("pacemakerd"):
+		body, text, code, err = q.pacemakerd(ctx)
+	case p.Has("health"):
+		return output.Usage(stderr, name, errors.New("--health is no longer supported: use --status NODE"))
 	default:
-		return output.Usage(stderr, name, fmt.Errorf("no command given: choose one of --dc_lookup, --status or --nodes"))
+		return output.Usage(stderr, name, errors.New("Must supply a command option: --dc_lookup, --status, --nodes or --pacemakerd"))
 	}
-	if err != nil {
+	if err != nil && code == exitcode.OK {
 		var reason string
 		code, reason = output.FromRPC(err)
 		text, body = "", nil
@@ -136,27 +161,76 @@ func (q query) state(ctx context.Context, node string) (*output.Element, string,
 	return output.New("crmd", "node_name", r.Node, "state", r.State, "result", "ok"), text, exitcode.OK, nil
 }
 
-func (q query) nodes(ctx context.Context) (*output.Element, string, exitcode.Code, error) {
-	r, err := q.client.ListNodes(ctx, &crmv1.ListNodesRequest{})
+// nodes lists the configured nodes of the kinds asked for, from the CIB.
+func (q query) nodes(ctx context.Context, kinds string) (*output.Element, string, exitcode.Code, error) {
+	client, err := cibclient.Open(ctx)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	defer client.Close()
+	resp, err := client.Query(ctx, &cibv1.QueryRequest{})
+	if err == nil {
+		err = cibclient.Err(resp)
+	}
+	if err != nil {
+		return nil, "", 0, err
+	}
+	c, err := status.Load(resp.Xml, time.Now())
 	if err != nil {
 		return nil, "", 0, err
 	}
 	list := output.New("nodes")
 	text := ""
-	for _, n := range r.Nodes {
-		kind := "cluster"
-		if n.Remote {
-			kind = "remote"
+	for _, kind := range nodeKinds {
+		if kinds != "" && kinds != "all" && !slices.Contains(strings.Split(kinds, ","), kind) {
+			continue
 		}
-		list.Add(output.New("node", "type", kind, "name", n.Name, "id", n.Id))
-		switch {
-		case q.export:
-			text += fmt.Sprintf("export %s=%s\n", n.Name, n.Id)
-		case q.quiet:
-			text += n.Name + "\n"
-		default:
-			text += fmt.Sprintf("%s node: %s (%s)\n", kind, n.Name, n.Id)
+		for _, n := range c.Nodes {
+			if kindOf(n) != kind {
+				continue
+			}
+			list.Add(output.New("node", "type", kind, "name", n.Name, "id", n.ID))
+			switch {
+			case q.export:
+				text += fmt.Sprintf("export %s=%s\n", n.Name, n.ID)
+			case q.quiet:
+				text += n.Name + "\n"
+			default:
+				text += fmt.Sprintf("%s node: %s (%s)\n", kind, n.Name, n.ID)
+			}
 		}
 	}
 	return list, text, exitcode.OK, nil
+}
+
+// nodeKinds are the kinds of nodes in the order of lists.
+var nodeKinds = []string{"cluster", "guest", "remote"}
+
+func kindOf(n *state.Node) string {
+	switch status.NodeKind(n) {
+	case "GuestNode":
+		if n.Conn.Replica != nil {
+			return "" // a bundle's inside is not configured as a node
+		}
+		return "guest"
+	case "RemoteNode":
+		return "remote"
+	}
+	if n.Kind == state.Ping {
+		return ""
+	}
+	return "cluster"
+}
+
+// pacemakerd says whether the stack runs, as crm_mon's first line does.
+func (q query) pacemakerd(ctx context.Context) (*output.Element, string, exitcode.Code, error) {
+	if _, err := q.client.GetDC(ctx, &crmv1.GetDCRequest{}); err != nil {
+		return nil, "", 0, err
+	}
+	at := time.Now().Format("2006-01-02 15:04:05Z07:00")
+	text := fmt.Sprintf("Status of pacemakerd: 'Pacemaker is running' (last updated %s)\n", at)
+	if q.quiet {
+		text = "running\n"
+	}
+	return output.New("pacemakerd", "sys_from", "pacemakerd", "state", "running", "last_updated", at), text, exitcode.OK, nil
 }

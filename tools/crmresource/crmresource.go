@@ -41,6 +41,8 @@ type session struct {
 	role    state.Role // Promoted with --promoted
 	timeout time.Duration
 
+	logged bool // the model's errors were printed
+
 	client cibclient.Client // opened on first use
 	body   []*output.Element
 }
@@ -216,6 +218,14 @@ func (s *session) model() (*state.Cluster, *etree.Element, error) {
 	c, err := status.Load(raw, time.Now())
 	if err != nil {
 		return nil, nil, failf(exitcode.Config, "%v", err)
+	}
+	if output.LogsToStderr() && !s.logged {
+		s.logged = true
+		for _, n := range c.Notes {
+			if n.Severity == state.Error && n.From != "" {
+				fmt.Fprintln(s.stderr, output.LogLine(n.From, "error", n.Text))
+			}
+		}
 	}
 	return c, doc, nil
 }

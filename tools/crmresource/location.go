@@ -121,17 +121,20 @@ func (s *session) constraint(id, node, score, kind string) *etree.Element {
 	}
 	end := s.until(life)
 	fmt.Fprintf(s.out, "Migration will take effect until: %s\n", end)
-	prefix := "cli-" + kind
+	name := func(part string) string { return "cli-" + kind + "-" + part + "-" + s.rsc }
+	if kind == "ban" { // a resource may have several, one per node
+		name = func(part string) string { return id + "-" + strings.TrimSuffix(part, "-end") }
+	}
 	rule := loc.CreateElement("rule")
-	rule.CreateAttr("id", prefix+"-rule-"+s.rsc)
+	rule.CreateAttr("id", name("rule"))
 	rule.CreateAttr("score", score)
 	rule.CreateAttr("boolean-op", "and")
 	expr := rule.CreateElement("expression")
-	for _, a := range [][2]string{{"id", prefix + "-expr-" + s.rsc}, {"attribute", "#uname"}, {"operation", "eq"}, {"value", node}, {"type", "string"}} {
+	for _, a := range [][2]string{{"id", name("expr")}, {"attribute", "#uname"}, {"operation", "eq"}, {"value", node}, {"type", "string"}} {
 		expr.CreateAttr(a[0], a[1])
 	}
 	date := rule.CreateElement("date_expression")
-	for _, a := range [][2]string{{"id", prefix + "-lifetime-end-" + s.rsc}, {"operation", "lt"}, {"end", end}} {
+	for _, a := range [][2]string{{"id", name("lifetime-end")}, {"operation", "lt"}, {"end", end}} {
 		date.CreateAttr(a[0], a[1])
 	}
 	return loc

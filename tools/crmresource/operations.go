@@ -14,8 +14,8 @@ import (
 	"linuxha/tools/output"
 )
 
-// listOperations prints the recorded operations of resources: of online nodes,
-// or of all (-o).
+// listOperations prints the recorded operations of resources: on online nodes
+// since they were last stopped there, or all (-o).
 func (s *session) listOperations() error {
 	c, doc, err := s.model()
 	if err != nil {
@@ -43,6 +43,9 @@ func (s *session) listOperations() error {
 			}
 			ops := h.SelectElements("lrm_rsc_op")
 			slices.SortStableFunc(ops, func(a, b *etree.Element) int { return callID(a) - callID(b) })
+			if s.command == "list-operations" {
+				ops = current(ops)
+			}
 			for _, op := range ops {
 				list.Add(s.operation(r, n, op))
 			}
@@ -50,6 +53,16 @@ func (s *session) listOperations() error {
 	}
 	s.body = append(s.body, list)
 	return nil
+}
+
+// current are the operations since the last successful stop.
+func current(ops []*etree.Element) []*etree.Element {
+	for i := len(ops) - 1; i >= 0; i-- {
+		if ops[i].SelectAttrValue("operation", "") == "stop" && ops[i].SelectAttrValue("rc-code", "") == "0" {
+			return ops[i+1:]
+		}
+	}
+	return ops
 }
 
 func callID(op *etree.Element) int {

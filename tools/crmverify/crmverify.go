@@ -176,7 +176,7 @@ func check(cib []byte, origin string) result {
 		for _, n := range plan.Notes {
 			switch n.Severity {
 			case schedule.Error:
-				r.errors = append(r.errors, "error: "+n.Text)
+				r.errors = append(r.errors, output.Logged(n.From, "error", n.Text))
 			case schedule.Warning:
 				r.warnings = append(r.warnings, n.Text)
 			}

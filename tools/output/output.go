@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -131,6 +132,29 @@ func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []
 func Usage(stderr io.Writer, tool string, err error) int {
 	fmt.Fprintf(stderr, "%s: %v\n", tool, err)
 	return int(exitcode.Usage)
+}
+
+// Logged is a log line as the reference's tools print it to stderr.
+func Logged(from, level, text string) string {
+	if from == "" {
+		return level + ": " + text
+	}
+	return fmt.Sprintf("(%s) \t%s: %s", from, level, text)
+}
+
+// LogLine is Logged as it stands in a log.
+func LogLine(from, level, text string) string {
+	return fmt.Sprintf("%s \t%s: %s", from, level, text)
+}
+
+// LogsToStderr says whether the environment asks tools to log there
+// (clients 3.4).
+func LogsToStderr() bool {
+	switch strings.ToLower(os.Getenv("PCMK_stderr")) {
+	case "1", "true", "yes", "on", "y":
+		return true
+	}
+	return false
 }
 
 // NoOperands refuses words that no option takes.
