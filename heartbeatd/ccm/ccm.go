@@ -85,11 +85,18 @@ func (v *View) Member(name string) *Member {
 	if v == nil {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(v.Members, name, func(m Member, name string) int { return strings.Compare(m.Name, name) })
-	if !ok {
+	low, high := 0, len(v.Members)
+	for low < high { // slices.BinarySearchFunc would copy members about
+		if mid := (low + high) / 2; v.Members[mid].Name < name {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	if low == len(v.Members) || v.Members[low].Name != name {
 		return nil
 	}
-	return &v.Members[i]
+	return &v.Members[low]
 }
 
 // Membership is an installed view as this node came to it.

@@ -316,7 +316,11 @@ func (n *node) linkStep(ev link.Event) {
 		n.deliver(p)
 	}
 	for _, p := range out.Send {
-		c.net.Broadcast(n.index, p)
+		if p.Seq == 0 && p.Dest != "" { // all hear it, but only one listens
+			c.net.Send(n.index, c.byName[p.Dest].index, p)
+		} else {
+			c.net.Broadcast(n.index, p)
+		}
 	}
 	n.linkTimer.set(out.WakeAt)
 }
@@ -546,7 +550,7 @@ type probeMessage struct {
 
 func (p *probe) start() {
 	n := p.n
-	n.host.After(n.c.Between(0, 4*time.Second), func() {
+	n.host.After(n.c.Between(0, 8*time.Second), func() {
 		if n.last != nil {
 			p.sent++
 			n.send("probe", "", probeMessage{n.index, n.generation, p.sent})
