@@ -99,12 +99,16 @@ func (d *cibd) step(ev replica.Event) {
 		return
 	}
 	c := d.n.c
+	before := d.core.Status().Term
 	out := d.core.Step(c.Now(), ev)
 	for _, p := range out.Persist {
 		d.save(p)
 	}
 	status := d.core.Status()
 	term := status.Term
+	if term != before {
+		before = replica.Term{} // of which of the two a change is cannot be told
+	}
 	if c.Trace {
 		for _, n := range out.Notes {
 			c.Logf("%s cib: %s %v", d.n.name, n.Text, n.Attrs)
@@ -121,7 +125,7 @@ func (d *cibd) step(ev replica.Event) {
 		d.n.send("cib", s.To, s.Message)
 	}
 	for _, p := range out.Publish {
-		c.saw(d.n, published{term, p})
+		c.saw(d.n, published{before, p})
 		if d.watch != nil {
 			watch := d.watch
 			d.n.work = append(d.n.work, job{do: func() { watch(p) }})

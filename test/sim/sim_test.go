@@ -1,12 +1,117 @@
 package sim
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// histories runs seeds until one fails; it returns how many it ran.
+func histories(p Plan, first, seeds uint64) (int, error) {
+	for i := range seeds {
+		p.Seed = first + i
+		if r := Run(p); r.Err != nil {
+			return int(i) + 1, r.Err
+		}
+	}
+	return int(seeds), nil
+}
 
 func TestMessaging(t *testing.T) {
-	for seed := range uint64(50) {
-		if r := Run(Plan{Seed: seed}); r.Err != nil {
+	if _, err := histories(Plan{}, 0, 30); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFullStack(t *testing.T) {
+	if _, err := histories(Plan{Stack: Full}, 0, 15); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The seeds that once found something.
+func TestSeedsThatFoundBugs(t *testing.T) {
+	for _, s := range []struct {
+		seed  uint64
+		stack Stack
+		found string
+	}{
+		{49, Messaging, "three coordinators took members from each other for ever"},
+		{54, Messaging, "a node waited for a coordinator that had gone on without it"},
+		{62, Messaging, "a State that was lost with a broken stream was never told again"},
+		{711, Messaging, "a node accepted a view and proposed another at once"},
+		{962, Messaging, "a node left the view that it had just accepted because of old news"},
+		{1411, Messaging, "two groups waited for each other to propose"},
+		{80, Full, "one node that had gone on alone took the base of the merge from all others"},
+		{121, Full, "messages of a restarted node waited behind one of its former life"},
+	} {
+		if _, err := histories(Plan{Stack: s.stack}, s.seed, 1); err != nil {
+			t.Errorf("%v: again? %s", err, s.found)
+		}
+	}
+}
+
+func TestSameSeedSameHistory(t *testing.T) {
+	for seed := range uint64(5) {
+		p := Plan{Seed: seed, Stack: Full, Length: time.Minute}
+		a, b := Run(p), Run(p)
+		p.Trace = true
+		traced := Run(p)
+		if a.Fingerprint != b.Fingerprint || a.Fingerprint != traced.Fingerprint || a.Steps != b.Steps {
+			t.Errorf("seed %d gave %x after %d steps, then %x after %d, traced %x", seed, a.Fingerprint, a.Steps, b.Fingerprint, b.Steps, traced.Fingerprint)
+		}
+		p.Seed += 1000
+		if other := Run(p); other.Fingerprint == a.Fingerprint {
+			t.Errorf("seeds %d and %d gave the same history", seed, p.Seed)
+		}
+	}
+}
+
+// Bugs planted in the simulated shells must be found, or the checks check
+// nothing.
+func TestPlantedBugsAreFound(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		bug  Bug
+		want string
+	}{
+		{"acknowledge before sync", AcknowledgeUnsaved, "promise 4"},
+		{"start before fencing is confirmed", StartUnfenced, "promise 1"},
+		{"two DCs", TwoDCs, "promise 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			ran, err := histories(Plan{Stack: Full, Bug: test.bug}, 0, 1000)
+			if err == nil {
+				t.Fatal("1000 histories did not show it")
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("history %d failed with %v, want a broken %s", ran, err, test.want)
+			}
+			t.Logf("found by history %d: %v", ran, err)
+		})
+	}
+}
+
+// Without faults a cluster forms one view after the other only for its
+// clients, and every resource is started once.
+func TestQuietCluster(t *testing.T) {
+	for _, nodes := range []int{3, 5, 7} {
+		r := Run(Plan{Seed: 1, Stack: Full, Nodes: nodes, Faults: -1})
+		if r.Err != nil {
 			t.Fatal(r.Err)
 		}
+		if r.Counts["operation"] < len(resources) || r.Counts["operation"] > 5*len(resources) || r.Counts["fencing"] > 0 {
+			t.Errorf("%d nodes: %v", nodes, r.Counts)
+		}
+	}
+}
+
+func TestFailureTellsHowToSeeItAgain(t *testing.T) {
+	_, err := histories(Plan{Stack: Full, Bug: StartUnfenced}, 0, 1000)
+	if want := "seed "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(fmt.Sprint(err), ", at ") {
+		t.Errorf("error %v names no seed and time", err)
 	}
 }
 
