@@ -149,7 +149,6 @@ type entry struct {
 	listFailed bool // list does not work and pcmk_host_check does not insist: use status
 	verified   bool
 	queue      []*job // FIFO; running jobs stay until done
-
 }
 
 type agent struct {
@@ -382,12 +381,16 @@ func (c *Core) perform(ev Perform) {
 	e, ok := c.devices[ev.Device]
 	switch {
 	case !ok:
-		c.out.Performed = append(c.out.Performed, Performed{ID: ev.ID,
-			Result: failed(StatusNoFenceDevice, fmt.Sprintf("'%s' not found", ev.Device))})
+		c.out.Performed = append(c.out.Performed, Performed{
+			ID:     ev.ID,
+			Result: failed(StatusNoFenceDevice, fmt.Sprintf("'%s' not found", ev.Device)),
+		})
 		return
 	case ev.API && !e.FromAPI:
-		c.out.Performed = append(c.out.Performed, Performed{ID: ev.ID,
-			Result: failed(StatusNoFenceDevice, fmt.Sprintf("'%s' not active", ev.Device))})
+		c.out.Performed = append(c.out.Performed, Performed{
+			ID:     ev.ID,
+			Result: failed(StatusNoFenceDevice, fmt.Sprintf("'%s' not active", ev.Device)),
+		})
 		return
 	}
 	e.queue = append(e.queue, &job{perform: ev, timeout: ev.Timeout})

@@ -87,9 +87,11 @@ func TestInput(t *testing.T) {
 		{"a fixed port", device("port", "3"), Info{}, "off", "n", "action=off nodename=n port=3"},
 		{"a dynamic port", device("port", "Dynamic"), Info{}, "off", "n", "action=off nodename=n port=n"},
 		{"another word", device("pcmk_off_action", "disable"), plug, "off", "n", "action=disable nodename=n plug=n"},
-		{"the fencer's own parameters stay here", device("pcmk_off_timeout", "9", "pcmk_monitor_retries", "1", "pcmk_delay_max", "3",
-			"pcmk_action_limit", "2", "CRM_meta_timeout", "20", "crm_feature_set", "3", "provides", "x", "stonith-timeout", "1", "ip", "1=2"),
-			plug, "off", "n", "action=off nodename=n plug=n ip=1=2"},
+		{
+			"the fencer's own parameters stay here", device("pcmk_off_timeout", "9", "pcmk_monitor_retries", "1", "pcmk_delay_max", "3",
+				"pcmk_action_limit", "2", "CRM_meta_timeout", "20", "crm_feature_set", "3", "provides", "x", "stonith-timeout", "1", "ip", "1=2"),
+			plug, "off", "n", "action=off nodename=n plug=n ip=1=2",
+		},
 		{"plugins get no host parameter", device("hostlist", "n"), Info{NoHostParam: true}, "off", "n", "action=off nodename=n hostlist=n"},
 	} {
 		var got []string

@@ -115,8 +115,10 @@ func (c *Core) list(e *entry, ev *evaluation) {
 			return
 		}
 	}
-	e.queue = append(e.queue, &job{kind: forList, timeout: ev.Timeout,
-		perform: Perform{Device: e.ID, Action: "list", Timeout: ev.Timeout}})
+	e.queue = append(e.queue, &job{
+		kind: forList, timeout: ev.Timeout,
+		perform: Perform{Device: e.ID, Action: "list", Timeout: ev.Timeout},
+	})
 }
 
 func (c *Core) checkStatus(e *entry, ev *evaluation) {
@@ -124,8 +126,10 @@ func (c *Core) checkStatus(e *entry, ev *evaluation) {
 		return
 	}
 	ev.running[e.ID] = true
-	e.queue = append(e.queue, &job{kind: forStatus, eval: ev.ID, timeout: ev.Timeout,
-		perform: Perform{Device: e.ID, Action: "status", Target: ev.Target, Timeout: ev.Timeout}})
+	e.queue = append(e.queue, &job{
+		kind: forStatus, eval: ev.ID, timeout: ev.Timeout,
+		perform: Perform{Device: e.ID, Action: "status", Target: ev.Target, Timeout: ev.Timeout},
+	})
 }
 
 func (c *Core) offer(e *entry, ev *evaluation) Offer {

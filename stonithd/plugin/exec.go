@@ -65,8 +65,10 @@ func (p process) run(ctx context.Context) device.Result {
 	case <-expired:
 		killGroup(cmd)
 		<-exited
-		res = device.Result{RC: 1, Status: device.StatusTimeout,
-			Reason: "Fence agent did not complete within " + span(p.timeout)}
+		res = device.Result{
+			RC: 1, Status: device.StatusTimeout,
+			Reason: "Fence agent did not complete within " + span(p.timeout),
+		}
 	case <-ctx.Done():
 		killGroup(cmd)
 		<-exited
@@ -105,8 +107,10 @@ func ended(err error) device.Result {
 		return device.Result{}
 	case errors.As(err, &exit):
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			return device.Result{RC: 1, Status: device.StatusError,
-				Reason: fmt.Sprintf("Fence agent interrupted by %s signal", unix.SignalName(ws.Signal()))}
+			return device.Result{
+				RC: 1, Status: device.StatusError,
+				Reason: fmt.Sprintf("Fence agent interrupted by %s signal", unix.SignalName(ws.Signal())),
+			}
 		}
 		return device.Result{RC: int32(exit.ExitCode())}
 	}

@@ -40,8 +40,10 @@ func TestRHCSAgent(t *testing.T) {
 	if err != nil || !info.Supports("reboot") || !info.Params["plug"] || info.Params["port"] {
 		t.Fatalf("info %+v, %v", info, err)
 	}
-	res := f.Run(ctx, Job{Agent: "fence_test", Action: "off", Target: "n1", Timeout: 5 * time.Second,
-		Input: []device.Param{{Name: "action", Value: "off"}, {Name: "plug", Value: "n1=x"}}})
+	res := f.Run(ctx, Job{
+		Agent: "fence_test", Action: "off", Target: "n1", Timeout: 5 * time.Second,
+		Input: []device.Param{{Name: "action", Value: "off"}, {Name: "plug", Value: "n1=x"}},
+	})
 	if !res.OK() || strings.TrimSpace(res.Output) != "Success: off" {
 		t.Errorf("result %+v", res)
 	}
@@ -61,8 +63,10 @@ func TestRHCSAgent(t *testing.T) {
 func TestTimeoutKillsTheGroup(t *testing.T) {
 	f, log := finder(t)
 	begin := time.Now()
-	res := f.Run(context.Background(), Job{Agent: "fence_test", Timeout: 300 * time.Millisecond,
-		Input: []device.Param{{Name: "action", Value: "off"}, {Name: "mode", Value: "hang"}}})
+	res := f.Run(context.Background(), Job{
+		Agent: "fence_test", Timeout: 300 * time.Millisecond,
+		Input: []device.Param{{Name: "action", Value: "off"}, {Name: "mode", Value: "hang"}},
+	})
 	if res.Status != device.StatusTimeout || time.Since(begin) > 3*time.Second {
 		t.Errorf("after %v: %+v", time.Since(begin), res)
 	}
@@ -87,8 +91,10 @@ func TestExternalPlugin(t *testing.T) {
 	f, log := finder(t)
 	ctx := context.Background()
 	job := func(action, target string) Job {
-		return Job{Agent: "external/test", Action: action, Target: target, Timeout: 5 * time.Second,
-			Input: []device.Param{{Name: "action", Value: action}, {Name: "hostlist", Value: "n1 n2"}, {Name: "refuse", Value: "n2"}}}
+		return Job{
+			Agent: "external/test", Action: action, Target: target, Timeout: 5 * time.Second,
+			Input: []device.Param{{Name: "action", Value: action}, {Name: "hostlist", Value: "n1 n2"}, {Name: "refuse", Value: "n2"}},
+		}
 	}
 	if res := f.Run(ctx, job("reboot", "N1")); !res.OK() {
 		t.Errorf("reboot: %+v", res)

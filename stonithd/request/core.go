@@ -76,7 +76,7 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 	case LevelRemoved:
 		c.table.Remove(ev.Key, ev.Index)
 	case CleanupAsked:
-		c.broadcast(Cleanup{Target: ev.Target})
+		c.broadcast(Cleanup(ev))
 		c.history.Cleanup(ev.Target)
 	case Devices:
 		c.stepDevices(ev.Event)
@@ -93,9 +93,6 @@ func (c *Core) History(target string) []history.Record { return c.history.List(t
 
 // LocalDevices lists the devices registered on this node.
 func (c *Core) LocalDevices() []device.Device { return c.devices.Devices() }
-
-// CheckLevel says why a level cannot be used.
-func (c *Core) CheckLevel(l topology.Level) error { return l.Check() }
 
 func (c *Core) note(format string, args ...any) {
 	c.out.Notes = append(c.out.Notes, Note{Text: fmt.Sprintf(format, args...)})

@@ -52,8 +52,10 @@ func (c *Core) evaluated(e device.Evaluated) {
 	}
 	if x := c.executions[strings.TrimPrefix(e.ID, forSearch)]; x != nil && !x.found {
 		x.found, x.devices = true, e.Offers
-		x.last = device.Result{RC: 1, Status: device.StatusNoFenceDevice,
-			Reason: fmt.Sprintf("No device configured for target '%s'", x.Target)}
+		x.last = device.Result{
+			RC: 1, Status: device.StatusNoFenceDevice,
+			Reason: fmt.Sprintf("No device configured for target '%s'", x.Target),
+		}
 		c.runNext(x)
 	}
 }
@@ -85,8 +87,10 @@ func (c *Core) execute(m Execute) {
 			x.devices = []device.Offer{{Device: d.ID}}
 		}
 	}
-	x.last = device.Result{RC: 1, Status: device.StatusNoFenceDevice,
-		Reason: fmt.Sprintf("Requested device '%s' not found", m.Device)}
+	x.last = device.Result{
+		RC: 1, Status: device.StatusNoFenceDevice,
+		Reason: fmt.Sprintf("Requested device '%s' not found", m.Device),
+	}
 	c.runNext(x)
 }
 

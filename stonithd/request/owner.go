@@ -288,8 +288,10 @@ func (c *Core) advanceLevels(o *op) {
 			return
 		}
 		if at.Phase != topology.PhaseOn {
-			o.last, o.lastPeer = device.Result{RC: 1, Status: device.StatusNoFenceDevice,
-				Reason: fmt.Sprintf("No node can use device '%s' for target '%s'", at.Device, o.Target)}, ""
+			o.last, o.lastPeer = device.Result{
+				RC: 1, Status: device.StatusNoFenceDevice,
+				Reason: fmt.Sprintf("No node can use device '%s' for target '%s'", at.Device, o.Target),
+			}, ""
 		}
 		o.tried = append(o.tried, topology.Outcome{Level: at.Level, Device: at.Device, Phase: at.Phase, OK: at.Phase == topology.PhaseOn})
 	}
@@ -358,8 +360,10 @@ func (c *Core) advancePlain(o *op) {
 	case o.attempts == 0 && len(o.awaited) > 0 && len(o.offers) == 0:
 		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonNoPeers})
 	case o.attempts == 0:
-		c.end(o, device.Result{RC: 1, Status: device.StatusNoFenceDevice,
-			Reason: fmt.Sprintf("No device configured for target '%s'", o.Target)})
+		c.end(o, device.Result{
+			RC: 1, Status: device.StatusNoFenceDevice,
+			Reason: fmt.Sprintf("No device configured for target '%s'", o.Target),
+		})
 	case o.queryBy.IsZero():
 		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonAllFailed})
 	default:

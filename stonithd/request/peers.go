@@ -81,8 +81,10 @@ func (c *Core) lose(peer string) {
 		delete(o.awaited, peer)
 		delete(o.offers, peer)
 		if o.attempt != nil && o.attempt.peer == peer {
-			c.lostAttempt(o, device.Result{RC: 1, Status: device.StatusTimeout,
-				Reason: fmt.Sprintf("Node %s was lost while it fenced %s", peer, o.Target)})
+			c.lostAttempt(o, device.Result{
+				RC: 1, Status: device.StatusTimeout,
+				Reason: fmt.Sprintf("Node %s was lost while it fenced %s", peer, o.Target),
+			})
 			continue
 		}
 		c.advance(o)

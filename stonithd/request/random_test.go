@@ -83,8 +83,10 @@ func randomHistory(t *testing.T, seed uint64) {
 		case k < 6 && m.up:
 			target := names[r.IntN(len(names))]
 			q := question{n, fmt.Sprintf("%s-%d", n, i), m.life}
-			w.ask(n, Request{ID: q.id, Target: target, Action: []string{"off", "reboot", "on"}[r.IntN(3)],
-				Client: fmt.Sprint("client", i), Timeout: 10 * time.Second})
+			w.ask(n, Request{
+				ID: q.id, Target: target, Action: []string{"off", "reboot", "on"}[r.IntN(3)],
+				Client: fmt.Sprint("client", i), Timeout: 10 * time.Second,
+			})
 			asked = append(asked, q)
 		case k == 6 && m.up && len(slices.Collect(maps.Keys(w.nodes))) > 0:
 			alive := 0

@@ -66,25 +66,41 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{name: "no device", action: "off", status: device.StatusNoFenceDevice},
 		{name: "one device fails", devices: []device.Device{dev("f", "c")}, fail: []string{"f"}, action: "off", runs: "f off,f off,f off,f off"},
-		{name: "second device helps", devices: []device.Device{dev("1f", "c"), dev("2p", "c"), dev("3f", "c")}, fail: []string{"1f", "3f"},
-			action: "off", timeout: 5 * time.Second, ok: true, total: "18", runs: "1f off,1f off,2p off"},
-		{name: "timeouts of devices add up", devices: []device.Device{dev("1f", "c"), dev("2p", "c", "pcmk_off_timeout", "1"), dev("3f", "c", "pcmk_off_timeout", "4")},
-			fail: []string{"1f", "3f"}, action: "off", timeout: 5 * time.Second, ok: true, total: "12", runs: "1f off,1f off,2p off"},
-		{name: "three levels", devices: []device.Device{dev("f1", "c"), dev("p1", "c"), dev("p2", "c"), dev("f2", "c"), dev("p3", "c"), dev("p4", "c")},
+		{
+			name: "second device helps", devices: []device.Device{dev("1f", "c"), dev("2p", "c"), dev("3f", "c")}, fail: []string{"1f", "3f"},
+			action: "off", timeout: 5 * time.Second, ok: true, total: "18", runs: "1f off,1f off,2p off",
+		},
+		{
+			name: "timeouts of devices add up", devices: []device.Device{dev("1f", "c"), dev("2p", "c", "pcmk_off_timeout", "1"), dev("3f", "c", "pcmk_off_timeout", "4")},
+			fail: []string{"1f", "3f"}, action: "off", timeout: 5 * time.Second, ok: true, total: "12", runs: "1f off,1f off,2p off",
+		},
+		{
+			name: "three levels", devices: []device.Device{dev("f1", "c"), dev("p1", "c"), dev("p2", "c"), dev("f2", "c"), dev("p3", "c"), dev("p4", "c")},
 			fail: []string{"f1", "f2"}, levels: levels("f1,p1", "p2,f2", "p3,p4"), action: "off", timeout: 3 * time.Second, ok: true, total: "21",
-			runs: "f1 off,f1 off,p2 off,f2 off,f2 off,p3 off,p4 off"},
+			runs: "f1 off,f1 off,p2 off,f2 off,f2 off,p3 off,p4 off",
+		},
 		{name: "level of unknown devices", devices: []device.Device{dev("p", "c")}, levels: levels("x,y", "p"), action: "off", ok: true, runs: "p off"},
 		{name: "topology keeps other devices out", devices: []device.Device{dev("f", "c"), dev("p", "c")}, fail: []string{"f"}, levels: levels("f"), action: "off", runs: "f off,f off"},
-		{name: "large override", devices: []device.Device{dev("1", "c"), dev("2", "c", "pcmk_off_timeout", "1"), dev("3", "c", "pcmk_off_timeout", "4000")},
-			fail: []string{"1", "3"}, levels: levels("1", "2", "3"), action: "off", timeout: 5 * time.Second, ok: true, total: "4807", runs: "1 off,1 off,2 off"},
-		{name: "remapped reboot", devices: []device.Device{dev("1", "c", "pcmk_off_timeout", "1", "pcmk_reboot_timeout", "10"), dev("2", "c", "pcmk_off_timeout", "2", "pcmk_reboot_timeout", "20")},
-			levels: levels("1,2"), action: "reboot", timeout: 5 * time.Second, ok: true, total: "3", runs: "1 off,2 off,1 on,2 on"},
-		{name: "remapped reboot without on for some", devices: []device.Device{dev("1", "c", "pcmk_reboot_action", "off"), dev("2", "c")},
-			levels: levels("1,2"), action: "reboot", ok: true, runs: "1 off,2 off,2 on"},
-		{name: "failed on after off", devices: []device.Device{dev("1", "c", "pcmk_on_action", "nope"), dev("2", "c")},
-			levels: levels("1,2"), action: "reboot", ok: true, runs: "1 off,2 off,1 nope,1 nope,2 on"},
-		{name: "single devices really reboot", devices: []device.Device{dev("f", "c"), dev("p1", "c"), dev("p2", "c")}, fail: []string{"f"},
-			levels: levels("f", "p1,p2"), action: "reboot", ok: true, runs: "f reboot,f reboot,p1 off,p2 off,p1 on,p2 on"},
+		{
+			name: "large override", devices: []device.Device{dev("1", "c"), dev("2", "c", "pcmk_off_timeout", "1"), dev("3", "c", "pcmk_off_timeout", "4000")},
+			fail: []string{"1", "3"}, levels: levels("1", "2", "3"), action: "off", timeout: 5 * time.Second, ok: true, total: "4807", runs: "1 off,1 off,2 off",
+		},
+		{
+			name: "remapped reboot", devices: []device.Device{dev("1", "c", "pcmk_off_timeout", "1", "pcmk_reboot_timeout", "10"), dev("2", "c", "pcmk_off_timeout", "2", "pcmk_reboot_timeout", "20")},
+			levels: levels("1,2"), action: "reboot", timeout: 5 * time.Second, ok: true, total: "3", runs: "1 off,2 off,1 on,2 on",
+		},
+		{
+			name: "remapped reboot without on for some", devices: []device.Device{dev("1", "c", "pcmk_reboot_action", "off"), dev("2", "c")},
+			levels: levels("1,2"), action: "reboot", ok: true, runs: "1 off,2 off,2 on",
+		},
+		{
+			name: "failed on after off", devices: []device.Device{dev("1", "c", "pcmk_on_action", "nope"), dev("2", "c")},
+			levels: levels("1,2"), action: "reboot", ok: true, runs: "1 off,2 off,1 nope,1 nope,2 on",
+		},
+		{
+			name: "single devices really reboot", devices: []device.Device{dev("f", "c"), dev("p1", "c"), dev("p2", "c")}, fail: []string{"f"},
+			levels: levels("f", "p1,p2"), action: "reboot", ok: true, runs: "f reboot,f reboot,p1 off,p2 off,p1 on,p2 on",
+		},
 		{name: "retries", devices: []device.Device{dev("f", "c", "pcmk_off_retries", "4")}, fail: []string{"f"}, levels: levels("f"), action: "off", runs: "f off,f off,f off,f off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -116,8 +116,10 @@ func TestStandAlone(t *testing.T) {
 	if err != nil || ex.Rc != 0 {
 		t.Errorf("start: %+v, %v", ex, err)
 	}
-	ex, err = f.client.ExecDevice(c, &stonithv1.ExecDeviceRequest{RscId: "bad", Type: "fence_test", Action: "start", TimeoutMs: 5000,
-		Params: map[string]string{"monitor_mode": "fail", "pcmk_monitor_retries": "1"}})
+	ex, err = f.client.ExecDevice(c, &stonithv1.ExecDeviceRequest{
+		RscId: "bad", Type: "fence_test", Action: "start", TimeoutMs: 5000,
+		Params: map[string]string{"monitor_mode": "fail", "pcmk_monitor_retries": "1"},
+	})
 	if err != nil || ex.Rc != 1 || ex.OpStatus != 0 {
 		t.Errorf("start with a failing monitor: %+v, %v", ex, err)
 	}

@@ -72,8 +72,10 @@ func TestFile(t *testing.T) {
 		{"crm_attribute -N node1 -t status -n x", 0, "scope=status  name=x value=1\n", ""},
 		{"crm_attribute -n dc -s other -v 1", 0, "", ""},
 		{"crm_attribute -n dc -s cib-bootstrap-options -v 2", 0, "", ""},
-		{"crm_attribute -n dc", 109, "Multiple attributes match name=dc\n  Value: 2 \t(id=cib-bootstrap-options-dc)\n  Value: 1 \t(id=other-dc)\n",
-			"crm_attribute: Please choose from one of the matches below and supply the 'id' with --attr-id\n"},
+		{
+			"crm_attribute -n dc", 109, "Multiple attributes match name=dc\n  Value: 2 \t(id=cib-bootstrap-options-dc)\n  Value: 1 \t(id=other-dc)\n",
+			"crm_attribute: Please choose from one of the matches below and supply the 'id' with --attr-id\n",
+		},
 		{"crm_attribute -p", 64, "", "crm_attribute: -p/--promotion must be called from an OCF resource agent or with a resource ID specified\n"},
 		{"crm_attribute -N node1 -p ms -v 10", 0, "", ""},
 		{"crm_attribute -N node1 -p ms -G -q", 0, "10\n", ""},

@@ -33,7 +33,6 @@ type member struct {
 	crmd    uint64
 	up      bool
 	group   int // partition
-	view    uint64
 	answers map[uint64]bool
 	write   *Write
 	load    bool
@@ -467,8 +466,11 @@ func TestClearFailures(t *testing.T) {
 	}{
 		{"all", ClearFailures{}, []string{"other"}},
 		{"resource", ClearFailures{Resource: "r"}, []string{"fail-count-r2#monitor_10000", "fail-count-r#x", "other"}},
-		{"operation", ClearFailures{Resource: "r", Operation: "monitor", Interval: 10 * time.Second},
-			[]string{"fail-count-r", "last-failure-r#start_0", "fail-count-r2#monitor_10000", "fail-count-r#x", "other"}},
+		{
+			"operation",
+			ClearFailures{Resource: "r", Operation: "monitor", Interval: 10 * time.Second},
+			[]string{"fail-count-r", "last-failure-r#start_0", "fail-count-r2#monitor_10000", "fail-count-r#x", "other"},
+		},
 		{"another node", ClearFailures{Node: "b"}, names},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

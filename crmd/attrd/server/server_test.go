@@ -188,7 +188,9 @@ func TestWire(t *testing.T) {
 	for _, m := range []core.Message{
 		core.Request{Origin: "a/1", Number: 2, Term: 3, Sync: true, Ops: []core.Op{
 			core.Set{Name: "n", Value: "v", Node: "a", Dampen: 5, SetDampen: true, KeepValue: true, SetID: "s", PairID: "p", Private: true, Remote: true, User: "u"},
-			core.ClearFailures{Resource: "r", Operation: "o", Interval: 7, Node: "n", AnyOperation: true}, core.Purge{Node: "x"}, core.Refresh{},
+			core.ClearFailures{Resource: "r", Operation: "o", Interval: 7, Node: "n", AnyOperation: true},
+			core.Purge{Node: "x"},
+			core.Refresh{},
 		}},
 		core.Ordered{Term: 1, Seq: 2, Origin: "a/1", Number: 3, Changes: []core.Change{{Set: core.Set{Name: "n"}}, {Set: core.Set{Node: "x"}, Drop: true}}},
 		core.Snapshot{Term: 1, Seq: 2, Applied: map[string]uint64{"a/1": 4}, Attributes: []core.Attribute{{
