@@ -261,6 +261,10 @@ type Core struct {
 
 	proposal *proposal // our own, still incomplete
 
+	// group's last answer; nil when something that it depends on has changed.
+	grouped     []*State
+	coordinator string
+
 	relayAt   time.Time
 	reachable map[string]bool // nodes that a path of neighbours leads to; nil if all hear all
 	heldSince time.Time       // since when nodes that we hear are kept out because not all of us hear them
@@ -317,6 +321,7 @@ func (c *Core) take(now time.Time, ev Event) {
 	case NodeLost:
 		if p := c.peers[ev.Name]; p != nil && p.up {
 			p.up = false
+			c.grouped = nil
 			c.interrupted(p, ev.At)
 		}
 	case StreamBroken:
@@ -369,6 +374,7 @@ func (c *Core) nodeUp(now time.Time, ev NodeUp) {
 		return
 	}
 	p := c.peer(ev.Name)
+	c.grouped = nil
 	switch {
 	case ev.Generation != p.generation:
 		if p.up {
@@ -389,12 +395,14 @@ func (c *Core) nodeUp(now time.Time, ev NodeUp) {
 
 // ask has p tell its State.
 func (c *Core) ask(now time.Time, p *peer) {
+	c.grouped = nil
 	p.stale = true
 	p.tellAt, p.tellAfter = now, c.opts.Retry/2
 }
 
 // interrupted notes that p's stream has a hole as far as our view goes.
 func (c *Core) interrupted(p *peer, at time.Time) {
+	c.grouped = nil
 	if !p.left {
 		p.lostAt = at
 	}

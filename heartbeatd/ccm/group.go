@@ -25,6 +25,9 @@ import (
 // torn out of a view that works. Only if that does not get better for long is
 // everything reshaped into the best sets.
 func (c *Core) group(now time.Time) (members []*State, coordinator string) {
+	if c.grouped != nil && c.heldSince.IsZero() {
+		return c.grouped, c.coordinator
+	}
 	if members = c.completeGroup(); members == nil {
 		members = c.bestGroup(now)
 		c.lookForRelays(now)
@@ -37,6 +40,7 @@ func (c *Core) group(now time.Time) (members []*State, coordinator string) {
 			oldest = s
 		}
 	}
+	c.grouped, c.coordinator = members, oldest.Node
 	return members, oldest.Node
 }
 

@@ -262,7 +262,7 @@ func (c *Core) install(now time.Time, v *View) {
 			}
 		}
 	}
-	c.current, c.installedAt = v, now
+	c.current, c.installedAt, c.grouped = v, now, nil
 	c.out.Memberships = append(c.out.Memberships, m)
 }
 

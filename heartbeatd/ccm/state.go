@@ -117,7 +117,7 @@ func (c *Core) ownState() *State {
 		s.Serial = old.Serial + 1
 	}
 	s.Hears, s.With = slices.Clone(s.Hears), slices.Clone(s.With)
-	c.self = &s
+	c.self, c.grouped = &s, nil
 	return c.self
 }
 
@@ -144,7 +144,7 @@ func (c *Core) told() *State {
 func (c *Core) refresh() {
 	for _, name := range c.names {
 		if p := c.peers[name]; p.blocked && !c.memberNow(p) {
-			p.blocked = false
+			p.blocked, c.grouped = false, nil
 		}
 	}
 	c.told()
@@ -183,7 +183,9 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 		c.out.Send = append(c.out.Send, Send{To: p.name, Message: c.told()})
 	}
 	if p == from {
-		p.stale = false
+		if p.stale {
+			p.stale, c.grouped = false, nil
+		}
 		if s.hears(c.opts.Node, c.opts.Generation) {
 			p.tellAt = time.Time{}
 		}
@@ -192,7 +194,7 @@ func (c *Core) learn(now time.Time, from *peer, s *State) {
 	if !first && s.Serial <= p.state.Serial || p.state != nil && s.Generation < p.state.Generation {
 		return
 	}
-	p.state = s
+	p.state, c.grouped = s, nil
 	if s.Leaving && !p.left {
 		p.left, p.lostAt = true, now
 	}

@@ -229,7 +229,8 @@ type Link struct {
 	named map[string]*node
 
 	deleted map[string]bool
-	load    string
+	src     []byte // our name
+	load    []byte
 	extra   time.Duration // DeadtimeRaised
 
 	status    Status
@@ -257,7 +258,8 @@ func New(opts Options) *Link {
 		byID:    map[ID]*node{},
 		named:   map[string]*node{},
 		deleted: map[string]bool{},
-		load:    "n/a",
+		src:     []byte(opts.Node),
+		load:    []byte("n/a"),
 		status:  StatusInit,
 	}
 	for _, name := range opts.Deleted {
@@ -311,7 +313,7 @@ func (l *Link) Step(now time.Time, ev Event) Output {
 		l.submit(now, ev.Message)
 	case Woken:
 	case LoadRead:
-		l.load = ev.Line
+		l.load = []byte(ev.Line)
 	case DeadtimeRaised:
 		l.extra = ev.By
 		l.beat(now)

@@ -97,22 +97,38 @@ func (l *Link) stamp(now time.Time, m *hamsg.Message) *Packet {
 		} else if p.Dest == l.opts.Node {
 			p.DestID = l.opts.ID
 		}
-		m.SetBinary("destuuid", p.DestID[:])
+		put(m, "destuuid", hamsg.Binary, p.DestID[:])
 	}
-	m.Set("src", l.opts.Node)
-	m.SetBinary("srcuuid", p.SrcID[:])
 	numbered := !unnumbered(p.Type)
+	// One piece of memory for all the numbers: this is done for every message.
+	text := make([]byte, 0, 48)
+	number := func(n uint64, base int) []byte {
+		start := len(text)
+		text = strconv.AppendUint(text, n, base)
+		return text[start:len(text):len(text)]
+	}
+	put(m, "src", hamsg.String, l.src)
+	put(m, "srcuuid", hamsg.Binary, l.opts.ID[:])
 	if numbered {
 		p.Seq = l.history.high + 1
-		m.Set("seq", strconv.FormatUint(p.Seq, 16))
+		put(m, "seq", hamsg.String, number(p.Seq, 16))
 	}
-	m.Set("hg", strconv.FormatUint(p.Generation, 16))
-	m.Set("ts", strconv.FormatInt(now.Unix(), 16))
+	put(m, "hg", hamsg.String, number(p.Generation, 16))
+	put(m, "ts", hamsg.String, number(uint64(now.Unix()), 16))
 	if numbered {
-		m.Set("ld", l.load)
+		put(m, "ld", hamsg.String, l.load)
 	}
-	m.Set("ttl", strconv.Itoa(l.opts.Hopfudge+len(l.nodes)+1))
+	put(m, "ttl", hamsg.String, number(uint64(l.opts.Hopfudge+len(l.nodes)+1), 10))
 	return p
+}
+
+// put sets a field where it is, or appends it.
+func put(m *hamsg.Message, name string, typ hamsg.Type, value []byte) {
+	if f := m.Field(name); f != nil {
+		*f = hamsg.Field{Name: name, Type: typ, Value: value}
+		return
+	}
+	m.Fields = append(m.Fields, hamsg.Field{Name: name, Type: typ, Value: value})
 }
 
 func (l *Link) forUs(p *Packet) bool {
