@@ -66,6 +66,7 @@ func Schedule(in Input) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read CIB: %w", err)
 	}
+	state.Upgrade(root)
 	return Document(root, in)
 }
 

@@ -25,6 +25,7 @@ func Open(in schedule.Input) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read CIB: %w", err)
 	}
+	state.Upgrade(root)
 	return &Session{root: root, in: in}, nil
 }
 

@@ -59,5 +59,6 @@ func Load(cib []byte, now time.Time) (*state.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	state.Upgrade(root)
 	return state.Load(state.Input{Root: root, Now: now})
 }
