@@ -67,7 +67,11 @@ func (p printer) resource(r *state.Resource) []Item {
 	if v, ok := r.Meta.Get("internal_rsc"); ok && v == "true" {
 		return nil
 	}
-	return []Item{{Text: p.primitive(r, Name(r), r.CurrentNode())}}
+	node := r.CurrentNode()
+	if node == nil {
+		node = r.PendingNode
+	}
+	return []Item{{Text: p.primitive(r, Name(r), node)}}
 }
 
 // Name is what lists call a primitive: the configured id, or the instance's id
@@ -105,9 +109,7 @@ func (p printer) primitive(r *state.Resource, name string, node *state.Node) str
 	if multiple {
 		node = nil
 	} else if node == nil {
-		if node = r.PendingNode; node == nil {
-			node = r.LockNode
-		}
+		node = r.LockNode
 	}
 	if r.Orphan {
 		b.WriteString(" ORPHANED")
