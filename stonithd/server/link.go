@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
-	"linuxha/internal/cluster"
 	"linuxha/internal/ipc"
 	cibv1 "linuxha/proto/cib/v1"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
@@ -50,55 +48,6 @@ func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) re
 		return request.Received{From: k.Message.FromNode, View: k.Message.View, Message: m}
 	}
 	return nil
-}
-
-type outgoing struct {
-	node    string
-	payload []byte
-}
-
-// outbox decouples the loop from the stream's flow control: a full stream
-// must not keep the fencer from hearing.
-type outbox struct {
-	mu     sync.Mutex
-	queue  []outgoing
-	ready  chan struct{}
-	closed chan struct{}
-}
-
-func newOutbox() *outbox {
-	return &outbox{ready: make(chan struct{}, 1), closed: make(chan struct{})}
-}
-
-func (o *outbox) put(m outgoing) {
-	o.mu.Lock()
-	o.queue = append(o.queue, m)
-	o.mu.Unlock()
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (o *outbox) close() { close(o.closed) }
-
-func (o *outbox) drain(conn *cluster.Conn) {
-	for {
-		select {
-		case <-o.closed:
-			return
-		case <-o.ready:
-		}
-		o.mu.Lock()
-		queue := o.queue
-		o.queue = nil
-		o.mu.Unlock()
-		for _, m := range queue {
-			if err := conn.Send(m.node, "", m.payload); err != nil {
-				return // the receiving side ends too and says why
-			}
-		}
-	}
 }
 
 // followCIB keeps devices and topology as the local CIB has them.

@@ -51,8 +51,8 @@ type Server struct {
 	// Owned by Run's goroutine.
 	ctx         context.Context // ends with Run
 	node        string
-	doc         []byte  // the CIB as last read
-	out         *outbox // nil: not attached
+	doc         []byte          // the CIB as last read
+	out         *cluster.Outbox // nil: not attached
 	answers     map[string]chan<- request.Answer
 	performs    map[uint64]chan<- device.Result
 	watchers    map[*watcher]bool
@@ -176,7 +176,7 @@ func (s *Server) send(m request.Send) {
 		s.log.Error("message to other fencers was not sent", "err", err)
 		return
 	}
-	s.out.put(outgoing{node: m.To, payload: payload})
+	s.out.Put(m.To, payload)
 }
 
 // run runs an agent and tells the core how it ended.
@@ -239,9 +239,8 @@ func (s *Server) attached(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	out := newOutbox()
-	defer out.close()
-	go out.drain(conn)
+	out := cluster.NewOutbox(conn)
+	defer out.Close()
 	node := conn.Welcome.Node
 	s.log.Info("attached to the messaging layer", "node", node)
 	s.do(ctx, func() {

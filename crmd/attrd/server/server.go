@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,7 +49,7 @@ type Server struct {
 
 	// Owned by Run's goroutine.
 	ctx     context.Context // ends with Run
-	out     *outbox         // nil: not attached
+	out     *cluster.Outbox // nil: not attached
 	answers map[uint64]chan<- error
 	nextID  uint64
 	isReady bool
@@ -153,7 +152,7 @@ func (s *Server) send(m core.Send) {
 		s.log.Error("message to other attribute daemons was not sent", "err", err)
 		return
 	}
-	s.out.put(outgoing{node: m.To, payload: payload})
+	s.out.Put(m.To, payload)
 }
 
 // retryPause is the time between attempts to reach another daemon.
@@ -186,9 +185,8 @@ func (s *Server) attached(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	out := newOutbox()
-	defer out.close()
-	go out.drain(conn)
+	out := cluster.NewOutbox(conn)
+	defer out.Close()
 	node := conn.Welcome.Node
 	s.log.Info("attached to the messaging layer", "node", node)
 	s.do(ctx, func() { s.out = out })
@@ -241,53 +239,4 @@ func clusterEvent(node string, ev *heartbeatv1.AttachEvent) (core.Event, error) 
 		return core.Received{From: k.Message.FromNode, Message: m}, nil
 	}
 	return nil, nil
-}
-
-type outgoing struct {
-	node    string
-	payload []byte
-}
-
-// outbox decouples the loop from the stream's flow control: a full stream
-// must not keep the daemon from hearing.
-type outbox struct {
-	mu     sync.Mutex
-	queue  []outgoing
-	ready  chan struct{}
-	closed chan struct{}
-}
-
-func newOutbox() *outbox {
-	return &outbox{ready: make(chan struct{}, 1), closed: make(chan struct{})}
-}
-
-func (o *outbox) put(m outgoing) {
-	o.mu.Lock()
-	o.queue = append(o.queue, m)
-	o.mu.Unlock()
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (o *outbox) close() { close(o.closed) }
-
-func (o *outbox) drain(conn *cluster.Conn) {
-	for {
-		select {
-		case <-o.closed:
-			return
-		case <-o.ready:
-		}
-		o.mu.Lock()
-		queue := o.queue
-		o.queue = nil
-		o.mu.Unlock()
-		for _, m := range queue {
-			if err := conn.Send(m.node, "", m.payload); err != nil {
-				return // the receiving side ends too and says why
-			}
-		}
-	}
 }
