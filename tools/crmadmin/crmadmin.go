@@ -88,8 +88,11 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 			}
 		}
 		if body, text, code, err = q.nodes(ctx, p.Value("nodes")); err != nil {
-			code = cibclient.ExitCode(err)
-			err = fmt.Errorf("Could not connect to the CIB: %w", err)
+			var reason string
+			if code, reason = output.FromRPC(err); code != exitcode.Disconnect {
+				code = cibclient.ExitCode(err)
+			}
+			err = fmt.Errorf("Could not connect to the CIB: %s", reason)
 		}
 	case p.Has("pacemakerd"):
 		body, text, code, err = q.pacemakerd(ctx)
@@ -152,7 +155,7 @@ func (q query) state(ctx context.Context, node string) (*output.Element, string,
 		return nil, "", 0, err
 	}
 	if r.Rc != 0 {
-		return nil, fmt.Sprintf("Controller on %s cannot be asked: %s\n", node, r.Error), exitcode.Timeout, nil
+		return nil, "", exitcode.Timeout, fmt.Errorf("No reply received from the controller on %s: %s", node, r.Error)
 	}
 	text := fmt.Sprintf("Controller on %s in state %s: ok\n", r.Node, r.State)
 	if q.quiet {

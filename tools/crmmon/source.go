@@ -2,9 +2,11 @@ package crmmon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/ipc"
@@ -64,6 +66,9 @@ func liveView(ctx context.Context, cib []byte) (*view, error) {
 func errorOf(err error) (exitcode.Code, string) {
 	if os.IsNotExist(err) {
 		return exitcode.NoSuch, err.Error()
+	}
+	if f, ok := errors.AsType[*cibdoc.Failure](err); ok {
+		return cibclient.ExitCode(f), f.RC.Error()
 	}
 	return output.FromRPC(err)
 }

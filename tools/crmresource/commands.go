@@ -1,11 +1,11 @@
 package crmresource
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sort"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,7 +35,10 @@ func (s *session) cleanup() error { return s.forget(true) }
 func (s *session) refresh() error { return s.forget(false) }
 
 // place is a resource's history on a node.
-type place struct{ rsc, node string }
+type place struct {
+	rsc, node string
+	failed    bool
+}
 
 func (s *session) forget(onlyFailed bool) error {
 	c, _, err := s.model()
@@ -60,6 +63,10 @@ func (s *session) forget(onlyFailed bool) error {
 	}
 	defer crmd.Close()
 	for _, p := range places {
+		if onlyFailed && !p.failed {
+			s.say("Cleaned up %s on %s", p.rsc, p.node)
+			continue
+		}
 		r, err := attrdv1.NewAttrdClient(attrd).ClearFailures(s.ctx, &attrdv1.ClearFailuresRequest{Resource: p.rsc, Node: p.node, AnyOperation: true})
 		if err != nil {
 			return err
@@ -77,6 +84,13 @@ func (s *session) forget(onlyFailed bool) error {
 		if s.rsc != "" {
 			s.say("Cleaned up %s on %s", p.rsc, p.node)
 		}
+	}
+	if n := len(places); !onlyFailed && n > 0 {
+		s.say("Waiting for %d repl%s from the controller", n, map[bool]string{true: "y", false: "ies"}[n == 1])
+		for range n - 1 {
+			s.say("... got reply")
+		}
+		s.say("... got reply (done)")
 	}
 	switch {
 	case s.rsc == "" && s.node == "":
@@ -104,24 +118,26 @@ func (s *session) places(c *state.Cluster, onlyFailed bool) ([]place, error) {
 	} else {
 		wanted = c.Resources
 	}
-	seen := map[place]bool{}
+	var out []place
 	state.EachLeaf(wanted, func(r *state.Resource) {
 		for _, n := range c.Nodes {
 			if s.node != "" && n.Name != s.node || n.Kind == state.Ping {
 				continue
 			}
-			if onlyFailed && !failedOn(c, r, n) {
+			p := place{rsc: status.Name(r), node: n.Name, failed: failedOn(c, r, n)}
+			// A named resource is reported for every node, as the reference does.
+			if onlyFailed && s.rsc == "" && !p.failed {
 				continue
 			}
-			seen[place{status.Name(r), n.Name}] = true
+			if i := slices.IndexFunc(out, func(x place) bool { return x.rsc == p.rsc && x.node == p.node }); i >= 0 {
+				out[i].failed = out[i].failed || p.failed // instances share a history
+				continue
+			}
+			out = append(out, p)
 		}
 	})
-	var out []place
-	for p := range seen {
-		out = append(out, p)
-	}
-	sort.Slice(out, func(i, j int) bool {
-		return out[i].rsc < out[j].rsc || out[i].rsc == out[j].rsc && out[i].node < out[j].node
+	slices.SortFunc(out, func(a, b place) int {
+		return cmp.Or(strings.Compare(a.rsc, b.rsc), strings.Compare(a.node, b.node))
 	})
 	return out, nil
 }
@@ -275,66 +291,4 @@ func (s *session) await(ctx context.Context, cond func(*state.Cluster) bool) err
 			return err
 		}
 	}
-}
-
-// wait returns when the DC is idle: nothing is left to do (--wait).
-func (s *session) wait() error {
-	ctx, cancel := s.deadline()
-	defer cancel()
-	conn, err := dial("crmd")
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	client := crmv1.NewCrmClient(conn)
-	stream, err := client.WatchState(ctx, &crmv1.WatchStateRequest{})
-	if err != nil {
-		return err
-	}
-	retry := time.NewTicker(500 * time.Millisecond)
-	defer retry.Stop()
-	changed := make(chan error, 1)
-	go func() {
-		for {
-			_, err := stream.Recv()
-			select {
-			case changed <- err:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	for {
-		idle, err := s.idle(ctx, client)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		if idle {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return failf(exitcode.Timeout, "Pending actions are left: the cluster did not settle in time")
-		case err := <-changed:
-			if err != nil && ctx.Err() == nil {
-				return err
-			}
-		case <-retry.C: // the DC may be another node, whose states are not streamed here
-		}
-	}
-}
-
-func (s *session) idle(ctx context.Context, client crmv1.CrmClient) (bool, error) {
-	dc, err := client.GetDC(ctx, &crmv1.GetDCRequest{})
-	if err != nil || dc.Dc == "" {
-		return false, err
-	}
-	st, err := client.GetState(ctx, &crmv1.GetStateRequest{Node: dc.Dc})
-	if err != nil {
-		return false, fmt.Errorf("ask the controller on %s: %w", dc.Dc, err)
-	}
-	return st.State == "S_IDLE", nil
 }

@@ -77,6 +77,9 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	if err != nil {
 		return output.Usage(stderr, name, err)
 	}
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithTimeout(ctx, s.limit())
+	defer cancel()
 	xml := p.Value("output-as") == "xml"
 	if xml {
 		s.out = &bytes.Buffer{} // text is for people; the frame carries the rest
@@ -158,12 +161,30 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 	return s, nil
 }
 
+// callTimeout bounds what only asks daemons.
+const callTimeout = 60 * time.Second
+
+// limit is how long the whole run may take, so that none hangs.
+func (s *session) limit() time.Duration {
+	switch {
+	case s.command != "wait" && s.command != "restart":
+		return max(callTimeout, s.timeout+callTimeout)
+	case s.timeout > 0:
+		return s.timeout + callTimeout // to put things back after the wait
+	}
+	return defaultWait + callTimeout
+}
+
 // explain maps an error to the exit status and the text for people.
 func explain(err error) (exitcode.Code, string) {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.code, f.text
 	}
-	return output.FromRPC(err)
+	code, text := output.FromRPC(err)
+	if code == exitcode.Disconnect {
+		text = "Could not connect to the controller: " + text
+	}
+	return code, text
 }
 
 // close ends the use of the CIB; a file is written now, which can fail.
@@ -181,7 +202,7 @@ func (s *session) cib() (cibclient.Client, error) {
 	c, err := cibclient.Open(s.ctx)
 	if err != nil {
 		if errors.Is(err, syscall.ENOTCONN) {
-			return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: %s", syscall.ENOTCONN.Error())
+			return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: Transport endpoint is not connected")
 		}
 		return nil, &failure{code: cibclient.ExitCode(err), text: err.Error()}
 	}

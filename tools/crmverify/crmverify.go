@@ -123,7 +123,7 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte,
 	case p.Has("live-check"):
 		c, err := cibclient.Open(ctx)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w (%v)", errNoLive, err)
+			return nil, "", errNoLive
 		}
 		defer c.Close()
 		resp, err := c.Query(ctx, &cibv1.QueryRequest{})
@@ -131,7 +131,7 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte,
 			err = cibclient.Err(resp)
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("%w (%v)", errNoLive, err)
+			return nil, "", fmt.Errorf("CIB query failed: %w", err)
 		}
 		return resp.Xml, "live", nil
 	case p.Has("xml-file"):

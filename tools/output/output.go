@@ -4,12 +4,12 @@
 package output
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -104,12 +104,10 @@ func (e *Element) Write(w io.Writer, depth int) error {
 	return err
 }
 
-func escape(s string) string {
-	var b strings.Builder
-	// A strings.Builder never fails.
-	_ = xml.EscapeText(&b, []byte(s))
-	return b.String()
-}
+// escape is for attributes and text alike; line ends survive in text.
+var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+
+func escape(s string) string { return escaper.Replace(strings.ToValidUTF8(s, "\uFFFD")) }
 
 // Result writes the frame of clients 1.5 around body: request is the tool's
 // name with its arguments, errs become the errors element.
@@ -181,6 +179,12 @@ func FromRPC(err error) (exitcode.Code, string) {
 	case codes.DeadlineExceeded:
 		return exitcode.Timeout, "Connection timed out"
 	case codes.PermissionDenied:
+		return exitcode.InsufficientPriv, "Permission denied"
+	}
+	if errors.Is(err, syscall.ENOTCONN) {
+		return exitcode.Disconnect, "Connection refused"
+	}
+	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
 		return exitcode.InsufficientPriv, "Permission denied"
 	}
 	if st, ok := status.FromError(err); ok && !errors.Is(err, io.EOF) {
