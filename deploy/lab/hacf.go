@@ -11,6 +11,9 @@ import (
 // haCF is the node's ha.cf; with ucast it names the other nodes' addresses.
 func (l *Lab) haCF(n *Node) string {
 	o := l.opts
+	if o.WholeHACF != "" {
+		return o.WholeHACF
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# written by the lab\nlogfile /var/log/ha-log\nlogfacility none\n")
 	for _, t := range []struct {
@@ -57,6 +60,9 @@ func (l *Lab) haCF(n *Node) string {
 
 // authkeys is the same on all nodes of a lab and differs between labs.
 func (l *Lab) authkeys() string {
+	if l.opts.AuthKeys != "" {
+		return l.opts.AuthKeys
+	}
 	if l.opts.Auth == "crc" {
 		return "auth 1\n1 crc\n"
 	}

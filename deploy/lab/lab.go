@@ -46,6 +46,9 @@ type Options struct {
 	Keepalive, Deadtime, Warntime, InitDead time.Duration
 	// HACF are further lines for ha.cf.
 	HACF []string
+	// WholeHACF and AuthKeys replace what the lab would write into the two
+	// files, on all nodes. Empty: the lab's own.
+	WholeHACF, AuthKeys string
 	// DiskSize is the size in bytes of each node's own small file system
 	// below /var/lib/heartbeat. Zero: a folder on the host's disk.
 	DiskSize int64

@@ -343,6 +343,61 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
+// TestCommand uses the lab as people do, through halab.
+func TestCommand(t *testing.T) {
+	bin := programs(t)
+	halab := func(args ...string) (string, error) {
+		out, err := exec.Command(filepath.Join(bin, "halab"), args...).CombinedOutput()
+		return string(out), err
+	}
+	out, err := halab("up", "-n", "2", "--bin", bin, "--disk", "4000000")
+	if err != nil {
+		t.Fatalf("up: %v\n%s", err, out)
+	}
+	dir := strings.Fields(out)[1]
+	t.Cleanup(func() { exec.Command(filepath.Join(bin, "halab"), "--lab", dir, "down").Run() })
+	for _, c := range []struct {
+		command string
+		want    string // in the output
+		fails   bool
+	}{
+		{"status", "node2        10.77.0.2    cluster stack running", false},
+		{"exec node2 -- hostname", "node2", false},
+		{"exec node2 -- sh -c exit_7", "", true},
+		{"kill node1 --process sh", "", false},
+		{"start node1", "", false},
+		{"kill node2", "", false},
+		{"exec node2 -- true", "the node is off", true},
+		{"start", "", false},
+		{"cut node1 node2 --one-way --link 1", "", false},
+		{"cut node1 nobody", "there are node1, node2, client", true},
+		{"cut", "usage: halab cut NODE", true},
+		{"lose node1 --percent 50", "", false},
+		{"impair node1 node2 --delay 10ms", "", false},
+		{"heal", "", false},
+		{"freeze node1", "", false},
+		{"thaw node1", "", false},
+		{"fill node1", "", false},
+		{"free node1", "", false},
+		{"stop node1,node2", "", false},
+		{"log", "cut                 node1 -> node2 on link [1]", false},
+		{"down", "", false},
+		{"status", "does not answer", true},
+	} {
+		args := append([]string{"--lab", dir}, strings.Fields(c.command)...)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "_", " ")
+		}
+		out, err := halab(args...)
+		if (err != nil) != c.fails || !strings.Contains(out, c.want) {
+			t.Errorf("halab %s: %v, want %q in\n%s", c.command, err, c.want, out)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s was left behind", dir)
+	}
+}
+
 // TestOwnerDies checks that nothing is left when the lab's owner is killed.
 func TestOwnerDies(t *testing.T) {
 	bin := programs(t)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"syscall"
 	"testing"
@@ -189,4 +190,71 @@ func (c *cluster) pidOf(node, daemon string) int {
 		}
 	}
 	return 0
+}
+
+// TestFencingFails lets the device refuse for a while: nothing starts until
+// the node's death is certain.
+func TestFencingFails(t *testing.T) {
+	full(t)
+	c := newCluster(t, 3, nil)
+	c.configure(fencing, resources(power, recorder("r")))
+	active := c.runs("r").Where("r")
+	refused := make(chan time.Time, 100)
+	c.RefuseFencing(func(req lab.FenceRequest) error {
+		if req.Action != "reboot" && req.Action != "off" {
+			return nil
+		}
+		refused <- time.Now()
+		return errors.New("the test wants it so")
+	})
+	killed := c.killed(active)
+	var last time.Time
+	for range 3 {
+		select {
+		case last = <-refused:
+		case <-c.ctx().Done():
+			t.Fatal("the cluster does not try again")
+		}
+	}
+	if n := c.count("r", "start-begin", killed); n != 0 {
+		t.Errorf("started %d times before %s was fenced", n, active)
+	}
+	c.RefuseFencing(nil)
+	c.runs("r", without(names(3), active)...)
+	c.fencedBeforeStart(active, "r")
+	if e, ok := c.fencedEvent(active); !ok || e.At().Before(last) {
+		t.Errorf("fenced at %v, refused until %v", e.At(), last)
+	}
+	c.settled(names(3)...)
+}
+
+// TestFrozen stops processes without killing them, as a hung machine does.
+func TestFrozen(t *testing.T) {
+	full(t)
+	t.Run("heartbeatd hangs, fencing", func(t *testing.T) {
+		c := newCluster(t, 3, nil)
+		c.configure(fencing, resources(power, recorder("r")))
+		active := c.runs("r").Where("r")
+		_, err := c.MustNode(active).Signal("heartbeatd", syscall.SIGSTOP)
+		c.must(err)
+		c.runs("r", without(names(3), active)...)
+		c.fencedBeforeStart(active, "r")
+		c.settled(names(3)...)
+	})
+	t.Run("a node hangs and comes to, no fencing", func(t *testing.T) {
+		c := newCluster(t, 3, nil)
+		c.overlap = true // without fencing nobody can stop it from coming to
+		c.configure(noFencing, resources(recorder("r")))
+		active := c.runs("r").Where("r")
+		rest := without(names(3), active)
+		c.must(c.MustNode(active).Freeze())
+		c.settled(rest...)
+		c.runs("r", rest...)
+		c.must(c.MustNode(active).Thaw())
+		v := c.settled(names(3)...)
+		if v.Where("r") == "" {
+			t.Errorf("after all was well again: %v", v)
+		}
+		c.sameCIB()
+	})
 }

@@ -140,3 +140,60 @@ func TestShutdownAndRejoin(t *testing.T) {
 		c.settled(names(3)...)
 	}
 }
+
+// TestUsersConfigurations starts clusters with ha.cf and authkeys as Heartbeat
+// users have them; only interfaces and the pinged address are the lab's.
+func TestUsersConfigurations(t *testing.T) {
+	full(t)
+	for _, u := range []struct {
+		name       string
+		nodes      []string
+		hacf, keys string
+		ping       string
+	}{
+		{"two media, pacemaker respawn", []string{"alice", "bob"}, `autojoin none
+mcast eth0 239.0.0.43 694 1 0
+bcast eth1
+warntime 5
+deadtime 15
+initdead 60
+keepalive 2
+node alice
+node bob
+pacemaker respawn
+`, "auth 1\n1 sha1 secret\n", ""},
+		{"three keys, ping node, compression, logd", []string{"hatest3", "hatest4"}, `keepalive 2
+deadtime 30
+initdead 30
+udpport 694
+bcast eth0 eth1
+auto_failback off
+node hatest3
+node hatest4
+ping 10.77.0.3
+use_logd yes
+crm respawn
+compression bz2
+compression_threshold 2
+`, "auth 2\n1 crc\n2 sha1 HI!\n3 md5 Hello!\n", "10.77.0.3"},
+	} {
+		t.Run(u.name, func(t *testing.T) {
+			c := newLab(t, 0, func(o *lab.Options) {
+				o.Nodes, o.WholeHACF, o.AuthKeys = u.nodes, u.hacf, u.keys
+				o.Clients = []string{"router"}
+			})
+			c.must(c.Start(c.ctx()))
+			c.settled(u.nodes...)
+			c.configure(noFencing, resources(recorder("r")))
+			c.runs("r")
+			if u.ping != "" {
+				out, err := c.anyNode().Run(c.ctx(), "cl_status", "nodestatus", u.ping)
+				c.must(err)
+				if strings.TrimSpace(out) != "ping" {
+					t.Errorf("the ping node is %q", out)
+				}
+			}
+			c.stopAll()
+		})
+	}
+}

@@ -179,8 +179,9 @@ func startServe(cmd *cobra.Command) (dir string, err error) {
 		}
 	})
 	serve := exec.Command(self, args...)
+	// It outlives us, and must hold nothing of ours that somebody waits for:
+	// its one line says how it went.
 	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	serve.Stderr = os.Stderr
 	out, err := serve.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -192,7 +193,11 @@ func startServe(cmd *cobra.Command) (dir string, err error) {
 	if dir, ok := strings.CutPrefix(strings.TrimSpace(line), "ready "); ok && err == nil {
 		return dir, nil
 	}
-	return "", errors.Join(errors.New("the lab could not be started"), serve.Wait())
+	why := strings.TrimSpace(strings.TrimPrefix(line, "failed "))
+	if waitErr := serve.Wait(); why == "" {
+		return "", fmt.Errorf("the lab could not be started: %w", errors.Join(err, waitErr))
+	}
+	return "", errors.New(why)
 }
 
 // loadConfig waits for a DC and replaces the configuration.
@@ -398,7 +403,13 @@ func split(s string) []string {
 func hiddenCommands() []*cobra.Command {
 	var flags upFlags
 	serve := &cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, Short: "own a lab until `halab down` (what up starts)",
-		RunE: func(cmd *cobra.Command, _ []string) error { return serveLab(cmd.Context(), flags) }}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := serveLab(cmd.Context(), flags)
+			if err != nil {
+				fmt.Printf("failed %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+			return err
+		}}
 	flags.register(serve)
 	return append([]*cobra.Command{serve}, pageCommands()...)
 }
