@@ -20,7 +20,8 @@ type promises struct {
 	dcs      []bool
 	versions map[stamp]cibdoc.Sum
 
-	acked map[string]bool // changes that must not get lost
+	acked  map[string]uint64 // changes that must not get lost, with the view of their acknowledgement
+	missed map[string]bool   // changes that a later quorate partition did not have
 }
 
 // stamp is a version in the reign of one primary.
@@ -30,7 +31,7 @@ type stamp struct {
 }
 
 func newPromises(c *Cluster, w *world) *promises {
-	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]bool{}}
+	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]uint64{}, missed: map[string]bool{}}
 }
 
 func (k *promises) Saw(node int, fact any) {
@@ -124,21 +125,29 @@ func (k *promises) published(node int, f published) {
 // acknowledged: from here on the change must be found, unless there was no
 // quorum.
 func (k *promises) acknowledged(node int, f acknowledged) {
-	if k.c.nodes[node].quorate {
-		k.acked[f.key] = true
+	if n := k.c.nodes[node]; n.quorate {
+		k.acked[f.key] = n.last.Number
 	}
 }
 
-// leads: a primary with quorum begins its term. What none of its members had on its disk
-// may be lost from here on: more than a minority of those who acknowledged it
-// are missing.
+// leads: a primary with quorum begins its term. What none of its members had
+// on its disk may be lost from here on: more than a minority of those who
+// acknowledged it are missing. If one of them is back and its copy wins, what
+// was acknowledged meanwhile may be lost instead: between two partitions that
+// were both quorate the version decides (cib 15.9).
 func (k *promises) leads(node int, s replica.Status) {
 	n := k.c.nodes[node]
 	if n.last == nil || n.last.Number != s.View || !n.quorate {
 		return
 	}
+	back := slices.ContainsFunc(slices.Collect(maps.Keys(k.missed)), func(key string) bool { return has(s.Doc, key) })
 	for _, key := range slices.Sorted(maps.Keys(k.acked)) {
-		if has(s.Doc, key) {
+		if has(s.Doc, key) || s.View < k.acked[key] { // or a primary of former times, that was paused
+			continue
+		}
+		if back {
+			k.c.counts["acknowledged by one of two quorate partitions"]++
+			delete(k.acked, key)
 			continue
 		}
 		for _, m := range n.last.Members {
@@ -147,8 +156,9 @@ func (k *promises) leads(node int, s replica.Status) {
 				return
 			}
 		}
-		k.c.counts["acknowledged change excused"]++
+		k.c.counts["acknowledged, but by more than a minority that is gone"]++
 		delete(k.acked, key)
+		k.missed[key] = true
 	}
 }
 

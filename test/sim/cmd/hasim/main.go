@@ -60,6 +60,10 @@ func main() {
 				p := plan
 				p.Seed = *seed + i
 				r := sim.Run(p)
+				if r.Err != nil && *seeds == 1 && !p.Trace {
+					p.Trace = true
+					r = sim.Run(p)
+				}
 				done.Add(1)
 				steps.Add(r.Steps)
 				views.Add(uint64(r.Views))
@@ -77,8 +81,7 @@ func main() {
 				mu.Lock()
 				if r.Err != nil {
 					failures.Add(1)
-					fmt.Printf("FAILED %v\n  replay: go run ./test/sim/cmd/hasim -stack %s -nodes %d -length %v -faults %d -seeds 1 -trace -seed %d\n",
-						r.Err, *stack, *nodes, *length, *faults, p.Seed)
+					fmt.Printf("FAILED %v\n  replay: %s\n", r.Err, replay(p))
 				}
 				for _, line := range r.Log {
 					fmt.Println(line)
@@ -101,4 +104,26 @@ func main() {
 	if failures.Load() > 0 {
 		os.Exit(1)
 	}
+}
+
+// replay is the command that shows a history again, with its trace.
+func replay(p sim.Plan) string {
+	same := true
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "stack", "nodes", "length", "faults":
+			same = false
+		}
+	})
+	if same {
+		return fmt.Sprintf("make sim SEEDS=1 SEED=%d", p.Seed)
+	}
+	line := fmt.Sprintf("go run ./test/sim/cmd/hasim -seeds 1 -seed %d", p.Seed)
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "stack", "nodes", "length", "faults":
+			line += fmt.Sprintf(" -%s %s", f.Name, f.Value)
+		}
+	})
+	return line
 }
