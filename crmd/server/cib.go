@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,8 @@ type writer struct {
 	queue  queue[job]
 	post   func(func())
 	onErr  func(error)
+	// onStall is called when the CIB has no primary; the update is tried again.
+	onStall func(reason string)
 }
 
 func (w *writer) add(j job) { w.queue.add(j) }
@@ -81,10 +84,12 @@ func (w *writer) send(ctx context.Context, batch []job) {
 // it waits for it: all our changes may be made twice.
 func (w *writer) apply(ctx context.Context, changes []*cibv1.Change) (te.Version, error) {
 	for {
-		resp, err := w.client.Apply(ctx, &cibv1.ApplyRequest{Changes: changes, User: "hacluster", Client: "crmd", TimeoutMs: 30000}, grpc.WaitForReady(true))
+		resp, err := w.client.Apply(ctx, &cibv1.ApplyRequest{Changes: changes, User: "hacluster", Client: "crmd", TimeoutMs: 5000}, grpc.WaitForReady(true))
 		switch {
 		case err == nil && resp.Rc == 0:
 			return version(resp.Version), nil
+		case err == nil && (resp.Rc == int32(syscall.EAGAIN) || resp.Rc == int32(syscall.ETIMEDOUT)):
+			w.onStall(resp.Error) // no primary: it changes, or has to be named again
 		case err == nil:
 			return te.Version{}, fmt.Errorf("CIB update refused: %s (%d)", resp.Error, resp.Rc)
 		case ctx.Err() != nil || !unavailable(err):
@@ -96,6 +101,14 @@ func (w *writer) apply(ctx context.Context, changes []*cibv1.Change) (te.Version
 		case <-time.After(50 * time.Millisecond): // the daemon is being restarted
 		}
 	}
+}
+
+// stalled: an update found no primary.
+func (s *Server) stalled(reason string) {
+	s.post(func() {
+		s.log.Warn("the CIB takes no updates, naming the primary again", "reason", reason)
+		s.tellPrimary()
+	})
 }
 
 func modify(section string, xml []byte) *cibv1.Change {

@@ -411,7 +411,7 @@ func (s *Server) initiate(e te.Initiate) {
 		s.fence(e)
 	case a.Operation == "do_shutdown":
 		s.log.Info(fmt.Sprintf("Handling controller request '%d' (%s on %s)%s%s", a.ID, a.Operation, a.Node, locally(a.Node == s.node), wait))
-		s.leaving[a.Node] = true
+		s.leaving[a.Node] = s.bornOn(a.Node)
 		s.stepJoin(join.Leaving{Node: a.Node})
 		if a.Node != s.node {
 			s.send(a.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Leave{Leave: &crmv1.Leave{Term: s.reign.term, Key: e.Key}}})

@@ -778,10 +778,9 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 			}
 			last := nodes[n].last[rsc]
 			switch {
-			case last == nil:
+			case last == nil, last.attr("operation") == "monitor" && last.attr("rc-code") == "193":
 				probes = append(probes, g.add("rsc_op", "monitor", rsc+"_monitor_0", n, prim, `CRM_meta_op_target_rc="7" CRM_meta_interval="0"`))
 			case last.attr("operation") == "stop" && last.attr("rc-code") == "0", last.attr("rc-code") == "7":
-			case last.attr("operation") == "monitor" && last.attr("rc-code") == "193":
 			default:
 				active = append(active, n)
 			}

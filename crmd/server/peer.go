@@ -127,7 +127,7 @@ func (s *Server) requested(from string, r *crmv1.JoinRequest) {
 	s.reign.runs[from] = r.Running
 	s.stepJoin(join.Requested{Node: from, Term: r.Term, JoinID: r.JoinId, FeatureSet: r.FeatureSet, ShuttingDown: r.ShuttingDown})
 	if r.ShuttingDown {
-		s.leaving[from] = true
+		s.leaving[from] = s.bornOn(from)
 	}
 }
 

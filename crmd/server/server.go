@@ -125,8 +125,9 @@ type Server struct {
 	fenced    map[string]bool // targets fenced while we were not DC (crm 1.7)
 	// answered are the ids of our own fencing requests that succeeded.
 	answered map[string]bool
-	// leaving are the nodes that asked to leave, by their own word.
-	leaving map[string]bool
+	// leaving are the nodes that asked to leave, with the process that did:
+	// the view in which it entered.
+	leaving map[string]uint64
 
 	accepted accepted
 	pending  *crmv1.JoinOffer // an offer to answer when our last update is through
@@ -173,7 +174,7 @@ func New(opts Options) (*Server, error) {
 		opts: opts, log: opts.Log, now: opts.Now, uuid: newUUID(), calls: make(chan func(), 256),
 		timeline: newTimeline(), states: newStates(), names: map[string]string{}, ids: map[string]string{},
 		lrmCalls: newQueue[func(context.Context)](),
-		state:    fsa.Starting, fenced: map[string]bool{}, answered: map[string]bool{}, leaving: map[string]bool{}, nodeNames: map[string]string{},
+		state:    fsa.Starting, fenced: map[string]bool{}, answered: map[string]bool{}, leaving: map[string]uint64{}, nodeNames: map[string]string{},
 		registered: map[string]history.Resource{},
 		running:    map[string]*operation{}, metadata: map[history.Resource]*metadata{}, answers: map[uint64]chan *crmv1.PeerAnswer{},
 	}
@@ -221,8 +222,8 @@ func (s *Server) Register(srv *grpc.Server) { crmv1.RegisterCrmServer(srv, s) }
 func (s *Server) Run(ctx context.Context) error {
 	run := s.ctx
 	defer s.cancel()
-	s.status = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed}
-	s.config = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed}
+	s.status = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed, onStall: s.stalled}
+	s.config = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed, onStall: s.stalled}
 	go s.status.run(run)
 	go s.config.run(run)
 	go s.watchCIB(run)
@@ -403,9 +404,9 @@ func (s *Server) installed(m *heartbeatv1.Membership) {
 		}
 	}
 	s.noteMembers(old, m)
-	for n := range s.leaving {
-		if !here[n] {
-			delete(s.leaving, n)
+	for n, asked := range s.leaving {
+		if now := s.bornOn(n); !here[n] && s.knownDown(old, n) || now != 0 && now != asked {
+			delete(s.leaving, n) // gone for a while, or it came back
 		}
 	}
 	for n := range s.fenced {
@@ -491,6 +492,12 @@ func (s *Server) bornOn(node string) uint64 {
 		}
 	}
 	return 0
+}
+
+// knownDown says whether a node was away in the view before this one already:
+// the DC, also one elected because of its leaving, has dealt with it.
+func (s *Server) knownDown(old *heartbeatv1.Membership, node string) bool {
+	return !slices.Contains(memberNames(old), node)
 }
 
 func (s *Server) unaccept(why string) {

@@ -64,7 +64,7 @@ func (s *Server) requestShutdown() {
 
 // wantsShutdown: a node asked to leave. Everybody remembers it, the DC begins.
 func (s *Server) wantsShutdown(node string) {
-	s.leaving[node] = true
+	s.leaving[node] = s.bornOn(node)
 	if !s.el.Local() || !s.reign.begun {
 		return
 	}
