@@ -123,9 +123,9 @@ func (k *promises) published(node int, f published) {
 }
 
 // acknowledged: from here on the change must be found, unless there was no
-// quorum.
+// quorum, or only by the rule for two nodes, which both halves may have.
 func (k *promises) acknowledged(node int, f acknowledged) {
-	if n := k.c.nodes[node]; n.quorate {
+	if n := k.c.nodes[node]; n.quorate && 2*len(n.last.Members) > len(k.c.nodes) {
 		k.acked[f.key] = n.last.Number
 	}
 }
