@@ -257,6 +257,9 @@ func inject(in []byte, records []injected) ([]byte, error) {
 		if r.resource.Provider != "" {
 			rsc.CreateAttr("provider", r.resource.Provider)
 		}
+		if told(rsc, r.records) {
+			continue // its record, or its result, came before we read the CIB
+		}
 		for _, rec := range r.records {
 			op := sub(rsc, "lrm_rsc_op", rec.ID)
 			for _, a := range rec.Attrs {
@@ -265,6 +268,18 @@ func inject(in []byte, records []injected) ([]byte, error) {
 		}
 	}
 	return doc.WriteToBytes()
+}
+
+// told says whether the history of a resource knows the operation already.
+func told(rsc *etree.Element, records []history.Record) bool {
+	for _, rec := range records {
+		for _, op := range rsc.SelectElements("lrm_rsc_op") {
+			if op.SelectAttrValue("transition-key", "") == rec.Get("transition-key") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // scheduler is the child process.

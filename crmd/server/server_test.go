@@ -96,11 +96,9 @@ func TestSingleNode(t *testing.T) {
 		"/cib":                                               {"have-quorum", "1"},
 		"//nodes/node[@uname='n1']":                          {"id", idOf("n1")},
 	} {
-		if got := c.cib.attr(xpath, want[0]); got != want[1] {
-			t.Errorf("%s %s = %q, want %q", xpath, want[0], got, want[1])
-		}
+		until(t, xpath+" has "+want[0]+"="+want[1], func() bool { return c.cib.attr(xpath, want[0]) == want[1] })
 	}
-	if got := strings.Join(c.nodes["n1"].lrm.history(), " "); strings.Count(got, "a_start_0") != 1 || strings.Count(got, "a_monitor_0") != 1 {
+	if got := strings.Join(c.nodes["n1"].lrm.history(), " "); strings.Count(got, "a_start_0") != 1 || strings.Count(got, "a_monitor_0 ") != 1 {
 		t.Errorf("executed: %s", got)
 	}
 }
