@@ -132,8 +132,10 @@ func (s *fenceServer) powerOff(n *Node, req FenceRequest) {
 	defer n.power.Unlock()
 	was := n.On()
 	n.cutPower()
-	s.lab.Record(Event{AtNS: time.Now().UnixNano(), Kind: "fenced", Node: n.Name, Text: req.Action + " by " + req.From,
-		Attr: map[string]string{"from": req.From, "was_on": fmt.Sprint(was)}})
+	s.lab.Record(Event{
+		AtNS: time.Now().UnixNano(), Kind: "fenced", Node: n.Name, Text: req.Action + " by " + req.From,
+		Attr: map[string]string{"from": req.From, "was_on": fmt.Sprint(was)},
+	})
 }
 
 func (s *fenceServer) powerOn(n *Node) error {

@@ -55,8 +55,10 @@ func openRelay(o relayOrder) (*relay, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &relay{packet: packet, tap: tap, stop: stop, rules: o.Rules, wake: make(chan struct{}, 1),
-		queue: queue{rnd: rand.New(rand.NewSource(o.Seed))}}
+	r := &relay{
+		packet: packet, tap: tap, stop: stop, rules: o.Rules, wake: make(chan struct{}, 1),
+		queue: queue{rnd: rand.New(rand.NewSource(o.Seed))},
+	}
 	r.wg.Go(r.fromNode)
 	r.wg.Go(r.toNode)
 	r.wg.Go(func() { r.drain(ctx) })

@@ -115,8 +115,13 @@ func (n *Node) Path(path string) string { return n.path(n.disk(), path) }
 
 func (n *Node) path(base, path string) string {
 	for _, m := range []struct{ inside, sub string }{
-		{"/etc/ha.d", "ha.d"}, {"/var/lib/heartbeat", "lib"}, {"/var/log", "log"},
-		{"/var/run", "run"}, {"/run", "run"}, {"/tmp", "tmp"}, {"/dev/watchdog", "watchdog"},
+		{"/etc/ha.d", "ha.d"},
+		{"/var/lib/heartbeat", "lib"},
+		{"/var/log", "log"},
+		{"/var/run", "run"},
+		{"/run", "run"},
+		{"/tmp", "tmp"},
+		{"/dev/watchdog", "watchdog"},
 	} {
 		rest, ok := strings.CutPrefix(path, m.inside)
 		if !ok || rest != "" && rest[0] != '/' {

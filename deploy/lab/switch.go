@@ -114,8 +114,10 @@ func (w *wires) plug(node, pid int, address func(link int) *net.IPNet) error {
 	for i, bridge := range w.bridges {
 		p := port{node, i}
 		w.remove(p.veth()) // left by a node that has just died
-		veth := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: fmt.Sprintf("eth%d", i),
-			PeerNamespace: netlink.NsFd(int(ns)), PeerHardwareAddr: hardwareAddr(p)}
+		veth := &netlink.Veth{
+			LinkAttrs: netlink.NewLinkAttrs(), PeerName: fmt.Sprintf("eth%d", i),
+			PeerNamespace: netlink.NsFd(int(ns)), PeerHardwareAddr: hardwareAddr(p),
+		}
 		veth.Name = p.veth()
 		veth.MasterIndex = bridge.Attrs().Index
 		if err := w.nl.LinkAdd(veth); err != nil {

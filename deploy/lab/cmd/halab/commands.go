@@ -150,8 +150,10 @@ func labCommands() []*cobra.Command {
 }
 
 func simple(use, group, short string, run func() error) *cobra.Command {
-	return &cobra.Command{Use: use, GroupID: group, Short: short, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return run() }}
+	return &cobra.Command{
+		Use: use, GroupID: group, Short: short, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return run() },
+	}
 }
 
 // startServe starts `halab serve` with the same flags as a process of its own
@@ -329,7 +331,8 @@ func nodeCommands() []*cobra.Command {
 }
 
 func onNodes(use, short, verb string, atLeast int) *cobra.Command {
-	return &cobra.Command{Use: use, GroupID: "node", Short: short, Args: operands(atLeast, 1),
+	return &cobra.Command{
+		Use: use, GroupID: "node", Short: short, Args: operands(atLeast, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			req := request{Verb: verb}
 			if len(args) > 0 {
@@ -337,16 +340,19 @@ func onNodes(use, short, verb string, atLeast int) *cobra.Command {
 			}
 			_, err := ask(req)
 			return err
-		}}
+		},
+	}
 }
 
 func freezing(verb, short string) *cobra.Command {
 	process := ""
-	cmd := &cobra.Command{Use: verb + " NODE[,NODE...]", GroupID: "node", Short: short, Args: operands(1, 1),
+	cmd := &cobra.Command{
+		Use: verb + " NODE[,NODE...]", GroupID: "node", Short: short, Args: operands(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := ask(request{Verb: verb, Nodes: split(args[0]), Process: process})
 			return err
-		}}
+		},
+	}
 	cmd.Flags().StringVarP(&process, "process", "p", "", "name of the process; empty: all")
 	return cmd
 }
@@ -402,14 +408,16 @@ func split(s string) []string {
 
 func hiddenCommands() []*cobra.Command {
 	var flags upFlags
-	serve := &cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, Short: "own a lab until `halab down` (what up starts)",
+	serve := &cobra.Command{
+		Use: "serve", Hidden: true, Args: cobra.NoArgs, Short: "own a lab until `halab down` (what up starts)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := serveLab(cmd.Context(), flags)
 			if err != nil {
 				fmt.Printf("failed %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 			return err
-		}}
+		},
+	}
 	flags.register(serve)
 	return append([]*cobra.Command{serve}, pageCommands()...)
 }

@@ -11,7 +11,8 @@ import (
 
 func demoCommand() *cobra.Command {
 	o := demo.Options{Out: os.Stdout}
-	cmd := &cobra.Command{Use: "demo", GroupID: "lab", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "demo", GroupID: "lab", Args: cobra.NoArgs,
 		Short: "three nodes, a virtual IP, a killed node: watch the service come back",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Bin == "" {
@@ -26,7 +27,8 @@ func demoCommand() *cobra.Command {
 				o.Keep = filepath.Join(os.TempDir(), "halab-demo-failed")
 			}
 			return demo.Run(cmdContext(cmd.Context()), o)
-		}}
+		},
+	}
 	cmd.Flags().StringVar(&o.Bin, "bin", "", "folder of the programs (default: where halab itself is)")
 	cmd.Flags().StringVar(&o.Keep, "keep", "", "folder for logs and CIBs when a step fails")
 	return cmd

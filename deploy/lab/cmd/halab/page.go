@@ -24,13 +24,16 @@ func pageCommands() []*cobra.Command {
 	var listen, dir, url string
 	var retry bool
 	var interval, timeout time.Duration
-	page := &cobra.Command{Use: "serve-page", Hidden: true, Args: cobra.NoArgs,
+	page := &cobra.Command{
+		Use: "serve-page", Hidden: true, Args: cobra.NoArgs,
 		Short: "serve the node's name, or the files of a folder, over HTTP",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return servePage(listen, dir) }}
+		RunE:  func(cmd *cobra.Command, _ []string) error { return servePage(listen, dir) },
+	}
 	page.Flags().StringVar(&listen, "listen", ":80", "address to listen on")
 	page.Flags().StringVar(&dir, "dir", "", "folder of files; empty: a page with the node's name")
 
-	get := &cobra.Command{Use: "get", Hidden: true, Args: cobra.NoArgs, Short: "fetch a page once",
+	get := &cobra.Command{
+		Use: "get", Hidden: true, Args: cobra.NoArgs, Short: "fetch a page once",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmdContext(cmd.Context()), 15*time.Second)
 			defer cancel()
@@ -45,15 +48,18 @@ func pageCommands() []*cobra.Command {
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
-		}}
+		},
+	}
 	get.Flags().StringVar(&url, "url", "", "what to fetch")
 	get.Flags().BoolVar(&retry, "retry", false, "try for 15 s until it is there")
 
-	probe := &cobra.Command{Use: "probe", Hidden: true, Args: cobra.NoArgs,
+	probe := &cobra.Command{
+		Use: "probe", Hidden: true, Args: cobra.NoArgs,
 		Short: "fetch a page again and again; a JSON line for each answer",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return probe(cmdContext(cmd.Context()), url, interval, timeout)
-		}}
+		},
+	}
 	probe.Flags().StringVar(&url, "url", "", "what to fetch")
 	probe.Flags().DurationVar(&interval, "interval", 5*time.Millisecond, "pause between two requests")
 	probe.Flags().DurationVar(&timeout, "timeout", 50*time.Millisecond, "when a request counts as failed")

@@ -17,8 +17,10 @@ import (
 func pingCommand() *cobra.Command {
 	var count int
 	var wait time.Duration
-	cmd := &cobra.Command{Use: "ping ADDRESS", Hidden: true, Args: cobra.ExactArgs(1), Short: "send echo requests, print the answers",
-		RunE: func(_ *cobra.Command, args []string) error { return ping(args[0], count, wait) }}
+	cmd := &cobra.Command{
+		Use: "ping ADDRESS", Hidden: true, Args: cobra.ExactArgs(1), Short: "send echo requests, print the answers",
+		RunE: func(_ *cobra.Command, args []string) error { return ping(args[0], count, wait) },
+	}
 	cmd.Flags().IntVar(&count, "count", 1, "requests, one after the other's answer")
 	cmd.Flags().DurationVar(&wait, "wait", 1500*time.Millisecond, "for the answers to each; resolving an address that was cut off takes a second")
 	return cmd

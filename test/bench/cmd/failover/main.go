@@ -114,8 +114,10 @@ func (b *bench) change(ctx context.Context, section, xml string) error {
 		return err
 	}
 	defer cc.Close()
-	resp, err := cibv1.NewCibClient(cc).Apply(ctx, &cibv1.ApplyRequest{Client: "failover",
-		Changes: []*cibv1.Change{{Op: cibv1.Op_OP_MODIFY, Section: section, Xml: []byte(xml), CanCreate: true}}})
+	resp, err := cibv1.NewCibClient(cc).Apply(ctx, &cibv1.ApplyRequest{
+		Client:  "failover",
+		Changes: []*cibv1.Change{{Op: cibv1.Op_OP_MODIFY, Section: section, Xml: []byte(xml), CanCreate: true}},
+	})
 	if err == nil && resp.GetRc() != 0 {
 		err = errors.New(resp.GetError())
 	}
@@ -200,8 +202,10 @@ func (b *bench) measure(victim string, zero time.Time, started lab.Event) (sampl
 		return sample{}, fmt.Errorf("started %v before %s was fenced", fenced.Sub(exec), victim)
 	}
 	ms, err := strconv.Atoi(started.Attr["exec_ms"])
-	return sample{detection: verdict.Sub(zero), view: view.Sub(verdict), fenced: fenced.Sub(verdict), exec: exec.Sub(verdict),
-		agent: time.Duration(ms) * time.Millisecond, total: started.At().Sub(zero)}, err
+	return sample{
+		detection: verdict.Sub(zero), view: view.Sub(verdict), fenced: fenced.Sub(verdict), exec: exec.Sub(verdict),
+		agent: time.Duration(ms) * time.Millisecond, total: started.At().Sub(zero),
+	}, err
 }
 
 func (b *bench) fencedAt(node string, after time.Time) (time.Time, error) {
