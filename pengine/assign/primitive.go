@@ -22,7 +22,7 @@ func (a assigner) primitive(r *state.Resource, prefer *state.Node) *state.Placem
 	r.Assigning = true
 	a.followPrimaries(r)
 	for _, x := range slices.Clone(r.WithThis) {
-		if influences(x, r) {
+		if influences(x, x.Primary) { // the one named, not this instance
 			a.merge(x.Dependent, &r.Allowed, x.NodeAttr, factor(x.Score), mergeActive)
 		}
 	}

@@ -18,6 +18,10 @@ type mount struct {
 
 type port struct{ source, target string }
 
+// maxReplicas bounds a bundle; each replica is a node, and each is ordered
+// with every other.
+const maxReplicas = 128
+
 // unpackBundle makes the replicas of a bundle and the implicit resources they
 // consist of (state 6.8).
 func (c *Cluster) unpackBundle(r *Resource) error {
@@ -40,6 +44,10 @@ func (c *Cluster) unpackBundle(r *Resource) error {
 	b.Replicas = max(b.PromotedMax, 1)
 	if v, ok := agent.Get("replicas"); ok {
 		b.Replicas = value.Bounded(v, 1)
+	}
+	if b.Replicas > maxReplicas {
+		c.Notef(Error, fmt.Sprintf("%s: %d replicas lowered to %d, the most that is supported", r.ID, b.Replicas, maxReplicas))
+		b.Replicas = maxReplicas
 	}
 	b.PerHost = value.Bounded(agent.Attr("replicas-per-host"), 1)
 	if b.PerHost == 1 {

@@ -92,7 +92,6 @@ type Node struct {
 	Priority    int
 	Attrs       Attrs
 	Utilization Attrs
-	utilOrder   []string
 
 	digests map[string]*Digest
 	ops     map[string]*Action
@@ -182,27 +181,25 @@ const (
 
 // Resource is a primitive, group, clone or bundle, or an instance or part of one.
 type Resource struct {
-	Idx       int
-	ID        string
-	XMLID     string // without instance number
-	HistName  string // the name history uses, "" if none (state 9.3)
-	XML       *xmldoc.Elem
-	OwnDoc    bool // XML is a copy apart from the CIB (clone instance, template user)
-	CloneNum  int  // instance number, -1 outside clones
-	Kind      Kind
-	Parent    *Resource
-	Children  []*Resource
-	Class     string
-	Provider  string
-	Type      string
-	HasProv   bool
-	HasClass  bool
-	HasType   bool
-	Meta      Attrs
-	Ops       []*OpConf
-	opsByName map[string]bool
-	Utiliz    Attrs
-	utilOrder []string
+	Idx      int
+	ID       string
+	XMLID    string // without instance number
+	HistName string // the name history uses, "" if none (state 9.3)
+	XML      *xmldoc.Elem
+	OwnDoc   bool // XML is a copy apart from the CIB (clone instance, template user)
+	CloneNum int  // instance number, -1 outside clones
+	Kind     Kind
+	Parent   *Resource
+	Children []*Resource
+	Class    string
+	Provider string
+	Type     string
+	HasProv  bool
+	HasClass bool
+	HasType  bool
+	Meta     Attrs
+	Ops      []*OpConf
+	Utiliz   Attrs
 
 	Priority, SortIndex, Stickiness, Threshold int
 	FailureTimeout                             int64 // seconds

@@ -50,6 +50,10 @@ func (c *Cluster) unpackGroup(r *Resource) error {
 	return nil
 }
 
+// maxInstances bounds the instances of one clone, so that a number
+// typed wrong cannot stall the cluster.
+const maxInstances = 1000
+
 func (c *Cluster) unpackClone(r *Resource) error {
 	conf := r.Clone
 	for _, k := range r.XML.Kids {
@@ -84,7 +88,11 @@ func (c *Cluster) unpackClone(r *Resource) error {
 	}
 	r.Meta.PutNew("resource-stickiness", "1")
 	r.Meta.PutNew("globally-unique", strconv.FormatBool(r.Unique))
-	for i := 0; i < max(conf.Max, 1) && i < 100000; i++ {
+	if conf.Max > maxInstances {
+		c.Notef(Error, fmt.Sprintf("%s: clone-max of %d lowered to %d, the most that is supported", r.ID, conf.Max, maxInstances))
+		conf.Max = maxInstances
+	}
+	for i := 0; i < max(conf.Max, 1); i++ {
 		if _, err := c.newInstance(r); err != nil {
 			return err
 		}
