@@ -101,12 +101,19 @@ func (s *Server) schedulerInput(root map[string]string, records []injected) ([]b
 func (s *Server) ask(in []byte, ref uint64, now time.Time) (*graph.Graph, string, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, schedulerLimit)
 	defer cancel()
+	req := &penginev1.ScheduleRequest{Cib: in, NowUnixMs: now.UnixMilli(), Ref: strconv.FormatUint(ref, 10)}
 	deaths := s.pe.deaths()
-	resp, err := s.pengine.Schedule(ctx, &penginev1.ScheduleRequest{Cib: in, NowUnixMs: now.UnixMilli(), Ref: strconv.FormatUint(ref, 10)}, grpc.WaitForReady(true))
+	resp, err := s.pengine.Schedule(ctx, req, grpc.WaitForReady(true))
+	died := err != nil && unavailable(err) && s.pe.died(s.ctx, deaths)
+	if died { // somebody may have killed it; the same input twice is no accident
+		deaths = s.pe.deaths()
+		resp, err = s.pengine.Schedule(ctx, req, grpc.WaitForReady(true))
+		died = err != nil && unavailable(err) && s.pe.died(s.ctx, deaths)
+	}
 	switch {
 	case s.ctx.Err() != nil:
 		return nil, "", s.ctx.Err()
-	case err != nil && (unavailable(err) && s.pe.died(s.ctx, deaths) || status.Code(err) == codes.DeadlineExceeded):
+	case died || err != nil && status.Code(err) == codes.DeadlineExceeded:
 		// Never sent again (crm 9.18); kept for whoever looks into it.
 		file := s.saveCore(in)
 		if !unavailable(err) {

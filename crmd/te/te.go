@@ -457,9 +457,10 @@ func (c *Core) retire() {
 
 // settle asks for a computation if one is wanted and nothing holds it back.
 func (c *Core) settle(now time.Time) {
-	if c.phase != PhaseWaiting || c.counting > 0 || c.hopeless || now.Before(c.computeAt) {
+	if c.phase != PhaseWaiting || c.counting > 0 || now.Before(c.computeAt) || c.hopeless && c.computeAt.IsZero() {
 		return
 	}
+	c.hopeless = false
 	c.ref++
 	c.phase = PhaseComputing
 	c.dirty, c.inputSeen, c.input = false, false, Version{}
@@ -510,8 +511,18 @@ func (c *Core) scheduleFailed(now time.Time, ev ScheduleFailed) {
 	c.phase = PhaseWaiting
 	c.hopeless = ev.Hopeless && !c.dirty
 	c.inputSeen = false
+	switch {
+	case c.dirty: // there is news to compute with
+	case !c.hopeless:
+		c.computeAt = now.Add(schedulerPause)
+	case c.opts.Recheck > 0:
+		c.computeAt = now.Add(c.opts.Recheck) // time alone may change what it computes
+	}
 	c.note(Error, "Scheduler did not answer, keeping the present state: %s", ev.Error)
 }
+
+// schedulerPause keeps a scheduler that refuses from being asked in a circle.
+const schedulerPause = time.Second
 
 func (c *Core) setReady(nodes []string) {
 	clear(c.ready)

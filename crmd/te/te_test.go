@@ -409,6 +409,15 @@ func TestSchedulerFailure(t *testing.T) {
 	e.step(Aborted{Reason: "Configuration change"})
 	e.want("compute")
 	e.step(ScheduleFailed{Ref: e.ref, Error: "not there"})
+	e.want() // not in a circle
+	e.now = e.now.Add(time.Second)
+	e.step(Woken{})
+	e.want("compute")
+	e.c.Step(e.now, Options{Recheck: time.Minute})
+	e.step(ScheduleFailed{Ref: e.ref, Error: "it died", Hopeless: true})
+	e.want()
+	e.now = e.now.Add(time.Minute)
+	e.step(Woken{})
 	e.want("compute")
 }
 
