@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
+	"linuxha/internal/ipc"
 	attrdv1 "linuxha/proto/attrd/v1"
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
@@ -39,6 +41,17 @@ func (s *Server) do(ctx context.Context, f func()) error {
 	case <-s.ctx.Done():
 		return status.Error(codes.Unavailable, "the controller is ending")
 	}
+}
+
+// allow refuses callers without the right to change anything: root and our own
+// user have it, for what members lists also our group (haclient).
+func (s *Server) allow(ctx context.Context, what string, members bool) error {
+	p, ok := ipc.PeerFrom(ctx)
+	if !ok || p.UID == 0 || int(p.UID) == os.Getuid() || members && int(p.GID) == os.Getgid() {
+		return nil // without credentials the call did not come through a socket
+	}
+	s.log.Warn("request refused", "call", what, "uid", p.UID, "pid", p.PID)
+	return status.Errorf(codes.PermissionDenied, "%s is for root and hacluster only (you are uid %d)", what, p.UID)
 }
 
 // GetState answers for this node, or asks another.
@@ -154,11 +167,17 @@ func (s *Server) ListNodes(ctx context.Context, _ *crmv1.ListNodesRequest) (*crm
 
 // Shutdown begins an orderly leaving.
 func (s *Server) Shutdown(ctx context.Context, _ *crmv1.ShutdownRequest) (*crmv1.ShutdownResponse, error) {
+	if err := s.allow(ctx, "Shutdown", false); err != nil {
+		return nil, err
+	}
 	return &crmv1.ShutdownResponse{}, s.do(ctx, s.beginShutdown)
 }
 
 // DeleteHistory forgets a resource's history on one node or on all.
 func (s *Server) DeleteHistory(ctx context.Context, req *crmv1.DeleteHistoryRequest) (*crmv1.ActionResponse, error) {
+	if err := s.allow(ctx, "DeleteHistory", true); err != nil {
+		return nil, err
+	}
 	var nodes []string
 	if err := s.do(ctx, func() {
 		if nodes = []string{req.Node}; req.Node == "" {
@@ -187,6 +206,9 @@ func (s *Server) DeleteHistory(ctx context.Context, req *crmv1.DeleteHistoryRequ
 
 // FailResource makes up a failure of a resource.
 func (s *Server) FailResource(ctx context.Context, req *crmv1.FailResourceRequest) (*crmv1.ActionResponse, error) {
+	if err := s.allow(ctx, "FailResource", false); err != nil {
+		return nil, err
+	}
 	a, err := s.onNode(ctx, req.Node, &crmv1.PeerCall{Request: &crmv1.PeerCall_FailResource{FailResource: req}})
 	if err != nil {
 		return nil, err
@@ -330,6 +352,9 @@ func (s *Server) failResource(r *crmv1.FailResourceRequest, answer func(*crmv1.P
 // RemoveNode forgets a node everywhere. A node that is active is refused, also
 // with force: its resources would be started twice (crm 9.12).
 func (s *Server) RemoveNode(ctx context.Context, req *crmv1.RemoveNodeRequest) (*crmv1.ActionResponse, error) {
+	if err := s.allow(ctx, "RemoveNode", false); err != nil {
+		return nil, err
+	}
 	done := make(chan *crmv1.ActionResponse, 1)
 	err := s.do(ctx, func() {
 		if slices.Contains(memberNames(s.view), req.Node) {

@@ -361,7 +361,7 @@ func (s *Server) nameOf(id string) string {
 }
 
 // TakesDown says whether the graph in force takes the node with this id down.
-func (s *Server) TakesDown(id string) bool { return s.te.TakesDown(id) }
+func (s *Server) TakesDown(id string) bool { return s.te != nil && s.te.TakesDown(id) }
 
 func (s *Server) clusterEvent(ev *heartbeatv1.AttachEvent) {
 	switch k := ev.Kind.(type) {
