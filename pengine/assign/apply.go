@@ -328,10 +328,12 @@ func (a assigner) applyPromotable(d, k *state.Resource, x *state.Colocation) {
 	if x.Score < infinity || x.DependentRole == state.Promoted && x.PrimaryRole == state.Promoted {
 		return
 	}
-	a.restrict2(d, at, frozen)
+	a.keepWithPromoted(d, at, frozen)
 }
 
-func (a assigner) restrict2(d *state.Resource, at state.NodeSet, frozen map[*state.Node]int) {
+// keepWithPromoted bans d from nodes without an instance in the right role,
+// and lets the instances' own scores attract it.
+func (a assigner) keepWithPromoted(d *state.Resource, at state.NodeSet, frozen map[*state.Node]int) {
 	for i := range d.Allowed {
 		e := &d.Allowed[i]
 		if !e.Set {

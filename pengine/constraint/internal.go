@@ -240,8 +240,13 @@ func implicitClone(c *state.Cluster, k *state.Resource) {
 // own actions.
 func promotableOrder(c *state.Cluster, k *state.Resource) {
 	for _, o := range [][2]string{
-		{"stopped", "start"}, {"stopped", "promote"}, {"demoted", "stop"}, {"demoted", "start"},
-		{"demoted", "promote"}, {"running", "promote"}, {"demote", "demoted"},
+		{"stopped", "start"},
+		{"stopped", "promote"},
+		{"demoted", "stop"},
+		{"demoted", "start"},
+		{"demoted", "promote"},
+		{"running", "promote"},
+		{"demote", "demoted"},
 	} {
 		c.OrderOps(k, o[0], k, o[1], plain)
 	}

@@ -32,10 +32,9 @@ type Graph struct {
 }
 
 type writer struct {
-	c   *state.Cluster
-	g   *Graph
-	b   strings.Builder
-	all int
+	c *state.Cluster
+	g *Graph
+	b strings.Builder
 }
 
 // Make produces the graph (actions 16.1).

@@ -81,9 +81,16 @@ func (c *Context) dateSpec(spec *xmldoc.Elem) bool {
 		name string
 		n    int
 	}{
-		{"years", now.Year}, {"months", month}, {"monthdays", mday},
-		{"hours", now.Sec / 3600}, {"minutes", now.Sec / 60 % 60}, {"seconds", now.Sec % 60},
-		{"yeardays", now.Day}, {"weekyears", wyear}, {"weeks", week}, {"weekdays", wday},
+		{"years", now.Year},
+		{"months", month},
+		{"monthdays", mday},
+		{"hours", now.Sec / 3600},
+		{"minutes", now.Sec / 60 % 60},
+		{"seconds", now.Sec % 60},
+		{"yeardays", now.Day},
+		{"weekyears", wyear},
+		{"weeks", week},
+		{"weekdays", wday},
 		{"moon", moonPhase(now)},
 	} {
 		if text, ok := spec.Get(f.name); ok && !inSpec(text, f.n) {

@@ -117,9 +117,6 @@ func (n *Node) IsGuest() bool {
 // IsRemote says whether the node is a remote node, also an unlinked one.
 func (n *Node) IsRemote() bool { return n.IsGuestOrRemote() && !n.IsGuest() }
 
-// IsBundleNode says whether the node is a bundle replica's.
-func (n *Node) IsBundleNode() bool { return n.IsGuest() && n.Conn.Bundled() }
-
 // Usable says whether the node may run resources now (assignment 1.3.6).
 func (n *Node) Usable() bool {
 	return n != nil && n.Online && !n.ShuttingDown && !n.Unclean && !n.Standby && !n.Maintenance

@@ -18,14 +18,6 @@ func (r *Resource) Top() *Resource {
 	return r
 }
 
-// Outermost is the outermost ancestor, bundles included.
-func (r *Resource) Outermost() *Resource {
-	for r.Parent != nil {
-		r = r.Parent
-	}
-	return r
-}
-
 // Bundled says whether r is part of a bundle.
 func (r *Resource) Bundled() bool { return r.Top().Parent != nil }
 
@@ -48,11 +40,6 @@ func (r *Resource) IsGuestConn() bool {
 	}
 	_, ok := r.Meta.Get("container")
 	return ok || r.Container != nil
-}
-
-// HasName says whether r goes by the id in configuration or history.
-func (r *Resource) HasName(id string) bool {
-	return r.ID == id || r.HistName != "" && r.HistName == id
 }
 
 // Subject is what rules about r's agent are tested against.

@@ -38,8 +38,11 @@ var renames = []struct {
 	re *regexp.Regexp
 	to string
 }{
-	{regexp.MustCompile(`ocf::`), "ocf:"}, {regexp.MustCompile(`Masters:`), "Promoted:"}, {regexp.MustCompile(`Slaves:`), "Unpromoted:"},
-	{regexp.MustCompile(` Master( |\[|$)`), " Promoted$1"}, {regexp.MustCompile(` Slave `), " Unpromoted "},
+	{regexp.MustCompile(`ocf::`), "ocf:"},
+	{regexp.MustCompile(`Masters:`), "Promoted:"},
+	{regexp.MustCompile(`Slaves:`), "Unpromoted:"},
+	{regexp.MustCompile(` Master( |\[|$)`), " Promoted$1"},
+	{regexp.MustCompile(` Slave `), " Unpromoted "},
 }
 
 func normSummary(text string) []string {

@@ -98,7 +98,6 @@ type run struct {
 	out, errOut io.Writer
 	list        *lister
 	quiet       bool
-	started     bool // something was printed before
 }
 
 // Run is the tool's entry.

@@ -55,11 +55,27 @@ func TestInterval(t *testing.T) {
 		want  int64
 		valid bool
 	}{
-		{"10", 10000, true}, {"10s", 10000, true}, {"10ms", 10, true}, {"5000us", 5, true}, {"2min", 120000, true},
-		{"1h", 3600000, true}, {"1.5s", 1000, true}, {".5s", 0, false}, {"-5s", 0, false}, {"1 d", 0, false}, {"", 0, false},
-		{" 7 s", 7000, true}, {"9999999999999", math.MaxUint32, true},
+		{"10", 10000, true},
+		{"10s", 10000, true},
+		{"10ms", 10, true},
+		{"5000us", 5, true},
+		{"2min", 120000, true},
+		{"1h", 3600000, true},
+		{"1.5s", 1000, true},
+		{".5s", 0, false},
+		{"-5s", 0, false},
+		{"1 d", 0, false},
+		{"", 0, false},
+		{" 7 s", 7000, true},
+		{"9999999999999", math.MaxUint32, true},
 		// Durations keep the original's arithmetic: n days count n-1.
-		{"PT30S", 30000, true}, {"P1DT1H", 3600000, true}, {"P2D", 86400000, true}, {"P1W", 6 * 86400000, true}, {"P1Y", 0, true}, {"P", 0, false}, {"P5", 0, false},
+		{"PT30S", 30000, true},
+		{"P1DT1H", 3600000, true},
+		{"P2D", 86400000, true},
+		{"P1W", 6 * 86400000, true},
+		{"P1Y", 0, true},
+		{"P", 0, false},
+		{"P5", 0, false},
 	} {
 		if got, valid := Interval(c.text); got != c.want || valid != c.valid {
 			t.Errorf("interval %q = %d, %v, want %d, %v", c.text, got, valid, c.want, c.valid)

@@ -191,7 +191,7 @@ func (p *parser) unescape(s string) (string, error) {
 	if strings.IndexByte(s, '<') >= 0 {
 		return "", p.errorf("'<' in an attribute value")
 	}
-	if strings.IndexAny(s, "&\n\t\r") < 0 {
+	if !strings.ContainsAny(s, "&\n\t\r") {
 		return s, nil
 	}
 	var b strings.Builder
