@@ -97,8 +97,20 @@ func Probe() error {
 			return fmt.Errorf("the lab needs the program %s: apt-get install -y %s", p, pkg)
 		}
 	}
-	return nil
+	return mayUnshare()
 }
+
+// mayUnshare tries what containers often forbid to their root.
+var mayUnshare = sync.OnceValue(func() error {
+	unshare, err := lookPath("unshare")
+	if err != nil {
+		return err
+	}
+	if out, err := exec.Command(unshare, "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true").CombinedOutput(); err != nil {
+		return fmt.Errorf("this root may not make namespaces (%w: %s): %w", err, strings.TrimSpace(string(out)), ErrNotRoot)
+	}
+	return nil
+})
 
 // lookPath finds system programs also where PATH lacks the sbin folders.
 func lookPath(name string) (string, error) {

@@ -17,7 +17,7 @@ import (
 )
 
 // Kinds of what an Observer sees. Node is where it was seen, Attr the rest:
-// "peer", "resource", "action", "rc", "view", "members", "quorate".
+// "peer", "resource", "action", "rc", "view", "members", "quorate", "coordinator".
 const (
 	SeenDead   = "seen-dead"   // heartbeatd's verdict about peer, with the time at which it fell
 	SeenView   = "seen-view"   // an agreed membership
@@ -169,6 +169,7 @@ func (o *Observer) watchHeartbeat(ctx context.Context, n *Node, cc grpc.ClientCo
 		}
 		o.saw(0, SeenView, n, fmt.Sprintf("view %d %v quorate=%v", m.GetNumber(), members, m.GetQuorate()), map[string]string{
 			"view": strconv.FormatUint(m.GetNumber(), 10), "members": fmt.Sprint(members), "quorate": strconv.FormatBool(m.GetQuorate()),
+			"coordinator": m.GetCoordinator(),
 		})
 	})
 }

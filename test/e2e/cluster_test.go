@@ -34,6 +34,13 @@ type cluster struct {
 	overlap bool // without fencing two nodes may run a resource for a moment
 }
 
+func TestMain(m *testing.M) {
+	if err := lab.Probe(); err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests are skipped:", err)
+	}
+	os.Exit(m.Run())
+}
+
 func binDir() string {
 	if dir := os.Getenv("HA_BIN"); dir != "" {
 		return dir
@@ -104,6 +111,14 @@ func (c *cluster) end() {
 		for _, v := range c.violations() {
 			c.t.Errorf("active twice: %s", v)
 		}
+	}
+	if c.obs != nil {
+		for _, v := range disagreements(c.obs.Events()) {
+			c.t.Errorf("two views: %s", v)
+		}
+	}
+	for _, v := range c.forks() {
+		c.t.Errorf("two histories: %s", v)
 	}
 	if c.t.Failed() {
 		dir := filepath.Join(artifacts(), strings.ReplaceAll(c.t.Name(), "/", "_"))

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -154,6 +155,57 @@ func (c *cluster) count(resource, what string, since time.Time) int {
 	return n
 }
 
+// disagreements finds views of one number and coordinator that were installed
+// at the same time with different members (architecture, promise 2). A
+// coordinator that starts anew may use its numbers again, later.
+func disagreements(events []lab.Event) []string {
+	views := map[string][]lab.Event{}
+	for _, e := range events {
+		if e.Kind == lab.SeenView {
+			key := e.Attr["view"] + " of " + e.Attr["coordinator"]
+			views[key] = append(views[key], e)
+		}
+	}
+	var out []string
+	for key, seen := range views {
+		for i, a := range seen {
+			for _, b := range seen[i+1:] {
+				if a.Node != b.Node && a.Attr["members"] != b.Attr["members"] && b.At().Sub(a.At()).Abs() < 300*time.Millisecond {
+					out = append(out, fmt.Sprintf("%s is %s on %s and %s on %s", key, a.Attr["members"], a.Node, b.Attr["members"], b.Node))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// forks finds copies of the CIB that have one version and differ (promise 3).
+func (c *cluster) forks() []string {
+	type copy struct{ node, digest string }
+	copies := map[string]copy{}
+	var out []string
+	for _, n := range c.Nodes() {
+		if !n.Running() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		s, err := cibStatus(ctx, n)
+		cancel()
+		if err != nil {
+			continue // it has just been killed, or starts
+		}
+		v := s.GetVersion()
+		version := fmt.Sprintf("%d.%d.%d", v.GetAdminEpoch(), v.GetEpoch(), v.GetNumUpdates())
+		if other, ok := copies[version]; ok && other.digest != s.GetDigest() && s.GetReady() {
+			out = append(out, fmt.Sprintf("version %s is %s on %s and %s on %s", version, other.digest, other.node, s.GetDigest(), n.Name))
+		}
+		if s.GetReady() {
+			copies[version] = copy{n.Name, s.GetDigest()}
+		}
+	}
+	return out
+}
+
 // TestRecord proves that the judge finds what it must find.
 func TestRecord(t *testing.T) {
 	for _, c := range []struct {
@@ -184,6 +236,28 @@ func TestRecord(t *testing.T) {
 				deaths = append(deaths, n)
 			}
 			if got := doubled(stays(notes, deaths)); len(got) != c.want {
+				t.Errorf("found %v, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// TestDisagreements does so for views.
+func TestDisagreements(t *testing.T) {
+	view := func(node, members string, ms int64) lab.Event {
+		return lab.Event{AtNS: ms * 1e6, Kind: lab.SeenView, Node: node, Attr: map[string]string{"view": "3", "coordinator": "a", "members": members}}
+	}
+	for _, c := range []struct {
+		name string
+		b    lab.Event
+		want int
+	}{
+		{"the same", view("b", "[a b]", 1), 0},
+		{"another set of members", view("b", "[a b c]", 1), 1},
+		{"a later life of the coordinator", view("b", "[a b c]", 1000), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := disagreements([]lab.Event{view("a", "[a b]", 0), c.b}); len(got) != c.want {
 				t.Errorf("found %v, want %d", got, c.want)
 			}
 		})
