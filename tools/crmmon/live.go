@@ -103,17 +103,23 @@ const keyHelp = `Keys:
 func (s screen) View() tea.View {
 	var b strings.Builder
 	if s.err != nil {
-		fmt.Fprintf(&b, "%v\nTrying again; the last known state follows.\n\n", s.err)
+		_, reason := errorOf(s.err)
+		fmt.Fprintf(&b, "Connection to cluster failed: %s\nTrying again", reason)
+		if s.view != nil {
+			b.WriteString("; the last known state follows")
+		}
+		b.WriteString(".\n\n")
+	}
+	if s.help {
+		b.WriteString(keyHelp + "\n")
 	}
 	if s.view != nil {
 		s.view.choose(s.o)
 		// A strings.Builder never fails.
 		_ = s.view.writeText(&b, s.o)
 	}
-	if s.help {
-		b.WriteString("\n" + keyHelp)
-	}
-	text := b.String()
+	// Tabs have no width on this screen.
+	text := strings.NewReplacer("\t ", " ", "\t", " ").Replace(b.String())
 	if lines := strings.Split(text, "\n"); s.height > 1 && len(lines) > s.height {
 		text = strings.Join(lines[:s.height-1], "\n") + "\n..."
 	}
@@ -143,7 +149,7 @@ func watch(ctx context.Context, every time.Duration, send func(tea.Msg)) {
 		if ctx.Err() != nil {
 			return
 		}
-		send(arrived{err: fmt.Errorf("connection to the cluster lost: %w", err)})
+		send(arrived{err: err})
 		retry := time.NewTimer(time.Second)
 		select {
 		case <-ctx.Done():

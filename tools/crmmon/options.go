@@ -31,7 +31,7 @@ type options struct {
 	detail, timing, brief, html                      bool
 	banPrefix, node, resource, outputTo              string
 	every                                            time.Duration
-	fenceHistory                                     int
+	fenceHistory                                     int64
 }
 
 func (o *options) shows(section string) bool { return o.sections[section] }
@@ -142,6 +142,7 @@ func (o *options) fencing(g cliopt.Given, set func(bool, ...string)) error {
 	if !g.HasValue {
 		level = "2"
 	}
+	o.fenceHistory = number(level)
 	switch level {
 	case "0":
 		set(false, aliases["fencing"]...)

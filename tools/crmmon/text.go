@@ -391,8 +391,19 @@ func (v *view) fencingSections(o *options) []section {
 	byState := map[stonithv1.FenceRecord_State][]status.Item{}
 	recs := slices.Clone(v.fencing)
 	sort.SliceStable(recs, func(i, j int) bool { return recs[i].CompletedUnixNs > recs[j].CompletedUnixNs })
+	full := o.fenceHistory == 3
+	type kind struct {
+		target, action string
+		state          stonithv1.FenceRecord_State
+	}
+	seen := map[kind]bool{}
 	for _, r := range recs {
-		byState[r.State] = append(byState[r.State], status.Item{Text: fencingText(r)})
+		k := kind{r.Target, r.Action, r.State}
+		if seen[k] && !full || !v.HasNode(r.Target) {
+			continue // of each kind the last one, unless all are wanted
+		}
+		seen[k] = true
+		byState[r.State] = append(byState[r.State], status.Item{Text: fencingText(r, full)})
 	}
 	failed := byState[stonithv1.FenceRecord_STATE_FAILED]
 	pending := byState[stonithv1.FenceRecord_STATE_PENDING]
@@ -410,24 +421,32 @@ func (v *view) fencingSections(o *options) []section {
 	return out
 }
 
-func fencingText(r *stonithv1.FenceRecord) string {
-	action := map[string]string{"off": "turning off", "on": "unfencing", "reboot": "reboot"}[r.Action]
+// fencingText is one fencing action in words (clients 2.2, 2.18).
+func fencingText(r *stonithv1.FenceRecord, full bool) string {
+	action := map[string]string{"off": "turning off", "on": "turning on"}[r.Action]
 	if action == "" {
 		action = r.Action
 	}
-	origin := fmt.Sprintf("%s@%s", r.Client, r.Origin)
+	by := ""
+	if r.Executioner != "" {
+		by = " by " + r.Executioner
+	}
 	when := time.Unix(0, r.CompletedUnixNs).Format("2006-01-02 15:04:05Z07:00")
 	switch r.State {
 	case stonithv1.FenceRecord_STATE_PENDING:
 		return fmt.Sprintf("%s of %s pending: client=%s, origin=%s", action, r.Target, r.Client, r.Origin)
 	case stonithv1.FenceRecord_STATE_FAILED:
-		text := fmt.Sprintf("%s of %s for %s last failed at %s", action, r.Target, origin, when)
+		last := "last "
+		if full {
+			last = ""
+		}
+		text := fmt.Sprintf("%s of %s%s for %s@%s %sfailed at %s", action, r.Target, by, r.Client, r.Origin, last, when)
 		if r.Reason != "" {
 			text += " (" + r.Reason + ")"
 		}
 		return text
 	}
-	return fmt.Sprintf("%s of %s successful: delegate=%s, client=%s, origin=%s, last-successful='%s'", action, r.Target, r.Executioner, r.Client, r.Origin, when)
+	return fmt.Sprintf("%s of %s%s for %s@%s successful at %s", action, r.Target, by, r.Client, r.Origin, when)
 }
 
 func (v *view) ticketItems() []status.Item {

@@ -75,7 +75,11 @@ func (v *view) wantsHistory(rsc string) bool {
 	if r == nil {
 		return slices.Contains(v.Resources, rsc)
 	}
-	if top := r.Outermost(); top.Kind == state.Clone || top.Kind == state.Bundle {
+	top := r
+	for top.Parent != nil {
+		top = top.Parent
+	}
+	if top.Kind == state.Clone || top.Kind == state.Bundle {
 		return v.Touches(top)
 	}
 	return v.Has(r)

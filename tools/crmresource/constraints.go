@@ -94,16 +94,20 @@ func (l *lister) colocations(rsc string, depth int, path []string, mine, others,
 	l.line(depth, "%s", title)
 	for _, e := range found {
 		other, id, score := e.SelectAttrValue(others, ""), e.SelectAttrValue("id", ""), scoreOf(e)
-		l.out.Add(output.New("rsc_colocation", "id", id, "rsc", e.SelectAttrValue("rsc", ""), "with-rsc", e.SelectAttrValue("with-rsc", ""), "score", score))
+		x := output.New("rsc_colocation", "id", id, "rsc", e.SelectAttrValue("rsc", ""), "with-rsc", e.SelectAttrValue("with-rsc", ""), "score", score)
+		l.out.Add(x)
 		if slices.Contains(path, other) {
 			l.line(depth+1, "%s (id=%s - loop)", other, id)
 			continue
 		}
-		role := ""
-		if v := e.SelectAttrValue(mine+"-role", ""); v != "" {
-			role = fmt.Sprintf(", %s-role=%s", mine, v)
+		roles := ""
+		for _, name := range []string{"rsc-role", "with-rsc-role"} {
+			if v := e.SelectAttrValue(name, ""); v != "" {
+				roles += ", " + name + "=" + v
+				x.Set(name, v)
+			}
 		}
-		l.line(depth+1, "%s (score=%s%s, id=%s)", other, score, role, id)
+		l.line(depth+1, "%s (score=%s%s, id=%s)", other, score, roles, id)
 		l.locations(other, depth+2)
 		if l.all {
 			follow(other, depth+2, append(slices.Clone(path), other))

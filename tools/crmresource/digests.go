@@ -8,6 +8,7 @@ import (
 	"github.com/beevik/etree"
 
 	"linuxha/pengine/state"
+	"linuxha/pengine/status"
 	"linuxha/tools/output"
 )
 
@@ -38,7 +39,7 @@ func (s *session) digests() error {
 		}
 	}
 	isRecurring := interval != "0"
-	op := lastOperation(doc, c, r, n)
+	op := lastOperation(doc, r, n)
 	e := output.New("digests", "resource", s.rsc, "node", n.Name, "task", "start", "interval", interval+"ms")
 	names := paramOrder(doc, r, all)
 	add := func(kind string, keep func(string) bool, meta state.Attrs) {
@@ -104,14 +105,14 @@ func attr(e *etree.Element, name string) (string, bool) {
 
 // lastOperation is the operation on the node that tells which parameters are
 // private and which need a restart: the start, else the newest one.
-func lastOperation(doc *etree.Element, c *state.Cluster, r *state.Resource, n *state.Node) *etree.Element {
+func lastOperation(doc *etree.Element, r *state.Resource, n *state.Node) *etree.Element {
 	var best *etree.Element
 	for _, ns := range doc.FindElements("./status/node_state") {
 		if ns.SelectAttrValue("id", "") != n.ID && ns.SelectAttrValue("uname", "") != n.Name {
 			continue
 		}
 		for _, h := range ns.FindElements("./lrm/lrm_resources/lrm_resource") {
-			if found := c.Lookup(h.SelectAttrValue("id", "")); found != r && !r.HasName(h.SelectAttrValue("id", "")) {
+			if id := h.SelectAttrValue("id", ""); !status.GoesBy(r, id) {
 				continue
 			}
 			for _, op := range h.SelectElements("lrm_rsc_op") {

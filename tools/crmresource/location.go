@@ -42,7 +42,10 @@ func (s *session) move() error {
 			changes = append(changes, deletion(l))
 		}
 	}
-	created := creation(s.constraint(preferPrefix+s.rsc, s.node, "INFINITY", "prefer"))
+	loc, err := s.constraint(preferPrefix+s.rsc, s.node, "INFINITY", "prefer")
+	if err != nil {
+		return err
+	}
 	client, err := s.cib()
 	if err != nil {
 		return err
@@ -55,7 +58,7 @@ func (s *session) move() error {
 		}
 		changes = nil
 	}
-	return s.apply(append(changes, created)...)
+	return s.apply(append(changes, creation(loc))...)
 }
 
 // placeable refuses what cannot be the subject of a constraint.
@@ -90,7 +93,10 @@ func (s *session) banCurrent(r *state.Resource, where []*state.Node) error {
 
 func (s *session) banFrom(node string) error {
 	id := fmt.Sprintf("%s%s-on-%s", banPrefix, s.rsc, node)
-	loc := s.constraint(id, node, "-INFINITY", "ban")
+	loc, err := s.constraint(id, node, "-INFINITY", "ban")
+	if err != nil {
+		return err
+	}
 	if !s.quiet {
 		fmt.Fprintf(s.out, "WARNING: Creating rsc_location constraint '%s' with a score of -INFINITY for resource %s on %s.\n"+
 			"\tThis will prevent %s from %s on %s until the constraint is removed using the clear option or by editing the CIB with an appropriate tool\n"+
@@ -108,7 +114,7 @@ func (s *session) doing() string {
 }
 
 // constraint is the location; with a lifetime it is a rule that ends.
-func (s *session) constraint(id, node, score, kind string) *etree.Element {
+func (s *session) constraint(id, node, score, kind string) (*etree.Element, error) {
 	loc := etree.NewElement("rsc_location")
 	loc.CreateAttr("id", id)
 	loc.CreateAttr("rsc", s.rsc)
@@ -117,9 +123,12 @@ func (s *session) constraint(id, node, score, kind string) *etree.Element {
 	if life == "" {
 		loc.CreateAttr("node", node)
 		loc.CreateAttr("score", score)
-		return loc
+		return loc, nil
 	}
-	end := s.until(life)
+	end, err := until(life)
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprintf(s.out, "Migration will take effect until: %s\n", end)
 	name := func(part string) string { return "cli-" + kind + "-" + part + "-" + s.rsc }
 	if kind == "ban" { // a resource may have several, one per node
@@ -137,16 +146,16 @@ func (s *session) constraint(id, node, score, kind string) *etree.Element {
 	for _, a := range [][2]string{{"id", name("lifetime-end")}, {"operation", "lt"}, {"end", end}} {
 		date.CreateAttr(a[0], a[1])
 	}
-	return loc
+	return loc, nil
 }
 
 // until is the moment at which a lifetime ends.
-func (s *session) until(life string) string {
+func until(life string) (string, error) {
 	seconds, ok := isotime.DurationSeconds(life)
 	if !ok {
-		seconds = 0
+		return "", failf(exitcode.Usage, "Invalid duration specified: %s\nWrite it as in ISO 8601, for instance PT30M or P1D", life)
 	}
-	return time.Now().UTC().Add(time.Duration(seconds) * time.Second).Format("2006-01-02 15:04:05Z")
+	return time.Now().UTC().Add(time.Duration(seconds) * time.Second).Format("2006-01-02 15:04:05Z"), nil
 }
 
 // clear removes what move and ban made, for all nodes or one; with --expired

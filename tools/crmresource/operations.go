@@ -37,8 +37,8 @@ func (s *session) listOperations() error {
 			continue
 		}
 		for _, h := range ns.FindElements("./lrm/lrm_resources/lrm_resource") {
-			r := c.Lookup(h.SelectAttrValue("id", ""))
-			if r == nil || s.rsc != "" && !slices.Contains(named(c, s.rsc), r) && !status.GoesBy(r, s.rsc) {
+			r := instance(c, h.SelectAttrValue("id", ""), n)
+			if r == nil || s.rsc != "" && !slices.ContainsFunc(named(c, s.rsc), func(w *state.Resource) bool { return isPartOf(r, w) }) {
 				continue
 			}
 			ops := h.SelectElements("lrm_rsc_op")
@@ -53,6 +53,30 @@ func (s *session) listOperations() error {
 	}
 	s.body = append(s.body, list)
 	return nil
+}
+
+// instance is the primitive that a history on a node is about: of a clone the
+// instance there, or its first one.
+func instance(c *state.Cluster, id string, n *state.Node) *state.Resource {
+	all := named(c, id)
+	for _, r := range all {
+		if slices.Contains(r.Active, n) {
+			return r
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[0]
+}
+
+func isPartOf(r, whole *state.Resource) bool {
+	for ; r != nil; r = r.Parent {
+		if r == whole || r.XMLID != "" && r.XMLID == whole.XMLID {
+			return true
+		}
+	}
+	return false
 }
 
 // current are the operations since the last successful stop.
