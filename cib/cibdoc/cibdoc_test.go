@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -232,4 +233,25 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%d elements and attributes, encoding/xml sees %d in %s", ours, theirs, d.Bytes())
 		}
 	})
+}
+
+// One compiled expression serves many clients at once.
+func TestExpressionsAreSharedSafely(t *testing.T) {
+	doc, err := Parse([]byte(`<cib><status><node_state id="1" uname="a"/><node_state id="2" uname="b"/></status></cib>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				found, err := doc.Select(`//node_state[@uname='b' or contains(@uname, 'x')]`)
+				if err != nil || len(found) != 1 || found[0].Node.ID() != "2" {
+					t.Errorf("found %v, %v", found, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -174,8 +174,10 @@ func (n *Node) Own(i int) *Node {
 
 // Shallow returns a changeable copy of n that shares its children.
 func (n *Node) Shallow() *Node {
-	return &Node{Kind: n.Kind, Tag: n.Tag, Text: n.Text, Line: n.Line,
-		Attrs: slices.Clone(n.Attrs), Children: slices.Clone(n.Children)}
+	return &Node{
+		Kind: n.Kind, Tag: n.Tag, Text: n.Text, Line: n.Line,
+		Attrs: slices.Clone(n.Attrs), Children: slices.Clone(n.Children),
+	}
 }
 
 // Bare returns a changeable copy of n without children.

@@ -16,7 +16,15 @@ var ErrNoNodes = errors.New("the XPath yields a value, not nodes")
 // XPath is a compiled expression.
 type XPath struct {
 	text string
+
+	mu   sync.Mutex // evaluating writes to the expression; the iterator is a copy
 	expr *xpath.Expr
+}
+
+func (x *XPath) evaluate(root *Node) any {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.expr.Evaluate(newNavigator(root))
 }
 
 // compiled keeps expressions that were used before; clients use few.
@@ -51,7 +59,7 @@ func CompileXPath(text string) (x *XPath, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("XPath %q: %w", text, err)
 	}
-	x = &XPath{text, expr}
+	x = &XPath{text: text, expr: expr}
 	if len(compiled.m) >= maxCompiled {
 		clear(compiled.m)
 	}
@@ -74,7 +82,7 @@ func (x *XPath) Select(root *Node) (found []Match, err error) {
 			found, err = nil, fmt.Errorf("XPath %q: %v", x.text, p)
 		}
 	}()
-	it, ok := x.expr.Evaluate(newNavigator(root)).(*xpath.NodeIterator)
+	it, ok := x.evaluate(root).(*xpath.NodeIterator)
 	if !ok {
 		return nil, ErrNoNodes
 	}
