@@ -24,7 +24,11 @@ func (c *Core) installed(m Installed) {
 		return
 	}
 	c.inStep, c.fresh = true, false
-	c.lineage = m.Lineage
+	if !slices.Equal(c.lineage, m.Lineage) {
+		c.lineage = m.Lineage
+		c.synced = cibdoc.Version{} // with this descent
+		c.persist()
+	}
 	if c.synced.Less(c.doc.Version()) && c.persistErr == "" && len(c.persisting) == 0 {
 		c.persist() // it was ours alone, or came before a failure was mended
 	}

@@ -175,7 +175,15 @@ func (c *Core) install(best Candidate) {
 			c.lineage = c.lineage.With(c.term, c.quorate, v)
 		}
 	}
-	if c.mustStore(old) {
+	switch n := len(c.lineage); {
+	case c.quorate && n > 0 && !c.lineage[n-1].Quorate:
+		// What a partition without quorum changed is now this one's word: it may
+		// be acknowledged to clients that ask again. It counts as stored when
+		// that is stored as well.
+		c.lineage = c.lineage.With(c.term, true, c.doc.Version())
+		c.synced = cibdoc.Version{}
+		c.persist()
+	case c.mustStore(old):
 		c.persist()
 	}
 	c.fresh = false

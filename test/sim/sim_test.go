@@ -44,6 +44,7 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 		{962, Messaging, "a node left the view that it had just accepted because of old news"},
 		{1411, Messaging, "two groups waited for each other to propose"},
 		{80, Full, "one node that had gone on alone took the base of the merge from all others"},
+		{20357, Full, "a change made without quorum and then acknowledged by a quorate primary was not marked as such on disk"},
 		{121, Full, "messages of a restarted node waited behind one of its former life"},
 	} {
 		if _, err := histories(Plan{Stack: s.stack}, s.seed, 1); err != nil {
