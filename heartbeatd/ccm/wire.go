@@ -34,9 +34,40 @@ func Marshal(m Message) ([]byte, error) {
 	return proto.Marshal(w)
 }
 
+// maxNumber is far above any number of a view that there will be; counting on
+// from a higher one could run over.
+const maxNumber = 1 << 62
+
 // Unmarshal decodes what Marshal encoded. What it returns is safe to feed to a
 // Core: complete and sorted as Core expects.
 func Unmarshal(b []byte) (Message, error) {
+	m, err := unmarshal(b)
+	if err != nil {
+		return nil, err
+	}
+	highest := uint64(0)
+	switch m := m.(type) {
+	case *State:
+		highest = max(m.Seen, m.At.Number)
+	case *Propose:
+		highest = max(m.Number, m.Base.Number)
+	case *Accept:
+		highest = max(m.Number, m.At.Number, m.State.Seen, m.State.At.Number)
+		if m.View != nil {
+			highest = max(highest, m.View.Number)
+		}
+	case *Reject:
+		highest = max(m.Number, m.Promised)
+	case *Install:
+		highest = m.View.Number
+	}
+	if highest > maxNumber {
+		return nil, fmt.Errorf("membership message with view number %d, which cannot be", highest)
+	}
+	return m, nil
+}
+
+func unmarshal(b []byte) (Message, error) {
 	w := &heartbeatv1.CCMMessage{}
 	if err := proto.Unmarshal(b, w); err != nil {
 		return nil, fmt.Errorf("membership message: %w", err)
