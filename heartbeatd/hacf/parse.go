@@ -213,8 +213,12 @@ func (p *parser) finish(opt Options) {
 	if p.errors > 0 {
 		return // one mistake must not look like several
 	}
-	if len(cfg.Media) == 0 {
+	switch {
+	case len(cfg.Media) == 0:
 		p.fail("No heartbeat media defined", "add a line such as `bcast eth0` or `ucast eth0 <address of the peer>` to "+p.file)
+	case !slices.ContainsFunc(cfg.Media, func(m Medium) bool { return m.Kind != "serial" }):
+		// A node that hears nobody would declare, and fence, all the others.
+		p.fail("No heartbeat media defined", "this version has no serial media: add a line such as `bcast eth0` to "+p.file)
 	}
 	if len(cfg.Nodes) == 0 && cfg.AutoJoin != AutoJoinAny {
 		p.fail("no nodes defined", "add a line `node NAME...` with what `uname -n` prints on each node to "+p.file)
