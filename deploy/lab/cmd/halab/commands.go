@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"linuxha/deploy/lab"
 )
@@ -444,7 +445,26 @@ func serveLab(ctx context.Context, flags upFlags) error {
 		return err
 	}
 	fmt.Printf("ready %s\n", l.Dir)
+	if err := leaveCaller(l.Dir); err != nil {
+		return err
+	}
 	<-s.down
+	return nil
+}
+
+// leaveCaller moves the output to the lab's log: while this process holds the
+// caller's, `halab up | cat` and $(halab up) would wait for `halab down`.
+func leaveCaller(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, "lab.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, fd := range []int{1, 2} {
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("move output to %s: %w", f.Name(), err)
+		}
+	}
 	return nil
 }
 
