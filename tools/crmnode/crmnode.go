@@ -56,6 +56,9 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
 	}
+	if err := output.NoOperands(p.Operands); err != nil {
+		return output.Usage(stderr, name, err)
+	}
 	command := ""
 	for _, g := range p.Given {
 		if commands[g.Long] {

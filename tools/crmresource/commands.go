@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"linuxha/internal/exitcode"
+	"linuxha/internal/interval"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	"linuxha/pengine/state"
@@ -52,6 +53,14 @@ func (s *session) forget(onlyFailed bool) error {
 	if err != nil {
 		return err
 	}
+	operation := s.p.Value("operation")
+	var every time.Duration
+	if v := s.p.Value("interval"); v != "" {
+		var ok bool
+		if every, ok = interval.Parse(v); !ok {
+			return failf(exitcode.Usage, "bad value %q for --interval: give a time such as 10s", v)
+		}
+	}
 	attrd, err := dial("attrd")
 	if err != nil {
 		return err
@@ -67,7 +76,9 @@ func (s *session) forget(onlyFailed bool) error {
 			s.say("Cleaned up %s on %s", p.rsc, p.node)
 			continue
 		}
-		r, err := attrdv1.NewAttrdClient(attrd).ClearFailures(s.ctx, &attrdv1.ClearFailuresRequest{Resource: p.rsc, Node: p.node, AnyOperation: true})
+		r, err := attrdv1.NewAttrdClient(attrd).ClearFailures(s.ctx, &attrdv1.ClearFailuresRequest{
+			Resource: p.rsc, Node: p.node, Operation: operation, IntervalMs: every.Milliseconds(), AnyOperation: operation == "",
+		})
 		if err != nil {
 			return err
 		}
@@ -272,7 +283,11 @@ func (s *session) await(ctx context.Context, cond func(*state.Cluster) bool) err
 		return err
 	}
 	defer conn.Close()
-	stream, err := cibv1.NewCibClient(conn).Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true})
+	// Not the stream's own deadline: its passing should look like nothing else.
+	following, stop := context.WithCancel(s.ctx)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	stream, err := cibv1.NewCibClient(conn).Watch(following, &cibv1.WatchRequest{PatchesOnly: true})
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ func (s *session) wait() error {
 	}
 	defer conn.Close()
 	client := crmv1.NewCrmClient(conn)
-	changed, err := s.changes(ctx, client)
+	// The streams outlive the deadline, so that its passing looks like nothing else.
+	following, stop := context.WithCancel(s.ctx)
+	defer stop()
+	changed, err := s.changes(following, client)
 	if err != nil {
 		return err
 	}
