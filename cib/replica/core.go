@@ -54,11 +54,13 @@ type Core struct {
 	opts Options
 	self string
 
-	doc     *cibdoc.Doc
-	fresh   bool // as read from disk, without the status the cluster knows
-	lineage Lineage
-	recent  []Applied      // newest last
-	known   map[ID]Applied // the same by ID
+	doc         *cibdoc.Doc
+	fresh       bool // as read from disk, without the status the cluster knows
+	kept        Term // the last one in which this copy was in step
+	keptQuorate bool
+	lineage     Lineage
+	recent      []Applied      // newest last
+	known       map[ID]Applied // the same by ID
 
 	term    Term
 	role    role
@@ -330,11 +332,12 @@ func (c *Core) accept(from string, m Message) bool {
 }
 
 func (c *Core) candidate() Candidate {
-	return Candidate{Node: c.self, Version: c.doc.Version(), Sum: c.doc.Sum(), ConfigSum: c.doc.ConfigSum(), Lineage: c.lineage, Fresh: c.fresh}
+	return Candidate{Node: c.self, Version: c.doc.Version(), Sum: c.doc.Sum(), ConfigSum: c.doc.ConfigSum(), Lineage: c.lineage, Fresh: c.fresh,
+		Kept: c.kept, KeptQuorate: c.keptQuorate}
 }
 
 func (c *Core) sendSnapshot(to string) {
-	c.send(to, Snapshot{c.term, c.doc, c.lineage, slices.Clone(c.recent[max(0, len(c.recent)-maxRecent):])})
+	c.send(to, Snapshot{c.term, c.doc, c.lineage, slices.Clone(c.recent[max(0, len(c.recent)-maxRecent):]), c.quorate})
 }
 
 // persist stores the document as it now is.
@@ -483,7 +486,7 @@ func (c *Core) askAgain() {
 	case installing, leading:
 		for _, p := range c.sortedPeers() {
 			if !p.known || p.synced.Less(c.lastConfig()) || p.held.Less(c.doc.Version()) {
-				c.send(p.name, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage})
+				c.send(p.name, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage, c.quorate})
 			}
 		}
 	}

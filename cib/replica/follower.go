@@ -24,6 +24,7 @@ func (c *Core) installed(m Installed) {
 		return
 	}
 	c.inStep, c.fresh = true, false
+	c.kept, c.keptQuorate = c.term, m.Quorate
 	if !slices.Equal(c.lineage, m.Lineage) {
 		c.lineage = m.Lineage
 		c.synced = cibdoc.Version{} // with this descent
@@ -102,6 +103,7 @@ func (c *Core) snapshot(from string, m Snapshot) {
 	}
 	c.takeOver(m, from)
 	c.inStep = true
+	c.kept, c.keptQuorate = c.term, m.Quorate
 	c.ack()
 }
 

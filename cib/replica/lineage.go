@@ -101,6 +101,26 @@ type Candidate struct {
 	ConfigSum cibdoc.Sum
 	Lineage   Lineage
 	Fresh     bool // just read from disk, so without its status
+	// Kept is the term in which this copy was last kept in step, and whether
+	// its primary had quorum: whence the status comes.
+	Kept        Term
+	KeptQuorate bool
+}
+
+// knowsBetter tells whether c's status is to be kept although d's copy was
+// chosen. Which configuration wins is the operators' matter (cib 15.9); but
+// what runs where is known by the partition that could act: the one with quorum,
+// the later one of two.
+func (c Candidate) knowsBetter(d Candidate) bool {
+	switch {
+	case c.Fresh || c.Kept == d.Kept:
+		return false
+	case d.Fresh:
+		return true
+	case c.KeptQuorate != d.KeptQuorate:
+		return c.KeptQuorate
+	}
+	return c.KeptQuorate && c.Kept.View > d.Kept.View
 }
 
 // Compare orders candidates, the better one is greater: the operator's word

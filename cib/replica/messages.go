@@ -100,6 +100,7 @@ type (
 		Doc     *cibdoc.Doc
 		Lineage Lineage
 		Recent  []Applied
+		Quorate bool // the primary has quorum
 	}
 	// Installed: the primary begins its term with this document.
 	Installed struct {
@@ -107,6 +108,7 @@ type (
 		Version cibdoc.Version
 		Sum     cibdoc.Sum
 		Lineage Lineage
+		Quorate bool // the primary has quorum
 	}
 	// Patch is one change, in the primary's order.
 	Patch struct {

@@ -63,7 +63,7 @@ func (c *Core) presented(from string) {
 	case c.role == gathering || c.role == fetching:
 		c.send(from, StateRequest{c.term})
 	default:
-		c.send(from, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage})
+		c.send(from, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage, c.quorate})
 	}
 }
 
@@ -128,6 +128,25 @@ func (c *Core) gathered(from string, m State) {
 	c.decide()
 }
 
+// keepStatus puts a status into the document that was taken over, as a version
+// of its own.
+func (c *Core) keepStatus(status *cibdoc.Node) {
+	old := c.doc
+	root := old.Root().Shallow()
+	if i := root.ChildIndex("status"); i >= 0 {
+		root.RemoveAt(i)
+	}
+	root.Add(status)
+	c.doc = cibdoc.New(root)
+	if c.doc.Sum() == old.Sum() {
+		return
+	}
+	e := c.doc.Edit()
+	cibdoc.SetVersion(e.Own(nil), raised(c.candidate(), c.cands))
+	c.doc = e.Doc()
+	c.publish(Published{From: old.Version(), To: c.doc.Version(), Doc: c.doc, Node: c.self, FromSync: true})
+}
+
 // missing are the members whose state is not known yet.
 func (c *Core) missing() []string {
 	var out []string
@@ -157,7 +176,12 @@ func (c *Core) decide() {
 }
 
 func (c *Core) fetched(m Snapshot) {
+	own, status := c.candidate(), c.doc.Root().Child("status")
+	source := c.cands[slices.IndexFunc(c.cands, func(d Candidate) bool { return d.Node == c.source })]
 	c.takeOver(m, c.source)
+	if status != nil && own.knowsBetter(source) {
+		c.keepStatus(status)
+	}
 	best := c.candidate()
 	best.Node = c.source
 	c.install(best)
@@ -193,7 +217,7 @@ func (c *Core) install(best Candidate) {
 	for _, p := range c.sortedPeers() {
 		i := slices.IndexFunc(c.cands, func(d Candidate) bool { return d.Node == p.name })
 		if i >= 0 && c.cands[i].Sum == c.doc.Sum() {
-			c.send(p.name, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage})
+			c.send(p.name, Installed{c.term, c.doc.Version(), c.doc.Sum(), c.lineage, c.quorate})
 		} else {
 			c.sendSnapshot(p.name)
 		}
@@ -223,6 +247,7 @@ func (c *Core) acked(from string, m Ack) {
 func (c *Core) settle() {
 	if c.role == installing && !slices.ContainsFunc(c.sortedPeers(), func(p *peer) bool { return !p.silent && (!p.known || p.held.Less(c.doc.Version())) }) {
 		c.role = leading
+		c.kept, c.keptQuorate = c.term, c.quorate
 		c.retryAsk = c.now.Add(c.opts.Retry)
 		if c.appointed != nil {
 			c.answer(c.appointed.Token, Outcome{Version: c.doc.Version(), Source: c.source})

@@ -89,18 +89,19 @@ func (w *wire) encode(m replica.Message) ([]byte, error) {
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_StateRequest{StateRequest: &cibv1.PeerStateRequest{}}
 	case replica.State:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_State{State: &cibv1.PeerState{Version: toVersion(m.Copy.Version),
-			Sum: m.Copy.Sum[:], ConfigSum: m.Copy.ConfigSum[:], Lineage: toLineage(m.Copy.Lineage), Fresh: m.Copy.Fresh}}
+			Sum: m.Copy.Sum[:], ConfigSum: m.Copy.ConfigSum[:], Lineage: toLineage(m.Copy.Lineage), Fresh: m.Copy.Fresh,
+			Kept: toTerm(m.Copy.Kept), KeptQuorate: m.Copy.KeptQuorate}}
 	case replica.SyncRequest:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_SyncRequest{SyncRequest: &cibv1.PeerSyncRequest{}}
 	case replica.Snapshot:
-		s := &cibv1.PeerSnapshot{Document: w.enc.EncodeAll(m.Doc.Bytes(), nil), Lineage: toLineage(m.Lineage)}
+		s := &cibv1.PeerSnapshot{Document: w.enc.EncodeAll(m.Doc.Bytes(), nil), Lineage: toLineage(m.Lineage), Quorate: m.Quorate}
 		for _, a := range m.Recent {
 			s.Recent = append(s.Recent, toApplied(a))
 		}
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Snapshot{Snapshot: s}
 	case replica.Installed:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Installed{Installed: &cibv1.PeerInstalled{
-			Version: toVersion(m.Version), Sum: m.Sum[:], Lineage: toLineage(m.Lineage)}}
+			Version: toVersion(m.Version), Sum: m.Sum[:], Lineage: toLineage(m.Lineage), Quorate: m.Quorate}}
 	case replica.Patch:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Patch{Patch: &cibv1.PeerPatch{
 			From: toVersion(m.From), To: toVersion(m.To), Sum: m.Sum[:], Diff: m.Diff, Config: m.Config, Quorate: m.Quorate,
@@ -143,6 +144,7 @@ func (w *wire) decode(b []byte) (replica.Message, error) {
 		m.Copy.Sum, err = fromSum(k.State.GetSum())
 		m.Copy.ConfigSum, err2 = fromSum(k.State.GetConfigSum())
 		m.Copy.Version, m.Copy.Lineage, m.Copy.Fresh = fromVersion(k.State.GetVersion()), fromLineage(k.State.GetLineage()), k.State.GetFresh()
+		m.Copy.Kept, m.Copy.KeptQuorate = fromTerm(k.State.GetKept()), k.State.GetKeptQuorate()
 		return m, errors.Join(err, err2)
 	case *cibv1.PeerMessage_SyncRequest:
 		return replica.SyncRequest{Term: t}, nil
@@ -158,14 +160,15 @@ func (w *wire) decode(b []byte) (replica.Message, error) {
 		if v := doc.Version(); doc.Root().Tag != "cib" || v.AdminEpoch < 0 || v.Epoch < 0 || v.NumUpdates < 0 {
 			return nil, errors.New("a whole document that is no CIB")
 		}
-		m := replica.Snapshot{Term: t, Doc: doc, Lineage: fromLineage(k.Snapshot.GetLineage())}
+		m := replica.Snapshot{Term: t, Doc: doc, Lineage: fromLineage(k.Snapshot.GetLineage()), Quorate: k.Snapshot.GetQuorate()}
 		for _, a := range k.Snapshot.GetRecent() {
 			m.Recent = append(m.Recent, fromApplied(a))
 		}
 		return m, nil
 	case *cibv1.PeerMessage_Installed:
 		sum, err := fromSum(k.Installed.GetSum())
-		return replica.Installed{Term: t, Version: fromVersion(k.Installed.GetVersion()), Sum: sum, Lineage: fromLineage(k.Installed.GetLineage())}, err
+		return replica.Installed{Term: t, Version: fromVersion(k.Installed.GetVersion()), Sum: sum, Lineage: fromLineage(k.Installed.GetLineage()),
+			Quorate: k.Installed.GetQuorate()}, err
 	case *cibv1.PeerMessage_Patch:
 		p := k.Patch
 		sum, err := fromSum(p.GetSum())

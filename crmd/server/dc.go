@@ -62,6 +62,12 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 		return
 	}
 	s.reign.inStep = max(s.reign.inStep, view)
+	if s.reign.begun && resp.Source != "" && resp.Source != s.node {
+		// Its status is not the one that this reign has written: everybody tells
+		// anew what runs.
+		s.restartReign("the CIB of " + resp.Source + " was chosen")
+		return
+	}
 	if s.reign.begun {
 		s.stepJoin(join.InStep{View: view})
 		return

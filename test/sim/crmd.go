@@ -318,7 +318,7 @@ func (d *crmd) tellPrimary() {
 			case o.RC != cibdoc.OK:
 				d.n.host.After(100*time.Millisecond, func() { ask(); d.n.drain() })
 			case primary == d.n.name:
-				d.turn(func() { d.inStep(view) })
+				d.turn(func() { d.inStep(view, o.Source) })
 			}
 		})
 	}
@@ -338,11 +338,17 @@ func (d *crmd) endReign() {
 }
 
 // inStep: all CIBs of the view hold the chosen document.
-func (d *crmd) inStep(view uint64) {
+func (d *crmd) inStep(view uint64, source string) {
 	if !d.el.Local() {
 		return
 	}
 	d.reign.inStep = max(d.reign.inStep, view)
+	if d.reign.begun && source != "" && source != d.n.name {
+		d.endReign() // its status is not the one that this reign has written
+		d.beginReign()
+		d.tellPrimary()
+		return
+	}
 	if d.reign.begun {
 		d.stepJoin(join.InStep{View: view})
 		return

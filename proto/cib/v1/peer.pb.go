@@ -550,6 +550,8 @@ type PeerState struct {
 	ConfigSum     []byte                 `protobuf:"bytes,3,opt,name=config_sum,json=configSum,proto3" json:"config_sum,omitempty"`
 	Lineage       []*Mark                `protobuf:"bytes,4,rep,name=lineage,proto3" json:"lineage,omitempty"`
 	Fresh         bool                   `protobuf:"varint,5,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	Kept          *Term                  `protobuf:"bytes,6,opt,name=kept,proto3" json:"kept,omitempty"` // the last term in which the copy was in step
+	KeptQuorate   bool                   `protobuf:"varint,7,opt,name=kept_quorate,json=keptQuorate,proto3" json:"kept_quorate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -619,6 +621,20 @@ func (x *PeerState) GetFresh() bool {
 	return false
 }
 
+func (x *PeerState) GetKept() *Term {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *PeerState) GetKeptQuorate() bool {
+	if x != nil {
+		return x.KeptQuorate
+	}
+	return false
+}
+
 type PeerSyncRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -660,6 +676,7 @@ type PeerSnapshot struct {
 	Document      []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"` // zstd
 	Lineage       []*Mark                `protobuf:"bytes,2,rep,name=lineage,proto3" json:"lineage,omitempty"`
 	Recent        []*AppliedRequest      `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
+	Quorate       bool                   `protobuf:"varint,4,opt,name=quorate,proto3" json:"quorate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -715,11 +732,19 @@ func (x *PeerSnapshot) GetRecent() []*AppliedRequest {
 	return nil
 }
 
+func (x *PeerSnapshot) GetQuorate() bool {
+	if x != nil {
+		return x.Quorate
+	}
+	return false
+}
+
 type PeerInstalled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	Sum           []byte                 `protobuf:"bytes,2,opt,name=sum,proto3" json:"sum,omitempty"`
 	Lineage       []*Mark                `protobuf:"bytes,3,rep,name=lineage,proto3" json:"lineage,omitempty"`
+	Quorate       bool                   `protobuf:"varint,4,opt,name=quorate,proto3" json:"quorate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -773,6 +798,13 @@ func (x *PeerInstalled) GetLineage() []*Mark {
 		return x.Lineage
 	}
 	return nil
+}
+
+func (x *PeerInstalled) GetQuorate() bool {
+	if x != nil {
+		return x.Quorate
+	}
+	return false
 }
 
 type PeerPatch struct {
@@ -1228,23 +1260,27 @@ const file_proto_cib_v1_peer_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\v2\x19.linuxha.cib.v1.RequestIdR\x02id\x121\n" +
 	"\aversion\x18\x02 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\x12\x16\n" +
 	"\x06config\x18\x03 \x01(\bR\x06config\"\x12\n" +
-	"\x10PeerStateRequest\"\xb5\x01\n" +
+	"\x10PeerStateRequest\"\x82\x02\n" +
 	"\tPeerState\x121\n" +
 	"\aversion\x18\x01 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\x12\x10\n" +
 	"\x03sum\x18\x02 \x01(\fR\x03sum\x12\x1d\n" +
 	"\n" +
 	"config_sum\x18\x03 \x01(\fR\tconfigSum\x12.\n" +
 	"\alineage\x18\x04 \x03(\v2\x14.linuxha.cib.v1.MarkR\alineage\x12\x14\n" +
-	"\x05fresh\x18\x05 \x01(\bR\x05fresh\"\x11\n" +
-	"\x0fPeerSyncRequest\"\x92\x01\n" +
+	"\x05fresh\x18\x05 \x01(\bR\x05fresh\x12(\n" +
+	"\x04kept\x18\x06 \x01(\v2\x14.linuxha.cib.v1.TermR\x04kept\x12!\n" +
+	"\fkept_quorate\x18\a \x01(\bR\vkeptQuorate\"\x11\n" +
+	"\x0fPeerSyncRequest\"\xac\x01\n" +
 	"\fPeerSnapshot\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12.\n" +
 	"\alineage\x18\x02 \x03(\v2\x14.linuxha.cib.v1.MarkR\alineage\x126\n" +
-	"\x06recent\x18\x03 \x03(\v2\x1e.linuxha.cib.v1.AppliedRequestR\x06recent\"\x84\x01\n" +
+	"\x06recent\x18\x03 \x03(\v2\x1e.linuxha.cib.v1.AppliedRequestR\x06recent\x12\x18\n" +
+	"\aquorate\x18\x04 \x01(\bR\aquorate\"\x9e\x01\n" +
 	"\rPeerInstalled\x121\n" +
 	"\aversion\x18\x01 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\x12\x10\n" +
 	"\x03sum\x18\x02 \x01(\fR\x03sum\x12.\n" +
-	"\alineage\x18\x03 \x03(\v2\x14.linuxha.cib.v1.MarkR\alineage\"\xc1\x02\n" +
+	"\alineage\x18\x03 \x03(\v2\x14.linuxha.cib.v1.MarkR\alineage\x12\x18\n" +
+	"\aquorate\x18\x04 \x01(\bR\aquorate\"\xc1\x02\n" +
 	"\tPeerPatch\x12+\n" +
 	"\x04from\x18\x01 \x01(\v2\x17.linuxha.cib.v1.VersionR\x04from\x12'\n" +
 	"\x02to\x18\x02 \x01(\v2\x17.linuxha.cib.v1.VersionR\x02to\x12\x10\n" +
@@ -1332,26 +1368,27 @@ var file_proto_cib_v1_peer_proto_depIdxs = []int32{
 	16, // 16: linuxha.cib.v1.AppliedRequest.version:type_name -> linuxha.cib.v1.Version
 	16, // 17: linuxha.cib.v1.PeerState.version:type_name -> linuxha.cib.v1.Version
 	3,  // 18: linuxha.cib.v1.PeerState.lineage:type_name -> linuxha.cib.v1.Mark
-	3,  // 19: linuxha.cib.v1.PeerSnapshot.lineage:type_name -> linuxha.cib.v1.Mark
-	4,  // 20: linuxha.cib.v1.PeerSnapshot.recent:type_name -> linuxha.cib.v1.AppliedRequest
-	16, // 21: linuxha.cib.v1.PeerInstalled.version:type_name -> linuxha.cib.v1.Version
-	3,  // 22: linuxha.cib.v1.PeerInstalled.lineage:type_name -> linuxha.cib.v1.Mark
-	16, // 23: linuxha.cib.v1.PeerPatch.from:type_name -> linuxha.cib.v1.Version
-	16, // 24: linuxha.cib.v1.PeerPatch.to:type_name -> linuxha.cib.v1.Version
-	4,  // 25: linuxha.cib.v1.PeerPatch.applied:type_name -> linuxha.cib.v1.AppliedRequest
-	17, // 26: linuxha.cib.v1.PeerPatch.op:type_name -> linuxha.cib.v1.Op
-	16, // 27: linuxha.cib.v1.PeerAck.held:type_name -> linuxha.cib.v1.Version
-	16, // 28: linuxha.cib.v1.PeerAck.synced:type_name -> linuxha.cib.v1.Version
-	16, // 29: linuxha.cib.v1.PeerCommitted.version:type_name -> linuxha.cib.v1.Version
-	2,  // 30: linuxha.cib.v1.PeerForward.id:type_name -> linuxha.cib.v1.RequestId
-	18, // 31: linuxha.cib.v1.PeerForward.changes:type_name -> linuxha.cib.v1.Change
-	2,  // 32: linuxha.cib.v1.PeerReply.id:type_name -> linuxha.cib.v1.RequestId
-	16, // 33: linuxha.cib.v1.PeerReply.version:type_name -> linuxha.cib.v1.Version
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	1,  // 19: linuxha.cib.v1.PeerState.kept:type_name -> linuxha.cib.v1.Term
+	3,  // 20: linuxha.cib.v1.PeerSnapshot.lineage:type_name -> linuxha.cib.v1.Mark
+	4,  // 21: linuxha.cib.v1.PeerSnapshot.recent:type_name -> linuxha.cib.v1.AppliedRequest
+	16, // 22: linuxha.cib.v1.PeerInstalled.version:type_name -> linuxha.cib.v1.Version
+	3,  // 23: linuxha.cib.v1.PeerInstalled.lineage:type_name -> linuxha.cib.v1.Mark
+	16, // 24: linuxha.cib.v1.PeerPatch.from:type_name -> linuxha.cib.v1.Version
+	16, // 25: linuxha.cib.v1.PeerPatch.to:type_name -> linuxha.cib.v1.Version
+	4,  // 26: linuxha.cib.v1.PeerPatch.applied:type_name -> linuxha.cib.v1.AppliedRequest
+	17, // 27: linuxha.cib.v1.PeerPatch.op:type_name -> linuxha.cib.v1.Op
+	16, // 28: linuxha.cib.v1.PeerAck.held:type_name -> linuxha.cib.v1.Version
+	16, // 29: linuxha.cib.v1.PeerAck.synced:type_name -> linuxha.cib.v1.Version
+	16, // 30: linuxha.cib.v1.PeerCommitted.version:type_name -> linuxha.cib.v1.Version
+	2,  // 31: linuxha.cib.v1.PeerForward.id:type_name -> linuxha.cib.v1.RequestId
+	18, // 32: linuxha.cib.v1.PeerForward.changes:type_name -> linuxha.cib.v1.Change
+	2,  // 33: linuxha.cib.v1.PeerReply.id:type_name -> linuxha.cib.v1.RequestId
+	16, // 34: linuxha.cib.v1.PeerReply.version:type_name -> linuxha.cib.v1.Version
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_proto_cib_v1_peer_proto_init() }
