@@ -359,6 +359,7 @@ func profile(w io.Writer, dir, repeat string) error {
 		return fmt.Errorf("no XML files in %s", dir)
 	}
 	slices.Sort(files)
+	fmt.Fprintln(w, "Timings:")
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		if err != nil {
@@ -370,8 +371,7 @@ func profile(w io.Writer, dir, repeat string) error {
 				return fmt.Errorf("%s: %w", f, err)
 			}
 		}
-		name := strings.TrimSuffix(filepath.Base(f), ".xml")
-		fmt.Fprintf(w, "* Testing %s ... %.2f secs\n", name, time.Since(start).Seconds())
+		fmt.Fprintf(w, "  * Testing %s ... %.2f secs\n", f, time.Since(start).Seconds())
 	}
 	return nil
 }
