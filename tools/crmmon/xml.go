@@ -205,21 +205,33 @@ func (v *view) failuresXML() *output.Element {
 func (v *view) fencingXML() *output.Element {
 	list := output.New("fence_history")
 	for _, r := range v.fencing {
-		st := map[stonithv1.FenceRecord_State]string{stonithv1.FenceRecord_STATE_SUCCESS: "success", stonithv1.FenceRecord_STATE_FAILED: "failed"}[r.State]
-		if st == "" {
-			st = "pending"
+		if !v.HasNode(r.Target) {
+			continue
 		}
-		e := output.New("fence_event", "action", r.Action, "target", r.Target, "client", r.Client, "origin", r.Origin, "status", st)
+		e := output.New("fence_event", "action", r.Action, "target", r.Target, "client", r.Client, "origin", r.Origin)
 		if r.Executioner != "" {
 			e.Set("delegate", r.Executioner)
 		}
-		if r.Reason != "" {
-			e.Set("exit-reason", r.Reason)
-		}
-		if r.CompletedUnixNs > 0 {
-			e.Set("completed", time.Unix(0, r.CompletedUnixNs).Format("2006-01-02 15:04:05.000000Z07:00"))
-		}
 		list.Add(e)
+		switch r.State {
+		case stonithv1.FenceRecord_STATE_SUCCESS:
+			e.Set("status", "success")
+		case stonithv1.FenceRecord_STATE_FAILED:
+			e.Set("status", "failed")
+			if r.Reason != "" {
+				e.Set("exit-reason", r.Reason)
+			}
+		default:
+			extended := "pending"
+			if r.State == stonithv1.FenceRecord_STATE_DUPLICATE {
+				extended = "duplicate"
+			} else if r.Executing {
+				extended = "executing"
+			}
+			e.Set("status", "pending").Set("extended-status", extended)
+			continue
+		}
+		e.Set("completed", time.Unix(0, r.CompletedUnixNs).Format("2006-01-02 15:04:05.000000Z07:00"))
 	}
 	return list
 }

@@ -27,7 +27,9 @@ func (c *controller) ListNodes(context.Context, *crmv1.ListNodesRequest) (*crmv1
 		return nil, status.Error(codes.PermissionDenied, "not a member of haclient")
 	}
 	return &crmv1.ListNodesResponse{Local: "b", Quorate: true, Nodes: []*crmv1.Node{
-		{Name: "a", Id: "1", State: "member"}, {Name: "b", Id: "2", State: "member"}, {Name: "c", Id: "3", State: "lost"},
+		{Name: "a", Id: "1", State: "member"},
+		{Name: "b", Id: "2", State: "member"},
+		{Name: "c", Id: "3", State: "lost"},
 		{Name: "r", Id: "r", State: "member", Remote: true},
 	}}, nil
 }

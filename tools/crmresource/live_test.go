@@ -199,27 +199,37 @@ func TestForget(t *testing.T) {
 		calls  []string
 	}{
 		{
-			"cleanup without failures asks for nothing", []string{"-C", "-r", "d"}, "", 0,
+			"cleanup without failures asks for nothing",
+			[]string{"-C", "-r", "d"},
+			"", 0,
 			"Cleaned up d on n1\nCleaned up d on n2\n", nil,
 		},
 		{"cleanup of all", []string{"-C"}, "", 0, "Cleaned up all resources on all nodes\n", nil},
 		{
-			"refresh", []string{"-R", "-r", "d"}, "", 0,
+			"refresh",
+			[]string{"-R", "-r", "d"},
+			"", 0,
 			"Cleaned up d on n1\nCleaned up d on n2\nWaiting for 2 replies from the controller\n... got reply\n... got reply (done)\n",
 			[]string{"clear d on n1", "forget d on n1", "clear d on n2", "forget d on n2"},
 		},
 		{
-			"refresh on a node", []string{"-R", "-N", "n2"}, "", 0,
+			"refresh on a node",
+			[]string{"-R", "-N", "n2"},
+			"", 0,
 			"Waiting for 1 reply from the controller\n... got reply (done)\nCleaned up all resources on n2\n",
 			[]string{"clear d on n2", "forget d on n2"},
 		},
 		{
-			"refresh, one operation's counts", []string{"-R", "-r", "d", "-N", "n1", "-n", "monitor", "-I", "10s"}, "", 0,
+			"refresh, one operation's counts",
+			[]string{"-R", "-r", "d", "-N", "n1", "-n", "monitor", "-I", "10s"},
+			"", 0,
 			"Cleaned up d on n1\nWaiting for 1 reply from the controller\n... got reply (done)\n",
 			[]string{"clear d#monitor_10000 on n1", "forget d on n1"},
 		},
 		{
-			"refused", []string{"-R", "-r", "d", "-N", "n1"}, "not allowed", 1, "",
+			"refused",
+			[]string{"-R", "-r", "d", "-N", "n1"},
+			"not allowed", 1, "",
 			[]string{"clear d on n1", "forget d on n1"},
 		},
 		{"no such resource", []string{"-C", "-r", "x"}, "", 105, "", nil},
