@@ -80,6 +80,18 @@ func (l Lineage) exceeds(other Lineage, of func(Mark) cibdoc.Version) bool {
 	})
 }
 
+// latest is the view of the last change that l has and other lacks, among those
+// that of picks; 0 if there is none.
+func (l Lineage) latest(other Lineage, of func(Mark) cibdoc.Version) uint64 {
+	view := uint64(0)
+	for _, m := range l {
+		if v := of(m); v != (cibdoc.Version{}) && !other.contains(m.Term, v) {
+			view = max(view, m.Term.View)
+		}
+	}
+	return view
+}
+
 func acked(m Mark) cibdoc.Version { return m.Acked }
 
 // proposed counts what a quorate primary stored, whether or not it lived to
@@ -126,13 +138,22 @@ func (c Candidate) knowsBetter(d Candidate) bool {
 // Compare orders candidates, the better one is greater: the operator's word
 // first, then what was acknowledged with quorum, then the tuple (cib 15.9).
 func (c Candidate) Compare(d Candidate) int {
-	holds := func(of func(Mark) cibdoc.Version) int {
-		return truth(c.Lineage.exceeds(d.Lineage, of)) - truth(d.Lineage.exceeds(c.Lineage, of))
-	}
 	if r := cmp.Compare(c.Version.AdminEpoch, d.Version.AdminEpoch); r != 0 {
 		return r
 	}
-	return cmp.Or(holds(acked), holds(proposed), c.Version.Compare(d.Version), truth(d.Fresh)-truth(c.Fresh))
+	mine, theirs := c.Lineage.exceeds(d.Lineage, acked), d.Lineage.exceeds(c.Lineage, acked)
+	if mine != theirs {
+		return truth(mine) - truth(theirs)
+	}
+	if !mine {
+		// What was acknowledged is not known any more, perhaps because all have
+		// crashed since. Of two quorate primaries the later one knew that the
+		// other's change was not.
+		if r := cmp.Compare(c.Lineage.latest(d.Lineage, proposed), d.Lineage.latest(c.Lineage, proposed)); r != 0 {
+			return r
+		}
+	}
+	return cmp.Or(c.Version.Compare(d.Version), truth(d.Fresh)-truth(c.Fresh))
 }
 
 func truth(b bool) int {

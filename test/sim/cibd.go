@@ -2,6 +2,8 @@ package sim
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -114,7 +116,18 @@ func (d *cibd) step(ev replica.Event) {
 			c.Logf("%s cib: %s %v", d.n.name, n.Text, n.Attrs)
 		}
 		for _, s := range out.Send {
-			c.Logf("%s cib to %q: %T", d.n.name, s.To, s.Message)
+			switch m := s.Message.(type) {
+			case replica.State:
+				c.Logf("%s cib to %q: state %v %v fresh %v kept %v %v", d.n.name, s.To, m.Copy.Version, showLineage(m.Copy.Lineage), m.Copy.Fresh, m.Copy.Kept, m.Copy.KeptQuorate)
+			case replica.Patch:
+				c.Logf("%s cib to %q: patch %v config %v of %v", d.n.name, s.To, m.To, m.Config, m.Applied.ID)
+			case replica.Ack:
+				c.Logf("%s cib to %q: ack held %v synced %v", d.n.name, s.To, m.Held, m.Synced)
+			case replica.Committed:
+				c.Logf("%s cib to %q: committed %v", d.n.name, s.To, m.Version)
+			default:
+				c.Logf("%s cib to %q: %T", d.n.name, s.To, s.Message)
+			}
 		}
 	}
 	if status.Ready && status.Primary == d.n.name && d.led != term {
@@ -142,6 +155,18 @@ func (d *cibd) step(ev replica.Event) {
 		}
 	}
 	d.timer.set(out.WakeAt)
+}
+
+// showLineage is for traces.
+func showLineage(l replica.Lineage) string {
+	var b strings.Builder
+	for _, m := range l {
+		fmt.Fprintf(&b, " %d/%s:%v", m.Term.View, m.Term.Primary, m.Version)
+		if m.Quorate {
+			fmt.Fprintf(&b, "q%v", m.Acked)
+		}
+	}
+	return b.String()
 }
 
 // save stores one document after the other; the newest of those that wait.
