@@ -115,6 +115,10 @@ type Options struct {
 	Node       string
 	ID         string
 	Generation uint64 // larger at each start
+	// Seen is the highest number of a view that earlier runs are known to have
+	// had, 0 if nothing is known. Numbers go on from it; nothing breaks if they do
+	// not, but what compares views over a restart of the whole cluster needs it.
+	Seen uint64
 	// Retry is after how long what should have been answered is said again;
 	// default 1 s. Nothing waits for it unless a stream was broken.
 	Retry time.Duration
@@ -282,7 +286,7 @@ func New(opts Options) *Core {
 	if opts.Settle == 0 {
 		opts.Settle = 10 * time.Second
 	}
-	return &Core{opts: opts, peers: map[string]*peer{}}
+	return &Core{opts: opts, peers: map[string]*peer{}, seen: opts.Seen}
 }
 
 // Current is the view in force, nil before the first.

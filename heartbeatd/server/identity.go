@@ -20,6 +20,7 @@ import (
 type Identity struct {
 	ID         link.ID
 	Generation uint64
+	LastView   uint64   // highest view that is known to have been in force; 0: none
 	New        []string // what had to be made, for the log
 }
 
@@ -50,7 +51,37 @@ func LoadIdentity(dir, node string, fromName, fromTime bool, now time.Time) (Ide
 	if fromTime {
 		id.Generation = max(id.Generation, uint64(now.Unix()))
 	}
+	if id.LastView, err = loadLastView(dir); err != nil {
+		return id, err
+	}
 	return id, writeSynced(file, []byte(fmt.Sprintf("%15d\n", id.Generation)))
+}
+
+// viewFile keeps the number of the last view, from which the next run counts
+// on. It is written behind the view: a number that is too low does no harm.
+const viewFile = "hb_lastview"
+
+func loadLastView(dir string) (uint64, error) {
+	text, err := os.ReadFile(filepath.Join(dir, viewFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 62)
+	if err != nil {
+		return 0, nil // torn by a crash, perhaps
+	}
+	return n, nil
+}
+
+func saveLastView(dir string, number uint64) error {
+	file := filepath.Join(dir, viewFile)
+	if err := os.WriteFile(file+".tmp", []byte(strconv.FormatUint(number, 10)+"\n"), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".tmp", file)
 }
 
 func (id *Identity) loadUUID(file, node string, fromName bool) error {

@@ -99,6 +99,7 @@ type Server struct {
 	view      *heartbeatv1.Membership // in force; replaced, never written to
 	loadRead  time.Time
 	saved     chan []link.NodeState // newest state for the peers' file
+	views     chan uint64           // number of the newest view, for its file
 	active    bool
 	leaving   bool
 }
@@ -138,6 +139,7 @@ func New(opt Options) (*Server, error) {
 		clients:  map[string]*client{},
 		watchers: map[*watcher]struct{}{},
 		saved:    make(chan []link.NodeState, 1),
+		views:    make(chan uint64, 1),
 	}
 	s.keys.Store(opt.Keys)
 	var err error
@@ -148,7 +150,7 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.link = link.New(linkOptions(opt))
-	s.ccm = ccm.New(ccm.Options{Node: cfg.Node, ID: opt.Identity.ID.String(), Generation: opt.Identity.Generation, Retry: max(cfg.Keepalive, 100*time.Millisecond)})
+	s.ccm = ccm.New(ccm.Options{Node: cfg.Node, ID: opt.Identity.ID.String(), Generation: opt.Identity.Generation, Seen: opt.Identity.LastView, Retry: max(cfg.Keepalive, 100*time.Millisecond)})
 	s.gate = ccm.NewGate[arrived](cfg.Node)
 	plugins, err := quorumPlugins(cfg)
 	if err != nil {
@@ -556,6 +558,19 @@ func (s *Server) rememberPeers() {
 	}
 }
 
+func (s *Server) rememberView(number uint64) {
+	if s.opt.StateDir == "" {
+		return
+	}
+	for {
+		select {
+		case s.views <- number:
+			return
+		case <-s.views:
+		}
+	}
+}
+
 func (s *Server) savePeers(ctx context.Context) {
 	own := link.Node{Name: s.opt.Config.Node, ID: s.opt.Identity.ID}
 	for {
@@ -565,6 +580,10 @@ func (s *Server) savePeers(ctx context.Context) {
 		case nodes := <-s.saved:
 			if err := savePeers(s.opt.StateDir, own, nodes); err != nil {
 				s.log.Warn("cannot remember the nodes heard", "err", err)
+			}
+		case number := <-s.views:
+			if err := saveLastView(s.opt.StateDir, number); err != nil {
+				s.log.Warn("cannot remember the number of the view", "view", number, "err", err)
 			}
 		}
 	}

@@ -143,6 +143,7 @@ func (s *Server) install(m *ccm.Membership) {
 		s.log.Debug("new membership", "view", m.Number, "coordinator", m.Coordinator, "members", strings.Join(names, " "))
 	}
 	s.publishView(view)
+	s.rememberView(m.Number)
 	for _, a := range s.gate.Installed(m.View) {
 		s.arrive(a)
 	}

@@ -203,6 +203,7 @@ type node struct {
 	clients             map[string]client
 	draining            bool
 	attached            uint64 // clients so far
+	lastView            uint64 // as in its file
 	lives               uint64 // of daemons on this node, over crashes
 }
 
@@ -259,7 +260,7 @@ func (n *node) boot() {
 		Node: n.name, ID: nodeID(n.name), Generation: n.generation, Nodes: peers,
 		Keepalive: keepalive, Deadtime: deadtime, Initdead: initdead, Seed: c.Rand.Uint64(),
 	})
-	n.ccm = ccm.New(ccm.Options{Node: n.name, ID: nodeID(n.name).String(), Generation: n.generation})
+	n.ccm = ccm.New(ccm.Options{Node: n.name, ID: nodeID(n.name).String(), Generation: n.generation, Seen: n.lastView})
 	n.gate = ccm.NewGate[clientMessage](n.name)
 	n.quorum = quorum.New(quorum.Options{})
 	n.last, n.quorate, n.work, n.draining = nil, false, nil, false
@@ -342,7 +343,7 @@ func (n *node) ccmStep(ev ccm.Event) {
 }
 
 func (n *node) install(m *ccm.Membership) {
-	n.last = m
+	n.last, n.lastView = m, m.Number
 	names := make([]string, len(m.Members))
 	for i := range m.Members {
 		names[i] = m.Members[i].Name
