@@ -6,9 +6,11 @@ import (
 	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmattribute"
+	"linuxha/tools/crmdiff"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
 	"linuxha/tools/crmresource"
+	"linuxha/tools/crmshadow"
 	"linuxha/tools/crmsimulate"
 	"linuxha/tools/crmverify"
 	"linuxha/tools/hawire"
@@ -21,11 +23,13 @@ var registry = map[string]Tool{
 	"cibadmin":         cibadmin.Run,
 	"cl_status":        clstatus.Run,
 	"crm_attribute":    crmattribute.Run,
+	"crm_diff":         crmdiff.Run,
 	"crm_failcount":    crmattribute.Run,
 	"crm_master":       crmattribute.Run,
 	"crm_mon":          crmmon.Run,
 	"crm_node":         crmnode.Run,
 	"crm_resource":     crmresource.Run,
+	"crm_shadow":       crmshadow.Run,
 	"crm_simulate":     crmsimulate.Run,
 	"crm_standby":      crmattribute.Run,
 	"crm_verify":       crmverify.Run,
