@@ -23,7 +23,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 20, "rounds of each series")
 	bin := flag.String("bin", "bin", "folder of the programs")
-	keep := flag.String("keep", "", "folder that takes logs and CIBs when a round fails")
+	keep := flag.String("keep", "", "folder that takes logs, CIBs and the event log afterwards")
 	verbose := flag.Bool("v", false, "print each round")
 	flag.Parse()
 	err := run(*bin, *keep, *rounds, *verbose)
@@ -62,7 +62,7 @@ func run(bin, keep string, rounds int, verbose bool) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil && keep != "" {
+		if keep != "" {
 			err = errors.Join(err, l.SaveArtifacts(keep))
 		}
 		err = errors.Join(err, l.Close())
