@@ -1,6 +1,7 @@
 package cibdoc
 
 import (
+	"fmt"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -66,6 +67,7 @@ func TestParseRefuses(t *testing.T) {
 		{"entities of its own", `<!DOCTYPE a [<!ENTITY x "y">]><a/>`, "document type"},
 		{"not UTF-8", "<a b=\"\xff\"/>", "UTF-8"},
 		{"too deep", strings.Repeat("<a>", 300), "more than 256 levels"},
+		{"too many attributes", manyAttributes(100_000), "<a> has more than 1024 attributes"},
 		{"no blank", `<a b="1"c="2"/>`, "not separated"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -73,6 +75,23 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("%v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// manyAttributes is an element with n different attributes.
+func manyAttributes(n int) string {
+	var b strings.Builder
+	b.WriteString("<a")
+	for i := range n {
+		fmt.Fprintf(&b, ` a%d="x"`, i)
+	}
+	return b.String() + "/>"
+}
+
+func TestParseRecoverKeepsTheFirstAttributes(t *testing.T) {
+	n, err := ParseRecover([]byte(manyAttributes(100_000)))
+	if err != nil || len(n.Attrs) != maxAttrs {
+		t.Errorf("%d attributes, %v; want the first %d", len(n.Attrs), err, maxAttrs)
 	}
 }
 

@@ -13,6 +13,11 @@ import (
 // stack; real ones have less than 20 levels.
 const maxDepth = 256
 
+// maxAttrs bounds the attributes of an element, which are searched one by one;
+// real ones have less than 40. Without it an element of 100,000 keeps the
+// primary busy for a minute, and with it every writer of the cluster waiting.
+const maxAttrs = 1024
+
 // maxReference bounds what is looked at after an ampersand.
 const maxReference = 16
 
@@ -291,6 +296,9 @@ func (s *scanner) attribute(n *Node, spaced bool) error {
 	s.pos += end + 2
 	if _, dup := n.Get(name); dup {
 		return s.errorf("attribute %s of <%s> is given twice", name, n.Tag)
+	}
+	if len(n.Attrs) >= maxAttrs {
+		return s.errorf("<%s> has more than %d attributes", n.Tag, maxAttrs)
 	}
 	n.Attrs = append(n.Attrs, Attr{strings.Clone(name), value})
 	return nil
