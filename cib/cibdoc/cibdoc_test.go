@@ -1,9 +1,9 @@
 package cibdoc
 
 import (
-	"fmt"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
