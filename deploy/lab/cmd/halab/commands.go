@@ -213,11 +213,14 @@ func loadConfig(file string) error {
 	if strings.Contains(string(data), "<configuration") && !strings.Contains(string(data), "<cib") {
 		argv = append(argv, "--scope", "configuration")
 	}
+	if _, err := ask(request{Verb: "await-dc"}); err != nil {
+		return err
+	}
 	resp, err := ask(request{Verb: "enter"}) // every node takes changes
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("no DC within a minute"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("not within a minute"))
 	defer cancel()
 	cmd, err := lab.Enter(ctx, resp.PID, append(argv, "--xml-pipe")...)
 	if err != nil {

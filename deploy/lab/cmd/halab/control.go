@@ -168,6 +168,11 @@ func (s *controlServer) perform(req request) (response, error) {
 		return response{}, s.lab.Impair(req.Nodes, to, direction, req.Impair, req.Links...)
 	case "heal":
 		return response{}, s.lab.Heal()
+	case "await-dc":
+		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("not within a minute"))
+		defer cancel()
+		_, err := s.lab.AwaitDC(ctx, "a DC", func(v *lab.View) bool { return v.Settled() && len(v.Online) == len(s.lab.Nodes()) })
+		return response{}, err
 	}
 	nodes := req.Nodes
 	if len(nodes) == 0 {
