@@ -26,11 +26,22 @@ type (
 		term replica.Term
 		p    replica.Published
 	}
-	// acknowledged: a change that a client asked for was said to be made.
-	acknowledged struct{ key string }
+	// acknowledged: a change that a client asked for was said to be made, by the
+	// primary of that reign.
+	acknowledged struct {
+		key string
+		by  appointment
+	}
 	// leads: the replica on this node begins to order changes.
 	leads struct{ status replica.Status }
 )
+
+// appointment is what a primary was named for.
+type appointment struct {
+	view    uint64
+	members []string
+	quorate bool
+}
 
 // cibd is the shell of the CIB daemon: the real replica core, a disk that
 // takes its time, and calls from the same node's controller and from clients.
@@ -48,6 +59,7 @@ type cibd struct {
 	watch       func(replica.Published) // the controller
 	gone        bool
 	led         replica.Term
+	named       appointment // the last one
 }
 
 // genesis is the configuration that all nodes begin with.
@@ -135,6 +147,9 @@ func (d *cibd) step(ev replica.Event) {
 		c.saw(d.n, leads{status})
 	}
 	for _, s := range out.Send {
+		if r, ok := s.Message.(replica.Reply); ok {
+			d.n.c.shared.replies[r.ID] = d.named
+		}
 		d.n.send("cib", s.To, s.Message)
 	}
 	for _, p := range out.Publish {
@@ -234,15 +249,29 @@ func (d *cibd) call(f func(replica.Outcome)) uint64 {
 	return d.tokens
 }
 
-// apply has changes made and answers when they are acknowledged.
-func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f func(replica.Outcome)) {
-	if d.gone {
-		return
+// by is who acknowledged a request of this node.
+func (d *cibd) by(token uint64) appointment {
+	id := replica.ID{Node: d.n.name, Incarnation: d.incarnation, Seq: token}
+	if a, ok := d.n.c.shared.replies[id]; ok {
+		return a
 	}
-	d.step(replica.Submitted{Token: d.call(f), Request: replica.Request{Changes: changes, Client: client, User: "hacluster"}, Deadline: d.n.c.Now().Add(limit)})
+	return d.named // it was primary itself
+}
+
+// apply has changes made and answers when they are acknowledged.
+func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f func(replica.Outcome)) (token uint64) {
+	if d.gone {
+		return 0
+	}
+	token = d.call(f)
+	d.step(replica.Submitted{Token: token, Request: replica.Request{Changes: changes, Client: client, User: "hacluster"}, Deadline: d.n.c.Now().Add(limit)})
+	return token
 }
 
 func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate bool, f func(replica.Outcome)) {
+	if primary == d.n.name {
+		d.named = appointment{view, members, quorate}
+	}
 	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate})
 }
 

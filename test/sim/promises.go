@@ -20,8 +20,8 @@ type promises struct {
 	dcs      []bool
 	versions map[stamp]cibdoc.Sum
 
-	acked  map[string]uint64 // changes that must not get lost, with the view of their acknowledgement
-	missed map[string]bool   // changes that a later quorate partition did not have
+	acked  map[string]appointment // changes that must not get lost, and who acknowledged them
+	missed map[string]bool        // changes that a later quorate partition did not have
 }
 
 // stamp is a version in the reign of one primary.
@@ -31,7 +31,7 @@ type stamp struct {
 }
 
 func newPromises(c *Cluster, w *world) *promises {
-	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]uint64{}, missed: map[string]bool{}}
+	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]appointment{}, missed: map[string]bool{}}
 }
 
 func (k *promises) Saw(node int, fact any) {
@@ -60,7 +60,7 @@ func (k *promises) Saw(node int, fact any) {
 	case published:
 		k.published(node, f)
 	case acknowledged:
-		k.acknowledged(node, f)
+		k.acknowledged(f)
 	case leads:
 		k.leads(node, f.status)
 	}
@@ -124,15 +124,16 @@ func (k *promises) published(node int, f published) {
 
 // acknowledged: from here on the change must be found, unless there was no
 // quorum, or only by the rule for two nodes, which both halves may have.
-func (k *promises) acknowledged(node int, f acknowledged) {
-	if n := k.c.nodes[node]; n.quorate && 2*len(n.last.Members) > len(k.c.nodes) {
-		k.acked[f.key] = n.last.Number
+func (k *promises) acknowledged(f acknowledged) {
+	if f.by.quorate && 2*len(f.by.members) > len(k.c.nodes) {
+		k.acked[f.key] = f.by
 	}
 }
 
-// leads: a primary with quorum begins its term. What none of its members had
-// on its disk may be lost from here on: more than a minority of those who
-// acknowledged it are missing. If one of them is back and its copy wins, what
+// leads: a primary with quorum begins its term. It must have what was
+// acknowledged, unless more than a minority of the members of then are missing
+// now and none of its members has it on its disk: then it may be lost from here
+// on. If one of them is back and its copy wins, what
 // was acknowledged meanwhile may be lost instead: between two partitions that
 // were both quorate the version decides (cib 15.9).
 func (k *promises) leads(node int, s replica.Status) {
@@ -142,7 +143,7 @@ func (k *promises) leads(node int, s replica.Status) {
 	}
 	back := slices.ContainsFunc(slices.Collect(maps.Keys(k.missed)), func(key string) bool { return has(s.Doc, key) })
 	for _, key := range slices.Sorted(maps.Keys(k.acked)) {
-		if has(s.Doc, key) || s.View < k.acked[key] { // or a primary of former times, that was paused
+		if has(s.Doc, key) || s.View < k.acked[key].view { // or a primary of former times, that was paused
 			continue
 		}
 		if back {
@@ -155,6 +156,17 @@ func (k *promises) leads(node int, s replica.Status) {
 				k.c.Failf("promise 4: change %s was acknowledged and is on the disk of %s, but %s leads view %d without it", key, m.Name, n.name, s.View)
 				return
 			}
+		}
+		missing := 0
+		for _, m := range k.acked[key].members {
+			if n.last.Member(m) == nil {
+				missing++
+			}
+		}
+		if missing <= (len(k.acked[key].members)-1)/2 {
+			k.c.Failf("promise 4: change %s was acknowledged in view %d, and %s leads view %d without it although only %d of those %d members are missing",
+				key, k.acked[key].view, n.name, s.View, missing, len(k.acked[key].members))
+			return
 		}
 		k.c.counts["acknowledged, but by more than a minority that is gone"]++
 		delete(k.acked, key)

@@ -83,7 +83,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ran, err := histories(Plan{Stack: Full, Bug: test.bug}, 0, 1000)
+			ran, err := histories(Plan{Stack: Full, Nodes: 3, Bug: test.bug}, 0, 1000)
 			if err == nil {
 				t.Fatal("1000 histories did not show it")
 			}

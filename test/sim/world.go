@@ -20,11 +20,12 @@ type world struct {
 	disks    []*frame.Disk[onDisk]
 	machines []*machine
 	writes   int
+	replies  map[replica.ID]appointment // of primaries to other nodes
 	promises *promises
 }
 
 func newWorld(c *Cluster) *world {
-	w := &world{c: c, machines: make([]*machine, len(c.nodes))}
+	w := &world{c: c, replies: map[replica.ID]appointment{}, machines: make([]*machine, len(c.nodes))}
 	doc := genesis(c)
 	for range c.nodes {
 		w.disks = append(w.disks, frame.NewDisk(c.Sim, onDisk{doc: doc}))
@@ -145,10 +146,11 @@ func (w *world) write() {
 		}
 		change := modify("crm_config", cibdoc.E("crm_config").Add(cibdoc.E("cluster_property_set", "id", "s").Add(
 			cibdoc.E("nvpair", "id", key, "name", key, "value", "1"))))
-		cib.apply("client", []ops.Change{change}, 20*time.Second, func(o replica.Outcome) {
+		var token uint64
+		token = cib.apply("client", []ops.Change{change}, 20*time.Second, func(o replica.Outcome) {
 			if o.RC == cibdoc.OK {
 				c.counts["change acknowledged"]++
-				c.saw(n, acknowledged{key})
+				c.saw(n, acknowledged{key, cib.by(token)})
 			}
 		})
 		n.drain()
