@@ -7,13 +7,17 @@ import (
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmattribute"
 	"linuxha/tools/crmdiff"
+	"linuxha/tools/crmerror"
 	"linuxha/tools/crmmon"
 	"linuxha/tools/crmnode"
 	"linuxha/tools/crmresource"
+	"linuxha/tools/crmrule"
 	"linuxha/tools/crmshadow"
 	"linuxha/tools/crmsimulate"
+	"linuxha/tools/crmticket"
 	"linuxha/tools/crmverify"
 	"linuxha/tools/hawire"
+	"linuxha/tools/iso8601"
 	"linuxha/tools/stonithadmin"
 )
 
@@ -24,17 +28,21 @@ var registry = map[string]Tool{
 	"cl_status":        clstatus.Run,
 	"crm_attribute":    crmattribute.Run,
 	"crm_diff":         crmdiff.Run,
+	"crm_error":        crmerror.Run,
 	"crm_failcount":    crmattribute.Run,
 	"crm_master":       crmattribute.Run,
 	"crm_mon":          crmmon.Run,
 	"crm_node":         crmnode.Run,
 	"crm_resource":     crmresource.Run,
+	"crm_rule":         crmrule.Run,
 	"crm_shadow":       crmshadow.Run,
 	"crm_simulate":     crmsimulate.Run,
 	"crm_standby":      crmattribute.Run,
+	"crm_ticket":       crmticket.Run,
 	"crm_verify":       crmverify.Run,
 	"crmadmin":         crmadmin.Run,
 	"ha_wire":          hawire.Run,
+	"iso8601":          iso8601.Run,
 	"pacemaker-fenced": stonithadmin.Fenced,
 	"stonith_admin":    stonithadmin.Run,
 }

@@ -302,14 +302,27 @@ func parseOffset(s string) (int, bool) {
 	return sign * (h*3600 + m*60), true
 }
 
-// DurationSeconds converts a duration text (starting with 'P') to seconds with
-// the original's arithmetic: n days count n-1, years count those before.
-func DurationSeconds(s string) (int64, bool) {
+// Duration is a duration text taken apart; the parts stay apart, for months
+// and years are not of one length.
+type Duration struct{ Years, Months, Days, Seconds int }
+
+// Add is d later by a duration: years first, then months, days and seconds.
+func (d Date) Add(x Duration) Date {
+	return d.AddYears(x.Years).AddMonths(x.Months).AddDays(x.Days).AddSeconds(x.Seconds)
+}
+
+// Subtract is d earlier by a duration.
+func (d Date) Subtract(x Duration) Date {
+	return d.Add(Duration{-x.Years, -x.Months, -x.Days, -x.Seconds})
+}
+
+// ParseDuration reads a duration text, which starts with 'P'.
+func ParseDuration(s string) (Duration, bool) {
+	var d Duration
 	if s == "" || s[0] != 'P' {
-		return 0, false
+		return d, false
 	}
 	s = s[1:]
-	var years, months, days, secs int64
 	inTime, any := false, false
 	for s != "" && s[0] != '/' && !isSpace(s[0]) {
 		if s[0] == 'T' {
@@ -322,14 +335,14 @@ func DurationSeconds(s string) (int64, bool) {
 			neg = s[0] == '-'
 			s = s[1:]
 		}
-		var n int64
+		var n int
 		i := 0
 		for i < len(s) && i < 10 && s[i] >= '0' && s[i] <= '9' {
-			n = n*10 + int64(s[i]-'0')
+			n = n*10 + int(s[i]-'0')
 			i++
 		}
 		if i == 0 || i >= len(s) {
-			return 0, false
+			return d, false
 		}
 		if neg {
 			n = -n
@@ -337,36 +350,40 @@ func DurationSeconds(s string) (int64, bool) {
 		any = true
 		switch unit := s[i]; {
 		case unit == 'Y':
-			years = n
+			d.Years = n
 		case unit == 'M' && !inTime:
-			months = n
+			d.Months = n
 		case unit == 'M':
-			secs += n * 60
+			d.Seconds += n * 60
 		case unit == 'W':
-			days += n * 7
+			d.Days += n * 7
 		case unit == 'D':
-			days += n
+			d.Days += n
 		case unit == 'H':
-			secs += n * 3600
+			d.Seconds += n * 3600
 		case unit == 'S':
-			secs += n
+			d.Seconds += n
 		default:
-			return 0, false
+			return d, false
 		}
 		s = s[i+1:]
 	}
-	if !any {
+	return d, any
+}
+
+// DurationSeconds converts a duration text (starting with 'P') to seconds with
+// the original's arithmetic: n days count n-1, years count those before.
+func DurationSeconds(s string) (int64, bool) {
+	d, ok := ParseDuration(s)
+	if !ok {
 		return 0, false
 	}
-	total := secs + months*30*86400
-	if days > 0 {
-		total += (days - 1) * 86400
+	total := int64(d.Seconds) + int64(d.Months)*30*86400
+	if d.Days > 0 {
+		total += int64(d.Days-1) * 86400
 	}
-	if years > 100000 {
-		years = 100000
-	}
-	for y := int64(1); y < years; y++ {
-		total += int64(yearDays(int(y))) * 86400
+	for y := 1; y < min(d.Years, 100000); y++ {
+		total += int64(yearDays(y)) * 86400
 	}
 	return total, true
 }
