@@ -141,8 +141,10 @@ type stored struct {
 // New starts a replica with what was on disk.
 func New(opts Options) *Core {
 	opts.Retry = cmp.Or(opts.Retry, time.Second)
-	return &Core{opts: opts, self: opts.Node, doc: opts.Doc, fresh: true, lineage: opts.Lineage,
-		synced: opts.Doc.Version(), peers: map[string]*peer{}, known: map[ID]Applied{}}
+	return &Core{
+		opts: opts, self: opts.Node, doc: opts.Doc, fresh: true, lineage: opts.Lineage,
+		synced: opts.Doc.Version(), peers: map[string]*peer{}, known: map[ID]Applied{},
+	}
 }
 
 // Status describes a replica.
@@ -235,8 +237,10 @@ func (c *Core) submitted(ev Submitted) {
 		c.applyLocal(ev)
 		return
 	}
-	c.outstanding = append(c.outstanding, &submission{token: ev.Token, deadline: ev.Deadline, request: ev.Request,
-		id: ID{c.self, c.opts.Incarnation, ev.Token}})
+	c.outstanding = append(c.outstanding, &submission{
+		token: ev.Token, deadline: ev.Deadline, request: ev.Request,
+		id: ID{c.self, c.opts.Incarnation, ev.Token},
+	})
 }
 
 // applyLocal changes this copy only, while there is no primary.
@@ -248,8 +252,10 @@ func (c *Core) applyLocal(ev Submitted) {
 	}
 	old := c.doc
 	c.doc = e.result.Doc
-	c.publish(Published{From: old.Version(), To: c.doc.Version(), Doc: c.doc, Patch: diffBytes(old, c.doc),
-		Client: ev.Request.Client, Ref: ev.Request.Ref, Node: c.self, Op: ev.Request.Changes[0].Op})
+	c.publish(Published{
+		From: old.Version(), To: c.doc.Version(), Doc: c.doc, Patch: diffBytes(old, c.doc),
+		Client: ev.Request.Client, Ref: ev.Request.Ref, Node: c.self, Op: ev.Request.Changes[0].Op,
+	})
 	if e.result.Config {
 		c.lineage = c.lineage.With(Term{View: c.term.View, Primary: c.self, Incarnation: c.opts.Incarnation}, false, c.doc.Version())
 		c.persist()
@@ -332,8 +338,10 @@ func (c *Core) accept(from string, m Message) bool {
 }
 
 func (c *Core) candidate() Candidate {
-	return Candidate{Node: c.self, Version: c.doc.Version(), Sum: c.doc.Sum(), ConfigSum: c.doc.ConfigSum(), Lineage: c.lineage, Fresh: c.fresh,
-		Kept: c.kept, KeptQuorate: c.keptQuorate}
+	return Candidate{
+		Node: c.self, Version: c.doc.Version(), Sum: c.doc.Sum(), ConfigSum: c.doc.ConfigSum(), Lineage: c.lineage, Fresh: c.fresh,
+		Kept: c.kept, KeptQuorate: c.keptQuorate,
+	}
 }
 
 func (c *Core) sendSnapshot(to string) {

@@ -60,8 +60,10 @@ func (c *Core) patch(m Patch) {
 	}
 	c.doc = next
 	c.remember(m.Applied)
-	c.publish(Published{From: m.From, To: m.To, Doc: c.doc, Patch: m.Diff,
-		Client: m.Client, Ref: m.Ref, Node: m.Applied.ID.Node, Op: m.Op})
+	c.publish(Published{
+		From: m.From, To: m.To, Doc: c.doc, Patch: m.Diff,
+		Client: m.Client, Ref: m.Ref, Node: m.Applied.ID.Node, Op: m.Op,
+	})
 	if m.Config {
 		c.lineage = c.lineage.With(m.Term, m.Quorate, m.To)
 		c.persist()

@@ -13,8 +13,10 @@ import (
 // appoint is crmd's word who is primary (crm 3.2 steps 5 and 6).
 func (c *Core) appoint(ev Appointed) {
 	if ev.View < c.term.View {
-		c.answer(ev.Token, Outcome{RC: cibdoc.RCTryAgain, Version: c.doc.Version(),
-			Detail: "view " + strconv.FormatUint(ev.View, 10) + " is over: a message of view " + strconv.FormatUint(c.term.View, 10) + " was seen"})
+		c.answer(ev.Token, Outcome{
+			RC: cibdoc.RCTryAgain, Version: c.doc.Version(),
+			Detail: "view " + strconv.FormatUint(ev.View, 10) + " is over: a message of view " + strconv.FormatUint(c.term.View, 10) + " was seen",
+		})
 		return
 	}
 	if ev.Primary != c.self {
@@ -269,8 +271,10 @@ func (c *Core) settle() {
 				top = w.version
 			}
 		case c.hopeless(w.version):
-			c.reply(w.id, Outcome{RC: cibdoc.RCIO, Version: w.version,
-				Detail: "the change was made but could not be stored on a majority of the members, so a failure may lose it: " + c.laggards(w.version)})
+			c.reply(w.id, Outcome{
+				RC: cibdoc.RCIO, Version: w.version,
+				Detail: "the change was made but could not be stored on a majority of the members, so a failure may lose it: " + c.laggards(w.version),
+			})
 		default:
 			keep = append(keep, w)
 		}
@@ -450,11 +454,15 @@ func (c *Core) commit(e entry) {
 	diff := diffBytes(e.from, c.doc)
 	c.remember(done)
 	op := e.request.Changes[0].Op
-	c.publish(Published{From: from, To: to, Doc: c.doc, Patch: diff,
-		Client: e.request.Client, Ref: e.request.Ref, Node: e.id.Node, Op: op})
+	c.publish(Published{
+		From: from, To: to, Doc: c.doc, Patch: diff,
+		Client: e.request.Client, Ref: e.request.Ref, Node: e.id.Node, Op: op,
+	})
 	if len(c.peers) > 0 {
-		c.send("", Patch{Term: c.term, From: from, To: to, Sum: c.doc.Sum(), Diff: diff, Config: e.result.Config,
-			Quorate: c.quorate, Applied: done, Client: e.request.Client, Ref: e.request.Ref, Op: op})
+		c.send("", Patch{
+			Term: c.term, From: from, To: to, Sum: c.doc.Sum(), Diff: diff, Config: e.result.Config,
+			Quorate: c.quorate, Applied: done, Client: e.request.Client, Ref: e.request.Ref, Op: op,
+		})
 	}
 	if e.result.Config {
 		c.lineage = c.lineage.With(c.term, c.quorate, to)
@@ -482,8 +490,10 @@ func (c *Core) landed(err error) {
 			if rc == cibdoc.RCError {
 				rc = cibdoc.RCCibSave
 			}
-			c.reply(e.id, Outcome{RC: rc, Version: c.doc.Version(),
-				Detail: "the configuration could not be stored on " + c.self + ", nothing was changed: " + err.Error()})
+			c.reply(e.id, Outcome{
+				RC: rc, Version: c.doc.Version(),
+				Detail: "the configuration could not be stored on " + c.self + ", nothing was changed: " + err.Error(),
+			})
 			continue
 		}
 		rest = append(rest, entry{id: e.id, request: e.request})

@@ -74,12 +74,6 @@ func (s *State) hears(name string, generation uint64) bool {
 	return ok && s.Hears[i].Generation == generation
 }
 
-// with: other is a member of s's view, and s hears it.
-func (s *State) with(other *State) bool {
-	_, ok := slices.BinarySearch(s.With, other.Node)
-	return ok
-}
-
 func comparePeer(p Peer, name string) int {
 	switch {
 	case p.Name < name:

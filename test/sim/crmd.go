@@ -117,8 +117,10 @@ type waiter struct {
 }
 
 func startCRM(n *node, cib *cibd, m *machine) *crmd {
-	d := &crmd{n: n, cib: cib, m: m, fenced: map[string]bool{}, doc: cib.core.Status().Doc,
-		el: election.New(n.name, 10*time.Second), jn: join.New(n.name, join.Options{Grace: 5 * time.Second, Integration: 30 * time.Second}), te: te.New(n.name)}
+	d := &crmd{
+		n: n, cib: cib, m: m, fenced: map[string]bool{}, doc: cib.core.Status().Doc,
+		el: election.New(n.name, 10*time.Second), jn: join.New(n.name, join.Options{Grace: 5 * time.Second, Integration: 30 * time.Second}), te: te.New(n.name),
+	}
 	events := []func(){
 		func() { d.stepElection(election.Woken{}) },
 		func() { d.stepJoin(join.Woken{}) },
@@ -202,8 +204,10 @@ func (d *crmd) newView(m *ccm.Membership, quorate bool) {
 				if err != nil {
 					claim = 0
 				}
-				v.Candidates = append(v.Candidates, election.Candidate{Node: mb.Name, FeatureSet: p.Info["feature_set"], BornOn: p.BornOn,
-					NodeBornOn: mb.BornOn, Claim: claim, ClaimQuorate: p.Info["dc_quorate"] == "1"})
+				v.Candidates = append(v.Candidates, election.Candidate{
+					Node: mb.Name, FeatureSet: p.Info["feature_set"], BornOn: p.BornOn,
+					NodeBornOn: mb.BornOn, Claim: claim, ClaimQuorate: p.Info["dc_quorate"] == "1",
+				})
 			}
 		}
 	}
@@ -360,8 +364,10 @@ func (d *crmd) inStep(view uint64, source string) {
 		if n.Attr("uname") == "" {
 			continue
 		}
-		won.Nodes = append(won.Nodes, join.Known{Node: n.Attr("uname"), ID: n.ID(), InCCM: n.Attr("in_ccm") == "true",
-			Crmd: n.Attr("crmd") == "online", Join: n.Attr("join"), Expected: n.Attr("expected")})
+		won.Nodes = append(won.Nodes, join.Known{
+			Node: n.Attr("uname"), ID: n.ID(), InCCM: n.Attr("in_ccm") == "true",
+			Crmd: n.Attr("crmd") == "online", Join: n.Attr("join"), Expected: n.Attr("expected"),
+		})
 	}
 	d.writeRoot()
 	d.stepJoin(won)
@@ -558,8 +564,10 @@ func (d *crmd) compareStatus(old, status *cibdoc.Node) {
 			case r.status == statusPending:
 				d.stepTE(te.Recorded{Key: r.key})
 			default:
-				d.stepTE(te.Result{Node: n.Attr("uname"), Resource: r.resource, OpKey: r.resource + "_" + r.operation + "_0", Task: r.operation,
-					Key: r.key, CallID: int64(r.call), RC: r.rc, Status: r.status, RCChange: r.at, Version: d.seen})
+				d.stepTE(te.Result{
+					Node: n.Attr("uname"), Resource: r.resource, OpKey: r.resource + "_" + r.operation + "_0", Task: r.operation,
+					Key: r.key, CallID: int64(r.call), RC: r.rc, Status: r.status, RCChange: r.at, Version: d.seen,
+				})
 			}
 		}
 	}

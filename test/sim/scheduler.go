@@ -51,8 +51,10 @@ func readHistory(state *cibdoc.Node) []record {
 	var all []record
 	for r := range lrm.Child("lrm_resources").Elements() {
 		if op := r.Child("lrm_rsc_op"); op != nil {
-			all = append(all, record{resource: r.ID(), operation: op.Attr("operation"), key: op.Attr("transition-key"),
-				rc: number(op, "rc-code"), status: number(op, "op-status"), call: number(op, "call-id"), at: int64(number(op, "last-rc-change"))})
+			all = append(all, record{
+				resource: r.ID(), operation: op.Attr("operation"), key: op.Attr("transition-key"),
+				rc: number(op, "rc-code"), status: number(op, "op-status"), call: number(op, "call-id"), at: int64(number(op, "last-rc-change")),
+			})
 		}
 	}
 	return all
@@ -89,8 +91,10 @@ func schedule(doc *cibdoc.Doc, quorate bool, unrecorded []te.Flight) *graph.Grap
 	if quorate {
 		for _, s := range nodes {
 			if !s.online && !s.clean {
-				fences = append(fences, b.add(&graph.Action{Kind: graph.CrmEvent, Operation: "stonith", Key: "stonith-" + s.name + "-reboot", Node: s.name, NodeID: s.id,
-					Attributes: map[string]string{"CRM_meta_stonith_action": "reboot"}, Downed: []string{s.id}}, nil))
+				fences = append(fences, b.add(&graph.Action{
+					Kind: graph.CrmEvent, Operation: "stonith", Key: "stonith-" + s.name + "-reboot", Node: s.name, NodeID: s.id,
+					Attributes: map[string]string{"CRM_meta_stonith_action": "reboot"}, Downed: []string{s.id},
+				}, nil))
 			}
 		}
 	}
@@ -146,7 +150,9 @@ func (b *builder) start(resource string, s *situation, after []int) {
 }
 
 func (b *builder) op(operation, resource string, s *situation) *graph.Action {
-	return &graph.Action{Kind: graph.RscOp, Operation: operation, Key: resource + "_" + operation + "_0", Node: s.name, NodeID: s.id,
+	return &graph.Action{
+		Kind: graph.RscOp, Operation: operation, Key: resource + "_" + operation + "_0", Node: s.name, NodeID: s.id,
 		Resource:   &graph.Resource{ID: resource, Class: "ocf", Provider: "sim", Type: "Dummy"},
-		Attributes: map[string]string{"CRM_meta_op_target_rc": "0", "CRM_meta_timeout": "20000"}}
+		Attributes: map[string]string{"CRM_meta_op_target_rc": "0", "CRM_meta_timeout": "20000"},
+	}
 }
