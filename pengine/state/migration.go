@@ -87,11 +87,6 @@ func (c *Cluster) migrateTo(r *Resource, source, target string) *xmldoc.Elem {
 	})
 }
 
-func (c *Cluster) knownByHistory(r *Resource, n *Node) bool {
-	l := c.historyOf(r, n)
-	return l != nil && l.Child("lrm_rsc_op") != nil
-}
-
 // unknownByHistory says whether nothing but results still awaited is recorded
 // of r on n: then an earlier migration says nothing about n either.
 func (c *Cluster) unknownByHistory(r *Resource, n *Node) bool {
@@ -229,7 +224,7 @@ func (h *rscHistory) failedMigrateTo(e *histOp) {
 	}
 	r.Role = Started
 	from := good(c.migrateFrom(r, tn, sn))
-	if target != nil && c.knownByHistory(r, target) {
+	if target != nil && !c.unknownByHistory(r, target) {
 		later := false
 		if from != nil {
 			later = c.laterState(r, target, from, true)
@@ -257,7 +252,7 @@ func (h *rscHistory) failedMigrateFrom(e *histOp) {
 	}
 	r.Role = Started
 	to := good(c.migrateTo(r, sn, tn))
-	if source == nil || !c.knownByHistory(r, source) {
+	if source == nil || c.unknownByHistory(r, source) {
 		return
 	}
 	later := false
