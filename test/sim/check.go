@@ -13,6 +13,7 @@ import (
 type (
 	booted    struct{}
 	crashed   struct{}
+	verdict   struct{ dead string } // link declares a node dead
 	installed struct {
 		*ccm.Membership
 		quorate bool

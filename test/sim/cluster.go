@@ -28,6 +28,8 @@ type Plan struct {
 	// Bug is planted in the simulated shells, to see that it is found.
 	Bug   Bug
 	Trace bool
+	// script adds to the history, for tests of one situation.
+	script func(*Cluster)
 }
 
 // Stack is what the nodes run.
@@ -111,6 +113,9 @@ func Run(p Plan) Result {
 	}
 	for _, n := range c.nodes {
 		s.After(s.Between(0, 2*time.Second), n.boot)
+	}
+	if p.script != nil {
+		p.script(c)
 	}
 	err := c.live()
 	r := Result{Err: err, Fingerprint: s.Fingerprint(), Steps: s.Steps(), Nodes: size, Fault: c.faults, Counts: c.counts, Log: s.Log()}
@@ -306,6 +311,7 @@ func (n *node) linkStep(ev link.Event) {
 		case link.Up, link.Returned, link.Restarted:
 			n.work = append(n.work, job{ccm: ccm.NodeUp{Name: ch.Node, ID: ch.ID.String(), Generation: ch.Generation}})
 		case link.Dead:
+			c.saw(n, verdict{ch.Node})
 			n.work = append(n.work, job{ccm: ccm.NodeLost{Name: ch.Node, At: c.Now()}})
 		case link.Broken:
 			n.work = append(n.work, job{ccm: ccm.StreamBroken{Name: ch.Node}})

@@ -109,6 +109,53 @@ func TestQuietCluster(t *testing.T) {
 	}
 }
 
+// stopwatch takes the time from the first verdict "dead" to the last view
+// without the dead node.
+type stopwatch struct {
+	c              *Cluster
+	first          time.Duration
+	views, waiting int
+	took           time.Duration
+}
+
+func (w *stopwatch) Saw(_ int, fact any) {
+	switch f := fact.(type) {
+	case verdict:
+		if w.first == 0 {
+			w.first = w.c.Elapsed()
+		}
+	case installed:
+		if w.first > 0 && len(f.Lost) == 1 {
+			if w.views++; w.views == len(w.c.nodes)-1 {
+				w.took = w.c.Elapsed() - w.first
+			}
+		}
+	}
+}
+
+func (w *stopwatch) End() {}
+
+// A view follows a verdict by one round trip and a half, whoever dies; packets
+// take up to half a millisecond here.
+func TestViewFollowsVerdict(t *testing.T) {
+	for _, nodes := range []int{3, 5, 7, 16} {
+		for dead := range nodes {
+			w := &stopwatch{}
+			r := Run(Plan{Seed: uint64(dead), Nodes: nodes, Faults: -1, Length: time.Minute, script: func(c *Cluster) {
+				w.c = c
+				c.checks = append(c.checks, w)
+				c.After(30*time.Second, c.nodes[dead].crash)
+			}})
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			if w.took == 0 || w.took > 2*time.Millisecond {
+				t.Errorf("%d nodes, %d dies: the last view came %v after the first verdict", nodes, dead, w.took)
+			}
+		}
+	}
+}
+
 func TestFailureTellsHowToSeeItAgain(t *testing.T) {
 	_, err := histories(Plan{Stack: Full, Bug: StartUnfenced}, 0, 1000)
 	if want := "seed "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(fmt.Sprint(err), ", at ") {
