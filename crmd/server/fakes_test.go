@@ -397,6 +397,7 @@ type fakeLRM struct {
 	active      map[string]bool // resource is running here
 	known       map[string]*lrmv1.Agent
 	recurring   map[string]*lrmv1.Operation
+	user        map[string]string // what came with them
 	ran         []string
 	watchers    map[chan *lrmv1.Event]bool
 	fail        map[string]int32 // rc per RSC_ACTION_INTERVAL
@@ -404,7 +405,7 @@ type fakeLRM struct {
 }
 
 func newFakeLRM(node string) *fakeLRM {
-	l := &fakeLRM{node: node, watchers: map[chan *lrmv1.Event]bool{}, fail: map[string]int32{}, hang: map[string]chan struct{}{}}
+	l := &fakeLRM{node: node, watchers: map[chan *lrmv1.Event]bool{}, user: map[string]string{}, fail: map[string]int32{}, hang: map[string]chan struct{}{}}
 	l.reset()
 	return l
 }
@@ -447,15 +448,23 @@ func (l *fakeLRM) Exec(_ context.Context, r *lrmv1.ExecRequest) (*lrmv1.ExecResp
 		UserData: r.UserData, Params: r.Params, StartedAtNs: time.Now().UnixNano()}
 	l.publish(ev)
 	if r.Action == "stop" {
-		for k := range l.recurring {
+		for k, o := range l.recurring {
 			if strings.HasPrefix(k, r.RscId+"_") {
 				delete(l.recurring, k)
+				if o.IntervalMs > 0 {
+					l.publish(&lrmv1.Event{Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: o.Action, IntervalMs: o.IntervalMs, CallId: o.CallId,
+						UserData: l.user[k], OpStatus: 1, Removed: true})
+				}
 			}
 		}
 	}
+	l.user[key] = r.UserData
 	op := &lrmv1.Operation{Action: r.Action, IntervalMs: r.IntervalMs, CallId: l.calls, Running: true}
 	l.recurring[key] = op
 	finish := func() {
+		if r.IntervalMs > 0 && l.recurring[key] != op {
+			return // cancelled while it ran
+		}
 		done := &lrmv1.Event{Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: r.Action, IntervalMs: r.IntervalMs, CallId: ev.CallId,
 			UserData: r.UserData, Params: r.Params, LastRunUnix: time.Now().Unix(), LastRcChangeUnix: time.Now().Unix()}
 		switch r.Action {
@@ -768,7 +777,9 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 	}
 	stops := map[string][]int{}
 	for i := range doc.child("configuration").child("resources").Children {
-		rsc := doc.child("configuration").child("resources").Children[i].attr("id")
+		configured := &doc.child("configuration").child("resources").Children[i]
+		rsc, stopped := configured.attr("id"), false
+		configured.walk(func(t *tree) { stopped = stopped || t.attr("name") == "target-role" && t.attr("value") == "Stopped" })
 		prim := fmt.Sprintf(`<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>`, rsc)
 		var probes []int
 		var active []string
@@ -787,7 +798,7 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 		}
 		target := ""
 		for _, n := range can {
-			if nodes[n].count[rsc] == "INFINITY" {
+			if stopped || nodes[n].count[rsc] == "INFINITY" {
 				continue
 			}
 			if target == "" || slices.Contains(active, n) && !slices.Contains(active, target) {

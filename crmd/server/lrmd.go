@@ -89,7 +89,7 @@ func (s *Server) lrmRestarted() {
 	s.log.Warn("lrmd was restarted, all resources here will be probed again")
 	for _, k := range slices.Sorted(maps.Keys(s.running)) {
 		run := s.running[k]
-		if run.op.IntervalMS == 0 || run.op.CallID == 0 {
+		if run.op.IntervalMS == 0 || !run.told {
 			s.refuse(run, "lrmd was restarted while the operation was under way")
 		}
 	}

@@ -24,6 +24,7 @@ type operation struct {
 	action string // what lrmd knows it as
 	opKey  string // as the graph names it
 	direct bool   // leaves no record: the DC is told
+	told   bool   // a result is recorded: nobody waits for the first one
 }
 
 // histItem is a change of our own history for the CIB: a record or a removal.
@@ -214,11 +215,38 @@ func (s *Server) forgetRecurring(rsc, key string) {
 	for k, run := range s.running {
 		if run.opKey == key && run.op.IntervalMS > 0 {
 			delete(s.running, k)
+			s.tellCancelled(run)
 		}
 	}
 	_, task, ms, _ := splitKey(key)
 	s.memory.Add(history.Op{Resource: res, Task: task, IntervalMS: ms, Status: history.StatusCancelled}, "")
 	s.removeFromCIB(s.ownResource(rsc) + "/lrm_rsc_op[@id=" + quote(key) + "]")
+}
+
+// tellCancelled tells the DC of a recurring operation that was cancelled before
+// its first result, for which the DC would wait until it takes it for lost.
+func (s *Server) tellCancelled(run *operation) {
+	if run.told || run.op.IntervalMS == 0 {
+		return
+	}
+	s.tellResult(&crmv1.ActionResult{Key: run.op.Key, Node: s.node, Resource: run.op.Resource.ID, OpKey: run.opKey, Task: run.op.Task,
+		IntervalMs: run.op.IntervalMS, CallId: run.op.CallID, Rc: int32(run.op.TargetRC()), OpStatus: history.StatusCancelled})
+}
+
+// cancelled takes a recurring operation out that a stop, or an order, ended.
+// What is left of one without a result is the record that it is pending.
+func (s *Server) cancelled(run *operation) {
+	delete(s.running, run.op.Key)
+	if run.told {
+		return // who cancelled it cleans up
+	}
+	s.tellCancelled(run)
+	if r, ok := s.memory.Record(run.op.Resource.ID, run.opKey); ok && r.Get("transition-key") == run.op.Key {
+		op := run.op
+		op.Status = history.StatusCancelled
+		s.memory.Add(op, "")
+	}
+	s.removeFromCIB(s.ownResource(run.op.Resource.ID) + "/lrm_rsc_op[@id=" + quote(run.opKey) + " and @transition-key=" + quote(run.op.Key) + "]")
 }
 
 func (s *Server) ownResource(rsc string) string {
@@ -247,6 +275,7 @@ func (s *Server) forgetResource(rsc string, done func(error)) {
 					for k, run := range s.running {
 						if run.op.Resource.ID == rsc {
 							delete(s.running, k)
+							s.tellCancelled(run)
 						}
 					}
 					s.memory.Forget(rsc)
@@ -300,8 +329,8 @@ func (s *Server) adopt(ev *lrmv1.Event) *operation {
 // done takes a result of lrmd.
 func (s *Server) done(run *operation, ev *lrmv1.Event) {
 	if ev.Removed && ev.OpStatus == history.StatusCancelled {
-		delete(s.running, run.op.Key)
-		return // who cancelled it cleans up
+		s.cancelled(run)
+		return
 	}
 	o := &run.op
 	o.CallID, o.RC, o.Status, o.Reason = ev.CallId, int(ev.Rc), int(ev.OpStatus), ev.ExitReason
@@ -322,6 +351,7 @@ func (s *Server) done(run *operation, ev *lrmv1.Event) {
 // finished records a result, or tells the DC where it leaves no record.
 func (s *Server) finished(run *operation) {
 	o := run.op
+	run.told = true
 	if o.IntervalMS == 0 {
 		delete(s.running, o.Key)
 	}

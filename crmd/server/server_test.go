@@ -340,6 +340,29 @@ func TestHungOperationHoldsUpNothingElse(t *testing.T) {
 	}
 }
 
+// The stop cancels a monitor whose first run hangs: the cluster comes to rest
+// at once, with no failure counted and no record of a monitor under way.
+func TestStopCancelsAFirstMonitorThatHangs(t *testing.T) {
+	c := newCluster(t, twoDummies, "n1", "n2")
+	gate := c.nodes["n1"].lrm.gate("a_monitor_10000")
+	defer close(gate)
+	c.startAll()
+	until(t, "a is being monitored", func() bool {
+		return strings.Contains(strings.Join(c.nodes["n1"].lrm.history(), " "), "a_monitor_10000")
+	})
+	until(t, "the record of it", func() bool { return c.cib.attr("//lrm_rsc_op[@id='a_monitor_10000']", "op-status") == "-1" })
+	resp, err := c.cib.Apply(context.Background(), apply(modify("resources", []byte(`<primitive id="a"><meta_attributes id="a-meta">`+
+		`<nvpair id="a-role" name="target-role" value="Stopped"/></meta_attributes></primitive>`))))
+	if err != nil || resp.Rc != 0 {
+		t.Fatal(err, resp.GetError())
+	}
+	c.stable(map[string]string{"a": "", "b": "n1"})
+	until(t, "no record of it", func() bool { return c.cib.count("//lrm_rsc_op[@op-status='-1']") == 0 })
+	if n := c.cib.count("//nvpair[starts-with(@name, 'fail-count-')]"); n != 0 {
+		t.Errorf("%d failures counted", n)
+	}
+}
+
 func TestFencingIsRetried(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2", "n3")
 	c.startAll()

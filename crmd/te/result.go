@@ -76,6 +76,14 @@ func (c *Core) flightEnded(now time.Time, f *flight, ev Result, failed bool, tar
 	c.seen(ev)
 	ignore := f.Action.Meta("on_fail") == "ignore"
 	current := f.run == c.cur || f.adopted != nil && f.adopted.run == c.cur
+	if ev.Status == StatusCancelled && f.Action.Operation != "cancel" {
+		// A monitor that was cancelled before its first result: it says
+		// nothing of the resource, and is not there where it is still wanted.
+		c.note(Info, "Transition %d action %d (%s on %s) was cancelled before its first result", f.Graph, f.Action.ID, f.Action.Key, f.Action.Node)
+		c.land(f, false)
+		c.abort(now, "Operation cancelled", "op="+ev.OpKey+" node="+ev.Node, Version{})
+		return
+	}
 	if ev.Status == StatusCancelled && f.Action.Operation == "cancel" {
 		failed = false
 	}

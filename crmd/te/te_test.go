@@ -163,6 +163,25 @@ func TestRecurringFailureLater(t *testing.T) {
 	e.want("count a_monitor_10000@n1 inf=false last=false")
 }
 
+// A stop does not wait for a monitor, and cancels one whose first run is under
+// way: nothing waits for its result then, and no later graph takes it for its own.
+func TestMonitorCancelledBeforeItsFirstResult(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.graph(g(0, op(1, "a_monitor_10000", "n1")))
+	e.step(Aborted{Reason: "standby"})
+	e.done = nil
+	e.graph(g(1, op(1, "a_stop_0", "n1")))
+	e.want("a_stop_0@n1")
+	e.result(0, 1, "a_monitor_10000", "n1", 0, 0, StatusCancelled)
+	e.want("compute +a_stop_0")
+	e.graph(g(2, op(1, "a_stop_0", "n1"), op(2, "a_start_0", "n1", 1), op(3, "a_monitor_10000", "n1", 2)))
+	e.result(1, 1, "a_stop_0", "n1", 0, 0, 0)
+	e.result(2, 2, "a_start_0", "n1", 0, 0, 0)
+	e.want("a_start_0@n1", "a_monitor_10000@n1")
+	e.result(2, 3, "a_monitor_10000", "n1", 0, 0, 0)
+	e.want("idle")
+}
+
 func TestDegradedCountsAsOK(t *testing.T) {
 	e := newEngine(t, "n1")
 	e.graph(g(0, op(1, "a_monitor_10000", "n1")))
