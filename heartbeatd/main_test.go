@@ -36,9 +36,17 @@ func TestOptions(t *testing.T) {
 		ok   bool
 		want command
 	}{
-		{"", true, command{}}, {"-f", true, command{}}, {"-dd", true, command{debug: 2}}, {"-fdM", true, command{debug: 1, noResources: true}},
-		{"-s", true, command{verb: 's'}}, {"-DW", true, command{verb: 'D'}}, {"--version", true, command{verb: 'V'}},
-		{"-sk", false, command{}}, {"-x", false, command{}}, {"word", false, command{}}, {"-R", false, command{}},
+		{"", true, command{}},
+		{"-f", true, command{}},
+		{"-dd", true, command{debug: 2}},
+		{"-fdM", true, command{debug: 1, noResources: true}},
+		{"-s", true, command{verb: 's'}},
+		{"-DW", true, command{verb: 'D'}},
+		{"--version", true, command{verb: 'V'}},
+		{"-sk", false, command{}},
+		{"-x", false, command{}},
+		{"word", false, command{}},
+		{"-R", false, command{}},
 	} {
 		got, ok := parse(strings.Fields(tc.args))
 		if ok != tc.ok || ok && got != tc.want {

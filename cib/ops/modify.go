@@ -71,9 +71,11 @@ func isWholeName(section string) bool {
 
 // createFailed is the answer that says which object could not be created.
 func createFailed(o *cibdoc.Node, rc cibdoc.RC) error {
-	return &cibdoc.Failure{RC: rc, Detail: "create <" + o.Tag + "> " + strconv.Quote(o.ID()),
+	return &cibdoc.Failure{
+		RC: rc, Detail: "create <" + o.Tag + "> " + strconv.Quote(o.ID()),
 		Payload: cibdoc.E("failed").Add(cibdoc.E("failed_update", "id", o.ID(), "object_type", o.Tag,
-			"operation", Create.String(), "reason", rc.Error()).Add(o))}
+			"operation", Create.String(), "reason", rc.Error()).Add(o)),
+	}
 }
 
 // index finds the child that o would be taken for: same tag and id, or the

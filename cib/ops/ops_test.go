@@ -233,8 +233,10 @@ func TestSelect(t *testing.T) {
 
 func TestMarks(t *testing.T) {
 	now := time.Date(2026, 11, 5, 3, 4, 5, 0, time.UTC)
-	req := Request{Now: now, Origin: "node1", Client: "cibadmin", User: "root",
-		Changes: []Change{{Op: Modify, XML: cibdoc.E("nvpair", "id", "n", "value", "7")}}}
+	req := Request{
+		Now: now, Origin: "node1", Client: "cibadmin", User: "root",
+		Changes: []Change{{Op: Modify, XML: cibdoc.E("nvpair", "id", "n", "value", "7")}},
+	}
 	r, err := Apply(parse(t, base), req)
 	if err != nil {
 		t.Fatal(err)

@@ -88,10 +88,14 @@ func TestCreate(t *testing.T) {
 		return `<cib crm_feature_set="3.16.1"><configuration>` + s + `</configuration></cib>`
 	}
 	for _, tc := range []struct{ name, old, new, want string }{
-		{"moves, 5.3.2", `<a id="1"/><a id="2"/><a id="3"/><a id="4"/>`, `<a id="4"/><a id="n1"/><a id="1"/><a id="n2"/><a id="3"/>`,
-			"delete a[2]; move a[4] 0; create 1 a n1; move a[1] 2; create 3 a n2"},
-		{"comments, 5.3.3", `<!--one--><a id="x" p="1" q="2"/><!--two--><b/>`, `<a id="x" q="2" p="1"/><!--two--><b r="1"/><!--three--><c/>`,
-			"delete comment 0; modify a[x] q=2 p=1; modify b r=1; create 3 three; create 4 c"},
+		{
+			"moves, 5.3.2", `<a id="1"/><a id="2"/><a id="3"/><a id="4"/>`, `<a id="4"/><a id="n1"/><a id="1"/><a id="n2"/><a id="3"/>`,
+			"delete a[2]; move a[4] 0; create 1 a n1; move a[1] 2; create 3 a n2",
+		},
+		{
+			"comments, 5.3.3", `<!--one--><a id="x" p="1" q="2"/><!--two--><b/>`, `<a id="x" q="2" p="1"/><!--two--><b r="1"/><!--three--><c/>`,
+			"delete comment 0; modify a[x] q=2 p=1; modify b r=1; create 3 three; create 4 c",
+		},
 		{"first of three deleted", `<a id="1"/><a id="2"/><a id="3"/>`, `<a id="2"/><a id="3"/>`, "delete a[1]"},
 		{"siblings that cannot be told apart", `<a v="1"/><a v="2"/>`, `<a v="1"/><a v="3"/>`, "delete a; delete a; create 0 a; create 1 a"},
 		{"attribute set and unset", `<a id="1" p="1" q="2"/>`, `<a id="1" q="3"/>`, "modify a[1] q=3 -p"},

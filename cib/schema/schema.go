@@ -206,9 +206,16 @@ var sections = []struct {
 	major, minor int
 	required     bool
 }{
-	{"crm_config", 1, 0, true}, {"nodes", 1, 0, true}, {"resources", 1, 0, true}, {"constraints", 1, 0, true},
-	{"rsc_defaults", 1, 0, false}, {"op_defaults", 1, 0, false},
-	{"acls", 1, 2, false}, {"fencing-topology", 1, 2, false}, {"tags", 1, 3, false}, {"alerts", 2, 5, false},
+	{"crm_config", 1, 0, true},
+	{"nodes", 1, 0, true},
+	{"resources", 1, 0, true},
+	{"constraints", 1, 0, true},
+	{"rsc_defaults", 1, 0, false},
+	{"op_defaults", 1, 0, false},
+	{"acls", 1, 2, false},
+	{"fencing-topology", 1, 2, false},
+	{"tags", 1, 3, false},
+	{"alerts", 2, 5, false},
 }
 
 func (c *checker) configuration(config *cibdoc.Node) {

@@ -65,8 +65,10 @@ func TestValidate(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	for name, want := range map[string]bool{"none": true, "pacemaker-next": true, "pacemaker-1.0": true, "pacemaker-2.10": true, "pacemaker-3.9": true,
-		"pacemaker-1.1": false, "Pacemaker-3.9": false, "pacemaker-3.10": false, "": false} {
+	for name, want := range map[string]bool{
+		"none": true, "pacemaker-next": true, "pacemaker-1.0": true, "pacemaker-2.10": true, "pacemaker-3.9": true,
+		"pacemaker-1.1": false, "Pacemaker-3.9": false, "pacemaker-3.10": false, "": false,
+	} {
 		if _, ok := Lookup(name); ok != want {
 			t.Errorf("%q known: %v", name, ok)
 		}

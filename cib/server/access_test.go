@@ -29,8 +29,11 @@ func dialAs(t *testing.T, uid, gid int, socket string) cibv1.CibClient {
 	made := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with its user
-		for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, 0, 0, 0},
-			{unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)}, {unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)}} {
+		for _, call := range [][4]uintptr{
+			{unix.SYS_SETGROUPS, 0, 0, 0},
+			{unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)},
+			{unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)},
+		} {
 			if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
 				made <- result{nil, errno}
 				return

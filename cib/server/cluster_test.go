@@ -79,8 +79,10 @@ type member struct {
 func startMember(t *testing.T, dir, heartbeat, name string) *member {
 	t.Helper()
 	m := &member{name: name, folder: t.TempDir()}
-	srv, err := New(Options{FS: store.Dir{Path: m.folder, UID: -1, GID: -1}, Node: "unknown", Heartbeat: heartbeat,
-		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("node", name)})
+	srv, err := New(Options{
+		FS: store.Dir{Path: m.folder, UID: -1, GID: -1}, Node: "unknown", Heartbeat: heartbeat,
+		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("node", name),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

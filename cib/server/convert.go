@@ -21,8 +21,10 @@ func fromVersion(v *cibv1.Version) cibdoc.Version {
 func toOp(o ops.Op) cibv1.Op { return cibv1.Op(o) }
 
 func fromChange(c *cibv1.Change) (ops.Change, error) {
-	out := ops.Change{Op: ops.Op(c.GetOp()), Section: c.GetSection(), XPath: c.GetXpath(),
-		CanCreate: c.GetCanCreate(), All: c.GetDeleteAll()}
+	out := ops.Change{
+		Op: ops.Op(c.GetOp()), Section: c.GetSection(), XPath: c.GetXpath(),
+		CanCreate: c.GetCanCreate(), All: c.GetDeleteAll(),
+	}
 	if len(c.GetXml()) > 0 {
 		n, err := cibdoc.ParseNode(c.GetXml())
 		if err != nil {
@@ -54,8 +56,10 @@ func fromChanges(in []*cibv1.Change) ([]ops.Change, error) {
 }
 
 func toNotification(p replica.Published) *cibv1.Notification {
-	n := &cibv1.Notification{From: toVersion(p.From), To: toVersion(p.To), Patch: p.Patch,
-		Client: p.Client, Ref: p.Ref, Node: p.Node, Op: toOp(p.Op), FromSync: p.FromSync}
+	n := &cibv1.Notification{
+		From: toVersion(p.From), To: toVersion(p.To), Patch: p.Patch,
+		Client: p.Client, Ref: p.Ref, Node: p.Node, Op: toOp(p.Op), FromSync: p.FromSync,
+	}
 	if len(p.Patch) == 0 {
 		n.Document = p.Doc.Bytes()
 	}

@@ -72,7 +72,8 @@ func (s *Server) Apply(ctx context.Context, req *cibv1.ApplyRequest) (*cibv1.App
 	}
 	o, err := s.ask(ctx, func(token uint64) replica.Event {
 		return replica.Submitted{Token: token, Deadline: time.Now().Add(timeout), Request: replica.Request{
-			Changes: changes, Local: req.GetLocal(), DryRun: req.GetDryRun(), User: user, Client: req.GetClient(), Ref: req.GetRef()}}
+			Changes: changes, Local: req.GetLocal(), DryRun: req.GetDryRun(), User: user, Client: req.GetClient(), Ref: req.GetRef(),
+		}}
 	})
 	if err != nil {
 		return nil, status.FromContextError(err).Err()
@@ -124,6 +125,8 @@ func (s *Server) GetStatus(ctx context.Context, _ *cibv1.GetStatusRequest) (*cib
 		return nil, status.Error(codes.PermissionDenied, err.Error())
 	}
 	st := s.current.Load()
-	return &cibv1.GetStatusResponse{Version: toVersion(st.Doc.Version()), Digest: st.Doc.Digest(),
-		Primary: st.Primary, Node: st.Node, Ready: st.Ready}, nil
+	return &cibv1.GetStatusResponse{
+		Version: toVersion(st.Doc.Version()), Digest: st.Doc.Digest(),
+		Primary: st.Primary, Node: st.Node, Ready: st.Ready,
+	}, nil
 }

@@ -67,10 +67,14 @@ func New(opts Options) (*Server, error) {
 	}
 	loaded.Doc = named(loaded.Doc, opts.Log)
 	opts.Log.Info("configuration read", "source", loaded.Source, "version", loaded.Doc.Version())
-	s := &Server{opts: opts, log: opts.Log, events: make(chan func(), 256), ended: make(chan struct{}),
-		answers: map[uint64]chan replica.Outcome{}, watchers: map[*watcher]bool{}}
-	s.core = replica.New(replica.Options{Node: opts.Node, Incarnation: uint64(time.Now().UnixNano()),
-		Doc: loaded.Doc, Lineage: loaded.Lineage, Check: checkAccess})
+	s := &Server{
+		opts: opts, log: opts.Log, events: make(chan func(), 256), ended: make(chan struct{}),
+		answers: map[uint64]chan replica.Outcome{}, watchers: map[*watcher]bool{},
+	}
+	s.core = replica.New(replica.Options{
+		Node: opts.Node, Incarnation: uint64(time.Now().UnixNano()),
+		Doc: loaded.Doc, Lineage: loaded.Lineage, Check: checkAccess,
+	})
 	if err := schema.Error(schema.Validate(loaded.Doc)); err != nil {
 		s.loaded, s.invalid = loaded.Doc, err
 		s.log.Error("Operation ignored, cluster configuration is invalid. Please repair and restart", "err", err)

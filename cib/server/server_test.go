@@ -171,8 +171,10 @@ func TestSlowWatcher(t *testing.T) {
 	// More than the queue and what gRPC's window holds.
 	long := strings.Repeat("x", 4096)
 	for i := range 2 * watchQueue {
-		r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "status", CanCreate: true,
-			Xml: fmt.Appendf(nil, `<node_state id="1" n="%d" long="%s"/>`, i, long)})
+		r := apply(t, c, &cibv1.Change{
+			Op: cibv1.Op_OP_MODIFY, Section: "status", CanCreate: true,
+			Xml: fmt.Appendf(nil, `<node_state id="1" n="%d" long="%s"/>`, i, long),
+		})
 		if r.GetRc() != 0 {
 			t.Fatal(r)
 		}
@@ -188,8 +190,10 @@ func TestSlowWatcher(t *testing.T) {
 }
 
 func TestOpNumbers(t *testing.T) {
-	for o, name := range map[ops.Op]cibv1.Op{ops.Create: cibv1.Op_OP_CREATE, ops.Modify: cibv1.Op_OP_MODIFY, ops.Replace: cibv1.Op_OP_REPLACE,
-		ops.Delete: cibv1.Op_OP_DELETE, ops.Erase: cibv1.Op_OP_ERASE, ops.Bump: cibv1.Op_OP_BUMP, ops.Upgrade: cibv1.Op_OP_UPGRADE, ops.Patch: cibv1.Op_OP_PATCH} {
+	for o, name := range map[ops.Op]cibv1.Op{
+		ops.Create: cibv1.Op_OP_CREATE, ops.Modify: cibv1.Op_OP_MODIFY, ops.Replace: cibv1.Op_OP_REPLACE,
+		ops.Delete: cibv1.Op_OP_DELETE, ops.Erase: cibv1.Op_OP_ERASE, ops.Bump: cibv1.Op_OP_BUMP, ops.Upgrade: cibv1.Op_OP_UPGRADE, ops.Patch: cibv1.Op_OP_PATCH,
+	} {
 		if toOp(o) != name {
 			t.Errorf("%v is %v on the wire", o, toOp(o))
 		}

@@ -59,8 +59,10 @@ func toLineage(l replica.Lineage) []*cibv1.Mark {
 func fromLineage(l []*cibv1.Mark) replica.Lineage {
 	var out replica.Lineage
 	for _, m := range l {
-		out = append(out, replica.Mark{Term: fromTerm(m.GetTerm()), Quorate: m.GetQuorate(),
-			Version: fromVersion(m.GetVersion()), Acked: fromVersion(m.GetAcked())})
+		out = append(out, replica.Mark{
+			Term: fromTerm(m.GetTerm()), Quorate: m.GetQuorate(),
+			Version: fromVersion(m.GetVersion()), Acked: fromVersion(m.GetAcked()),
+		})
 	}
 	return out
 }
@@ -88,9 +90,11 @@ func (w *wire) encode(m replica.Message) ([]byte, error) {
 	case replica.StateRequest:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_StateRequest{StateRequest: &cibv1.PeerStateRequest{}}
 	case replica.State:
-		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_State{State: &cibv1.PeerState{Version: toVersion(m.Copy.Version),
-			Sum: m.Copy.Sum[:], ConfigSum: m.Copy.ConfigSum[:], Lineage: toLineage(m.Copy.Lineage), Fresh: m.Copy.Fresh,
-			Kept: toTerm(m.Copy.Kept), KeptQuorate: m.Copy.KeptQuorate}}
+		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_State{State: &cibv1.PeerState{
+			Version: toVersion(m.Copy.Version),
+			Sum:     m.Copy.Sum[:], ConfigSum: m.Copy.ConfigSum[:], Lineage: toLineage(m.Copy.Lineage), Fresh: m.Copy.Fresh,
+			Kept: toTerm(m.Copy.Kept), KeptQuorate: m.Copy.KeptQuorate,
+		}}
 	case replica.SyncRequest:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_SyncRequest{SyncRequest: &cibv1.PeerSyncRequest{}}
 	case replica.Snapshot:
@@ -101,14 +105,17 @@ func (w *wire) encode(m replica.Message) ([]byte, error) {
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Snapshot{Snapshot: s}
 	case replica.Installed:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Installed{Installed: &cibv1.PeerInstalled{
-			Version: toVersion(m.Version), Sum: m.Sum[:], Lineage: toLineage(m.Lineage), Quorate: m.Quorate}}
+			Version: toVersion(m.Version), Sum: m.Sum[:], Lineage: toLineage(m.Lineage), Quorate: m.Quorate,
+		}}
 	case replica.Patch:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Patch{Patch: &cibv1.PeerPatch{
 			From: toVersion(m.From), To: toVersion(m.To), Sum: m.Sum[:], Diff: m.Diff, Config: m.Config, Quorate: m.Quorate,
-			Applied: toApplied(m.Applied), Client: m.Client, Ref: m.Ref, Op: toOp(m.Op)}}
+			Applied: toApplied(m.Applied), Client: m.Client, Ref: m.Ref, Op: toOp(m.Op),
+		}}
 	case replica.Ack:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Ack{Ack: &cibv1.PeerAck{
-			Held: toVersion(m.Held), Synced: toVersion(m.Synced), Error: m.Err}}
+			Held: toVersion(m.Held), Synced: toVersion(m.Synced), Error: m.Err,
+		}}
 	case replica.Committed:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Committed{Committed: &cibv1.PeerCommitted{Version: toVersion(m.Version)}}
 	case replica.Forward:
@@ -118,8 +125,10 @@ func (w *wire) encode(m replica.Message) ([]byte, error) {
 		}
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Forward{Forward: f}
 	case replica.Reply:
-		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Reply{Reply: &cibv1.PeerReply{Id: toID(m.ID), Rc: int32(m.Outcome.RC),
-			Detail: m.Outcome.Detail, Payload: m.Outcome.Payload, Version: toVersion(m.Outcome.Version)}}
+		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Reply{Reply: &cibv1.PeerReply{
+			Id: toID(m.ID), Rc: int32(m.Outcome.RC),
+			Detail: m.Outcome.Detail, Payload: m.Outcome.Payload, Version: toVersion(m.Outcome.Version),
+		}}
 	case replica.Refused:
 		out.Term, out.Kind = toTerm(m.Term), &cibv1.PeerMessage_Refused{Refused: &cibv1.PeerRefused{}}
 	default:
@@ -167,14 +176,18 @@ func (w *wire) decode(b []byte) (replica.Message, error) {
 		return m, nil
 	case *cibv1.PeerMessage_Installed:
 		sum, err := fromSum(k.Installed.GetSum())
-		return replica.Installed{Term: t, Version: fromVersion(k.Installed.GetVersion()), Sum: sum, Lineage: fromLineage(k.Installed.GetLineage()),
-			Quorate: k.Installed.GetQuorate()}, err
+		return replica.Installed{
+			Term: t, Version: fromVersion(k.Installed.GetVersion()), Sum: sum, Lineage: fromLineage(k.Installed.GetLineage()),
+			Quorate: k.Installed.GetQuorate(),
+		}, err
 	case *cibv1.PeerMessage_Patch:
 		p := k.Patch
 		sum, err := fromSum(p.GetSum())
-		return replica.Patch{Term: t, From: fromVersion(p.GetFrom()), To: fromVersion(p.GetTo()), Sum: sum, Diff: p.GetDiff(),
+		return replica.Patch{
+			Term: t, From: fromVersion(p.GetFrom()), To: fromVersion(p.GetTo()), Sum: sum, Diff: p.GetDiff(),
 			Config: p.GetConfig(), Quorate: p.GetQuorate(), Applied: fromApplied(p.GetApplied()),
-			Client: p.GetClient(), Ref: p.GetRef(), Op: ops.Op(p.GetOp())}, err
+			Client: p.GetClient(), Ref: p.GetRef(), Op: ops.Op(p.GetOp()),
+		}, err
 	case *cibv1.PeerMessage_Ack:
 		return replica.Ack{Term: t, Held: fromVersion(k.Ack.GetHeld()), Synced: fromVersion(k.Ack.GetSynced()), Err: k.Ack.GetError()}, nil
 	case *cibv1.PeerMessage_Committed:
@@ -185,12 +198,16 @@ func (w *wire) decode(b []byte) (replica.Message, error) {
 		if err == nil && len(changes) == 0 {
 			err = errors.New("a request without changes")
 		}
-		return replica.Forward{Term: t, ID: fromID(f.GetId()), Request: replica.Request{Changes: changes, DryRun: f.GetDryRun(),
-			User: f.GetUser(), Client: f.GetClient(), Ref: f.GetRef()}}, err
+		return replica.Forward{Term: t, ID: fromID(f.GetId()), Request: replica.Request{
+			Changes: changes, DryRun: f.GetDryRun(),
+			User: f.GetUser(), Client: f.GetClient(), Ref: f.GetRef(),
+		}}, err
 	case *cibv1.PeerMessage_Reply:
 		r := k.Reply
-		return replica.Reply{Term: t, ID: fromID(r.GetId()), Outcome: replica.Outcome{RC: cibdoc.RC(r.GetRc()), Detail: r.GetDetail(),
-			Payload: r.GetPayload(), Version: fromVersion(r.GetVersion())}}, nil
+		return replica.Reply{Term: t, ID: fromID(r.GetId()), Outcome: replica.Outcome{
+			RC: cibdoc.RC(r.GetRc()), Detail: r.GetDetail(),
+			Payload: r.GetPayload(), Version: fromVersion(r.GetVersion()),
+		}}, nil
 	case *cibv1.PeerMessage_Refused:
 		return replica.Refused{Term: t}, nil
 	}

@@ -320,8 +320,10 @@ func applyEnv(p *parser, v string) {
 	p.cfg.Env = append(p.cfg.Env, v)
 }
 
-var facilities = []string{"none", "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp",
-	"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7", "security"}
+var facilities = []string{
+	"none", "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp",
+	"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7", "security",
+}
 
 func applyFacility(p *parser, v string) {
 	if !slices.Contains(facilities, v) {

@@ -142,10 +142,21 @@ func TestParseTime(t *testing.T) {
 		want time.Duration
 		ok   bool
 	}{
-		{"2", 2 * time.Second, true}, {"0.5", 500 * time.Millisecond, true}, {"500ms", 500 * time.Millisecond, true},
-		{"1.5ms", 1500 * time.Microsecond, true}, {"250us", 250 * time.Microsecond, true}, {"250usec", 250 * time.Microsecond, true},
-		{"0", 0, true}, {"", 0, false}, {"ms", 0, false}, {"10s", 0, false}, {"-1", 0, false}, {"1e3", 0, false}, {"0x10", 0, false},
-		{"99999999999999999999", 0, false}, {"1.2.3", 0, false},
+		{"2", 2 * time.Second, true},
+		{"0.5", 500 * time.Millisecond, true},
+		{"500ms", 500 * time.Millisecond, true},
+		{"1.5ms", 1500 * time.Microsecond, true},
+		{"250us", 250 * time.Microsecond, true},
+		{"250usec", 250 * time.Microsecond, true},
+		{"0", 0, true},
+		{"", 0, false},
+		{"ms", 0, false},
+		{"10s", 0, false},
+		{"-1", 0, false},
+		{"1e3", 0, false},
+		{"0x10", 0, false},
+		{"99999999999999999999", 0, false},
+		{"1.2.3", 0, false},
 	} {
 		if got, ok := ParseTime(tc.in); got != tc.want || ok != tc.ok {
 			t.Errorf("ParseTime(%q) = %v, %v; want %v, %v", tc.in, got, ok, tc.want, tc.ok)

@@ -255,8 +255,10 @@ func (c *call) query() exitcode.Code {
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout())
 	defer cancel()
 	section, isXPath := c.section()
-	resp, err := c.cib.Query(ctx, &cibv1.QueryRequest{Section: section, Xpath: isXPath, User: c.p.Value("user"),
-		NoChildren: c.p.Has("no-children"), XpathPath: c.p.Has("node-path")})
+	resp, err := c.cib.Query(ctx, &cibv1.QueryRequest{
+		Section: section, Xpath: isXPath, User: c.p.Value("user"),
+		NoChildren: c.p.Has("no-children"), XpathPath: c.p.Has("node-path"),
+	})
 	if err == nil {
 		err = cibclient.Err(resp)
 	}
@@ -289,8 +291,10 @@ func (c *call) apply() exitcode.Code {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout()+5*time.Second)
 	defer cancel()
-	resp, err := c.cib.Apply(ctx, &cibv1.ApplyRequest{Changes: []*cibv1.Change{ch}, Client: "cibadmin",
-		User: c.p.Value("user"), TimeoutMs: c.timeout().Milliseconds()})
+	resp, err := c.cib.Apply(ctx, &cibv1.ApplyRequest{
+		Changes: []*cibv1.Change{ch}, Client: "cibadmin",
+		User: c.p.Value("user"), TimeoutMs: c.timeout().Milliseconds(),
+	})
 	var payload *cibdoc.Node
 	if err == nil {
 		err = cibclient.Err(resp)

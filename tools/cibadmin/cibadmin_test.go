@@ -57,8 +57,10 @@ func TestFile(t *testing.T) {
 		{name: "paths", args: []string{"-Q", "-e", "-A", "//node"}, stdout: "/cib/configuration/nodes/node[@id='1']\n"},
 		{name: "no children", args: []string{"-Q", "-n", "-o", "configuration"}, stdout: "<configuration/>\n"},
 		{name: "create", args: []string{"-C", "-o", "nodes", "-X", `<node id="2" uname="b"/>`}, file: "<node id=\"1\" uname=\"a\"/>\n      <node id=\"2\" uname=\"b\"/>\n"},
-		{name: "create again", args: []string{"-C", "-o", "nodes", "-X", `<node id="1" uname="b"/>`}, status: 108, stderr: "Call failed: File exists\n",
-			stdout: "<failed>\n  <failed_update id=\"1\" object_type=\"node\" operation=\"cib_create\" reason=\"File exists\">\n    <node id=\"1\" uname=\"b\"/>\n  </failed_update>\n</failed>\n"},
+		{
+			name: "create again", args: []string{"-C", "-o", "nodes", "-X", `<node id="1" uname="b"/>`}, status: 108, stderr: "Call failed: File exists\n",
+			stdout: "<failed>\n  <failed_update id=\"1\" object_type=\"node\" operation=\"cib_create\" reason=\"File exists\">\n    <node id=\"1\" uname=\"b\"/>\n  </failed_update>\n</failed>\n",
+		},
 		{name: "modify from stdin", args: []string{"-p", "-M"}, stdin: `<node id="1" uname="c"/>`, file: `uname="c"`},
 		{name: "modify what is not there", args: []string{"-M", "-X", `<node id="9"/>`}, status: 105, stderr: "Call failed: No such device or address\n"},
 		{name: "modify with creation", args: []string{"-M", "-c", "-o", "nodes", "-X", `<node id="9" uname="n"/>`}, file: `id="9"`},
