@@ -176,6 +176,7 @@ func (s *script) step(not bool, verb string, args []string) {
 		}
 		if *update && args[0] == "stdout" {
 			s.files[args[1]], s.changed = got, true
+			s.write(args[1], got)
 			return
 		}
 		t.Errorf("%s is not as in %s:\n%s", args[0], args[1], got)

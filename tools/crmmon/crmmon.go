@@ -33,6 +33,15 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	if err != nil {
 		return output.Usage(stderr, name, err)
 	}
+	if o.cgi = o.cgi || name == "crm_mon.cgi"; o.cgi {
+		o.html, o.once = true, true
+	}
+	if p.Has("daemonize") {
+		if os.Getenv(inBackground) == "" {
+			return daemonize(o, name, args, stderr)
+		}
+		return follow(ctx, o, name, args, stderr)
+	}
 	if f, ok := stdout.(*os.File); !o.once && ok && isTerminal(f) && !p.Has("disable-ncurses") {
 		return live(ctx, o, f, stderr)
 	}
@@ -58,22 +67,26 @@ func once(ctx context.Context, o *options, name string, args []string, stdout, s
 		return report(o, err, name, args, stdout, stderr)
 	}
 	v.choose(o)
+	return v.write(stdout, o, name, args)
+}
+
+// write prints the view in the form asked for.
+func (v *view) write(w io.Writer, o *options, name string, args []string) int {
+	var err error
 	switch {
 	case o.simple:
-		return v.simple(stdout)
+		return v.simple(w)
 	case o.oldXML:
-		root := output.New("crm_mon", "version", "2.1.5").Add(v.elements(o)...)
-		if err := root.Write(stdout, 0); err != nil {
-			return int(exitcode.IOErr)
-		}
+		err = output.New("crm_mon", "version", "2.1.5").Add(v.elements(o)...).Write(w, 0)
 	case o.xml:
-		if err := output.Result(stdout, name, args, exitcode.OK, nil, v.elements(o)...); err != nil {
-			return int(exitcode.IOErr)
-		}
+		err = output.Result(w, name, args, exitcode.OK, nil, v.elements(o)...)
+	case o.html:
+		err = v.writeHTML(w, o)
 	default:
-		if err := v.writeText(stdout, o); err != nil {
-			return int(exitcode.IOErr)
-		}
+		err = v.writeText(w, o)
+	}
+	if err != nil {
+		return int(exitcode.IOErr)
 	}
 	return 0
 }

@@ -2,6 +2,7 @@ package crmmon
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,9 +221,9 @@ func (d *daemon) Watch(_ *cibv1.WatchRequest, stream grpc.ServerStreamingServer[
 	}
 }
 
-// TestWatch: a change of the CIB arrives without waiting for the interval, and
-// so does the end of the daemon.
-func TestWatch(t *testing.T) {
+// serve runs a daemon below a root of its own.
+func serve(t *testing.T) (*daemon, *grpc.Server) {
+	t.Helper()
 	root := t.TempDir()
 	t.Setenv("HA_ROOT", root)
 	l, err := ipc.Listen(paths.Layout{Root: root}.Socket("cib"))
@@ -234,6 +235,65 @@ func TestWatch(t *testing.T) {
 	cibv1.RegisterCibServer(srv, d)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		srv.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return d, srv
+}
+
+// change replaces text in the CIB and tells everybody.
+func (d *daemon) change(from, to string) {
+	d.mu.Lock()
+	d.doc = []byte(strings.ReplaceAll(string(d.doc), from, to))
+	d.mu.Unlock()
+	d.changed <- struct{}{}
+}
+
+// TestFollow: a daemon's file follows the cluster, and tells of its end.
+func TestFollow(t *testing.T) {
+	d, srv := serve(t)
+	file := filepath.Join(t.TempDir(), "page.html")
+	pid := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(pid, []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := parse(t, "-d", "--output-as=html", "--output-to="+file, "-p", pid, "-i", "1h", "-r")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() { done <- follow(ctx, o, "crm_mon", nil, io.Discard) }()
+	has := func(text string) {
+		t.Helper()
+		for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+			if b, err := os.ReadFile(file); err == nil && strings.Contains(string(b), text) {
+				return
+			}
+		}
+		t.Fatalf("%s never says %s", file, text)
+	}
+	has("<li>off (ocf:heartbeat:Dummy): Stopped (disabled)</li>")
+	d.change(`"off"`, `"renamed"`)
+	has("<li>renamed (ocf:heartbeat:Dummy): Stopped (disabled)</li>")
+	srv.Stop()
+	has("Connection to cluster failed")
+	cancel()
+	if code := <-done; code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	if _, err := os.Stat(pid); !os.IsNotExist(err) {
+		t.Errorf("the PID file stays: %v", err)
+	}
+	if code := follow(t.Context(), parse(t, "-d", "-h", filepath.Join(t.TempDir(), "no", "such", "folder")), "crm_mon", nil, io.Discard); code != 73 {
+		t.Errorf("a file that cannot be written: exit status %d", code)
+	}
+}
+
+// TestWatch: a change of the CIB arrives without waiting for the interval, and
+// so does the end of the daemon.
+func TestWatch(t *testing.T) {
+	d, srv := serve(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	messages := make(chan arrived, 16)
@@ -261,14 +321,8 @@ func TestWatch(t *testing.T) {
 		return func(m arrived) bool { return m.view != nil && m.view.cluster.Resource(id) != nil }
 	}
 	next("the first state", has("off"))
-	d.mu.Lock()
-	d.doc = []byte(strings.ReplaceAll(string(d.doc), `"off"`, `"renamed"`))
-	d.mu.Unlock()
-	d.changed <- struct{}{}
+	d.change(`"off"`, `"renamed"`)
 	next("the change", has("renamed"))
 	srv.Stop()
-	if err := <-served; err != nil {
-		t.Fatal(err)
-	}
 	next("the end of the daemon", func(m arrived) bool { return m.err != nil })
 }

@@ -1,6 +1,7 @@
 package crmmon
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,9 @@ type options struct {
 	sections                                         map[string]bool
 	once, simple, xml, oldXML, inactive, groupByNode bool
 	detail, timing, brief, html                      bool
+	cgi                                              bool
 	banPrefix, node, resource, outputTo              string
+	htmlTitle, stylesheet, pidFile                   string
 	every                                            time.Duration
 	fenceHistory                                     int64
 }
@@ -43,6 +46,15 @@ var spec = &cliopt.Spec{
 		{Short: '1', Long: "one-shot", Help: "display the cluster status once and exit", Group: "Modes"},
 		{Short: 's', Long: "simple-status", Help: "display the cluster status once as a simple one line output (suitable for nagios)", Group: "Modes"},
 		{Short: 'X', Long: "as-xml", Help: "write cluster status as XML to stdout (deprecated: use --output-as=xml)", Group: "Modes"},
+		{Short: 'h', Long: "as-html", Arg: cliopt.RequiredArg, Name: "FILE", Help: "write cluster status to the named HTML file (deprecated: use --output-as=html --output-to=FILE)", Group: "Modes"},
+		{Short: 'w', Long: "web-cgi", Help: "web mode with output suitable for CGI (deprecated: use --output-as=html --html-cgi)", Group: "Modes"},
+		{Short: 'd', Long: "daemonize", Help: "run in the background and keep the file of --output-to up to date", Group: "Modes"},
+		{Short: 'p', Long: "pid-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "(advanced) the file with the daemon's process id", Group: "Modes"},
+		{Short: 'E', Long: "external-agent", Arg: cliopt.RequiredArg, Name: "FILE", Help: "not supported: use alerts", Group: "Modes"},
+		{Short: 'e', Long: "external-recipient", Arg: cliopt.RequiredArg, Name: "RCPT", Help: "not supported: use alerts", Group: "Modes"},
+		{Long: "html-cgi", Help: "add text needed to use output in a CGI program", Group: "Output Options (HTML)"},
+		{Long: "html-stylesheet", Arg: cliopt.RequiredArg, Name: "URI", Help: "link to an external stylesheet", Group: "Output Options (HTML)"},
+		{Long: "html-title", Arg: cliopt.RequiredArg, Name: "TITLE", Help: "specify a page title", Group: "Output Options (HTML)"},
 		{Short: 'N', Long: "disable-ncurses", Help: "do not use the full screen", Group: "Modes"},
 		{Short: 'i', Long: "interval", Arg: cliopt.RequiredArg, Name: "TIMESPEC", Help: "update frequency; changes of the cluster show at once anyway", Group: "Modes"},
 		{Short: 'I', Long: "include", Arg: cliopt.RequiredArg, Name: "SECTION(s)", Help: "a list of sections to include in the output", Group: "Display Options"},
@@ -63,20 +75,29 @@ var spec = &cliopt.Spec{
 		{Short: 'R', Long: "show-detail", Help: "show more details (node IDs, individual clone instances)", Group: "Display Options"},
 		{Short: 'j', Long: "pending", Help: "display pending state if 'record-pending' is enabled", Group: "Display Options"},
 		{Short: 'Q', Long: "quiet", Help: "be less descriptive in output", Group: "Display Options"},
-	}, output.Common("console, text, xml")...),
+	}, output.Common("console, html, text, xml")...),
 }
 
 // readOptions turns the command line into what is wanted.
 func readOptions(p *cliopt.Parsed) (*options, error) {
 	o := &options{sections: map[string]bool{}, every: 5 * time.Second}
 	format := p.Value("output-as")
-	if !slices.Contains([]string{"", "console", "text", "xml"}, format) {
-		return nil, fmt.Errorf("Invalid value %q for --output-as: this version has console, text and xml", format)
+	if !slices.Contains([]string{"", "console", "text", "xml", "html"}, format) {
+		return nil, fmt.Errorf("Invalid value %q for --output-as: choose console, html, text or xml", format)
 	}
 	o.xml, o.oldXML = format == "xml" || p.Has("as-xml"), p.Has("as-xml")
 	o.simple = p.Has("simple-status")
-	o.once = p.Has("one-shot") || o.simple || o.xml || format == "text"
+	o.html = format == "html" || p.Has("as-html")
+	o.once = p.Has("one-shot") || o.simple || o.xml || o.html || format == "text"
 	o.outputTo = p.Value("output-to")
+	if p.Has("as-html") {
+		o.outputTo = p.Value("as-html")
+	}
+	o.cgi = p.Has("web-cgi") || p.Has("html-cgi")
+	o.htmlTitle, o.stylesheet, o.pidFile = p.Value("html-title"), p.Value("html-stylesheet"), p.Value("pid-file")
+	if p.Has("external-agent") || p.Has("external-recipient") {
+		return nil, errors.New("--external-agent is not supported: configure an alert, which runs the agent on every node")
+	}
 	set := func(on bool, names ...string) {
 		for _, n := range names {
 			o.sections[n] = on

@@ -91,7 +91,8 @@ func (t *tool) run() (exitcode.Code, error) {
 		if !ok {
 			return exitcode.InvalidParam, fmt.Errorf("Invalid duration specified: %s", v)
 		}
-		fmt.Fprintf(t.out, "Duration: %s\n", durationText(d))
+		shown = durationText(d)
+		fmt.Fprintf(t.out, "Duration: %s\n", shown)
 		if have {
 			// The end keeps the zone in which the date was given.
 			shown = t.render(date.Add(d))
