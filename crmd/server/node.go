@@ -80,6 +80,7 @@ func (s *Server) obey(o *crmv1.Order) {
 		run.op.Params = op.Params
 	}
 	s.needMetadata(op)
+	s.supersede(run)
 	s.running[o.Key] = run
 	if !run.direct && a.Attributes["CRM_meta_record_pending"] != "false" {
 		s.record(op.Resource, s.memory.Add(op.Pending(s.now().Unix()), "do_update_resource"))
@@ -221,6 +222,17 @@ func (s *Server) forgetRecurring(rsc, key string) {
 	_, task, ms, _ := splitKey(key)
 	s.memory.Add(history.Op{Resource: res, Task: task, IntervalMS: ms, Status: history.StatusCancelled}, "")
 	s.removeFromCIB(s.ownResource(rsc) + "/lrm_rsc_op[@id=" + quote(key) + "]")
+}
+
+// supersede ends an earlier order of the same recurring operation: lrmd goes on
+// with it under the new key, and never again speaks of the old one.
+func (s *Server) supersede(by *operation) {
+	for k, run := range s.running {
+		if by.op.IntervalMS > 0 && run.opKey == by.opKey && k != by.op.Key {
+			delete(s.running, k)
+			s.tellCancelled(run)
+		}
+	}
 }
 
 // tellCancelled tells the DC of a recurring operation that was cancelled before

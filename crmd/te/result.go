@@ -75,7 +75,7 @@ func (c *Core) known(action int) bool {
 func (c *Core) flightEnded(now time.Time, f *flight, ev Result, failed bool, target int) {
 	c.seen(ev)
 	ignore := f.Action.Meta("on_fail") == "ignore"
-	current := f.run == c.cur || f.adopted != nil && f.adopted.run == c.cur
+	current := f.run == c.cur || f.servesAlso(c.cur)
 	if ev.Status == StatusCancelled && f.Action.Operation != "cancel" {
 		// A monitor that was cancelled before its first result: it says
 		// nothing of the resource, and is not there where it is still wanted.

@@ -1,6 +1,7 @@
 package te
 
 import (
+	"slices"
 	"time"
 
 	"linuxha/internal/graph"
@@ -32,12 +33,12 @@ type flight struct {
 	Flight
 	run      *run
 	synapse  *synapse
-	adopted  *adoption
+	adopted  []adoption
 	recorded bool      // a record of it is in the CIB
 	deadline time.Time // zero: the answerer has its own limit
 }
 
-// adoption is the present graph's action that an older flight stands for.
+// adoption is a later graph's action that an older flight stands for.
 type adoption struct {
 	run     *run
 	synapse *synapse
@@ -183,11 +184,16 @@ func (c *Core) fencing(target string) bool {
 	return false
 }
 
+// servesAlso says whether the flight stands for an action of that graph.
+func (f *flight) servesAlso(r *run) bool {
+	return r != nil && slices.ContainsFunc(f.adopted, func(a adoption) bool { return a.run == r })
+}
+
 // twin finds the same action in flight for an older graph.
 func (c *Core) twin(r *run, a *graph.Action) *flight {
 	for _, k := range c.flightKeys() {
 		f := c.flights[k]
-		if f.run == r || f.adopted != nil || f.Action.Kind != a.Kind || f.Action.Operation != a.Operation ||
+		if f.run == r || f.servesAlso(r) || f.Action.Kind != a.Kind || f.Action.Operation != a.Operation ||
 			f.Action.Node != a.Node || f.Action.Key != a.Key {
 			continue
 		}
@@ -271,7 +277,7 @@ func (c *Core) fire(now time.Time, r *run, s *synapse) {
 		fl := Flight{Action: a, Key: TransitionKey(a.ID, r.id, a.TargetRC(), c.uuid), Graph: r.id}
 		ini := Initiate{Flight: fl, StonithTimeout: r.graph.StonithTimeout}
 		if t := c.twin(r, a); t != nil && a.Kind != graph.Pseudo {
-			t.adopted = &adoption{run: r, synapse: s, action: a}
+			t.adopted = append(t.adopted, adoption{run: r, synapse: s, action: a})
 			s.waits++
 			c.note(Info, "Action %d (%s on %s) is under way already | key=%s", a.ID, a.Key, a.Node, t.Key)
 			continue
@@ -312,7 +318,7 @@ func (c *Core) land(f *flight, ok bool) {
 		}
 	}
 	finish(f.run, f.synapse, f.Action.ID)
-	if ad := f.adopted; ad != nil {
+	for _, ad := range f.adopted {
 		finish(ad.run, ad.synapse, ad.action.ID)
 	}
 }

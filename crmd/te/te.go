@@ -571,7 +571,7 @@ func (c *Core) done(now time.Time, ev Done) {
 		return
 	}
 	target := f.Action.Node
-	adopted := f.adopted != nil || c.cur != nil && f.run == c.cur
+	adopted := c.cur != nil && (f.run == c.cur || f.servesAlso(c.cur))
 	if f.Action.IsFencing() {
 		if ev.OK {
 			delete(c.failures, target)

@@ -163,6 +163,25 @@ func TestRecurringFailureLater(t *testing.T) {
 	e.want("count a_monitor_10000@n1 inf=false last=false")
 }
 
+// What is in flight stands for the same action of each later graph, however
+// many of them are computed before it ends: it is never ordered again.
+func TestSeveralGraphsAdoptTheSameFlight(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.graph(g(0, op(1, "a_start_0", "n1"), op(2, "b_monitor_10000", "n1")))
+	e.done = nil
+	for i := 1; i < 4; i++ {
+		e.step(Aborted{Reason: "standby"})
+		e.done = nil
+		e.graph(g(i, op(1, "a_start_0", "n1"), op(2, "b_monitor_10000", "n1"), op(3, "a_monitor_10000", "n1", 1)))
+		e.want()
+	}
+	e.result(0, 1, "a_start_0", "n1", 0, 0, 0)
+	e.want("a_monitor_10000@n1")
+	e.result(0, 2, "b_monitor_10000", "n1", 0, 0, 0)
+	e.result(3, 3, "a_monitor_10000", "n1", 0, 0, 0)
+	e.want("idle")
+}
+
 // A stop does not wait for a monitor, and cancels one whose first run is under
 // way: nothing waits for its result then, and no later graph takes it for its own.
 func TestMonitorCancelledBeforeItsFirstResult(t *testing.T) {
