@@ -147,7 +147,7 @@ func (d *cibd) step(ev replica.Event) {
 		c.saw(d.n, leads{status})
 	}
 	for _, s := range out.Send {
-		if r, ok := s.Message.(replica.Reply); ok {
+		if r, ok := s.Message.(replica.Reply); ok && r.Outcome.RC == cibdoc.OK {
 			d.n.c.shared.replies[r.ID] = d.named
 		}
 		d.n.send("cib", s.To, s.Message)
