@@ -121,10 +121,11 @@ func (p printer) primitive(r *state.Resource, name string, node *state.Node) str
 	case r.Failed:
 		b.WriteString(" FAILED")
 	default:
+		word := role
 		if pending := PendingWord(r.PendingTask); p.o.Pending && pending != "" {
-			role = pending
+			word = pending
 		}
-		b.WriteString(" " + role)
+		b.WriteString(" " + word)
 	}
 	if node != nil {
 		b.WriteString(" " + node.Name)
@@ -240,7 +241,8 @@ func (p printer) maskedFailure(r *state.Resource, node *state.Node) string {
 // Masked says whether a failed operation is a probe that only found the agent
 // missing or unusable: lists show it with the resource, not as a failure.
 func Masked(f state.FailedOp) bool {
-	if f.XML.Attr("operation") != "monitor" || f.XML.Attr("interval") != "0" {
+	interval, ok := f.XML.Get("interval")
+	if f.XML.Attr("operation") != "monitor" || ok && interval != "0" {
 		return false
 	}
 	rc := f.XML.Attr("rc-code")
