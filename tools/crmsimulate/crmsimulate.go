@@ -5,6 +5,7 @@ package crmsimulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,34 +15,44 @@ import (
 	"strings"
 	"time"
 
+	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
-	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	"linuxha/pengine/graph"
 	"linuxha/pengine/schedule"
 	"linuxha/pengine/simulate"
+	"linuxha/pengine/state"
 	cibv1 "linuxha/proto/cib/v1"
 	"linuxha/tools/output"
 )
 
-// LiveCIB fetches the running cluster's document.
+// LiveCIB fetches the document that tools work on: the running cluster's, or
+// that of the shadow or file which the environment names.
 var LiveCIB = func(ctx context.Context) ([]byte, error) {
-	conn, err := ipc.Dial(paths.FromEnv().Socket("cib"))
-	if err != nil {
-		return nil, fmt.Errorf("connect to the CIB: %w", err)
-	}
-	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	res, err := cibv1.NewCibClient(conn).Query(ctx, &cibv1.QueryRequest{})
+	c, err := cibclient.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("query the CIB (is the cluster running on this node?): %w", err)
 	}
-	if res.GetRc() != 0 {
-		return nil, fmt.Errorf("query the CIB: %s", res.GetError())
+	defer c.Close()
+	res, err := c.Query(ctx, &cibv1.QueryRequest{})
+	if err == nil {
+		err = cibclient.Err(res)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("query the CIB: %w", err)
 	}
 	return res.GetXml(), nil
+}
+
+// liveFile is the file behind LiveCIB, "" for the cluster itself.
+func liveFile() string {
+	if name := os.Getenv("CIB_shadow"); name != "" {
+		return cibclient.ShadowPath(os.Getenv, paths.FromEnv(), name)
+	}
+	return os.Getenv("CIB_file")
 }
 
 func flag(short rune, long, group, help string) cliopt.Option {
@@ -180,6 +191,21 @@ func (r *run) effectiveTime() error {
 	return nil
 }
 
+// load reads the document as it is now; its errors go to the log where the
+// environment asks for that.
+func (r *run) load() (*state.Cluster, error) {
+	c, err := r.s.Load()
+	if err != nil || !output.LogsToStderr() {
+		return c, err
+	}
+	for _, n := range c.Notes {
+		if n.Severity == state.Error && n.From != "" {
+			fmt.Fprintln(r.errOut, output.LogLine(n.From, "error", n.Text))
+		}
+	}
+	return c, nil
+}
+
 func (r *run) info(text string) {
 	if !r.quiet {
 		fmt.Fprintln(r.out, text)
@@ -198,7 +224,7 @@ func (r *run) main() (exitcode.Code, error) {
 	if err := r.effectiveTime(); err != nil {
 		return exitcode.Usage, err
 	}
-	c, err := r.s.Load()
+	c, err := r.load()
 	if err != nil {
 		return exitcode.Config, err
 	}
@@ -226,7 +252,7 @@ func (r *run) main() (exitcode.Code, error) {
 		if err := r.effectiveTime(); err != nil {
 			return exitcode.Usage, err
 		}
-		if c, err = r.s.Load(); err != nil {
+		if c, err = r.load(); err != nil {
 			return exitcode.Config, err
 		}
 	}
@@ -303,7 +329,7 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 	if err := r.effectiveTime(); err != nil {
 		return exitcode.Usage, err
 	}
-	c, err := r.s.Load()
+	c, err := r.load()
 	if err != nil {
 		return exitcode.Config, err
 	}
@@ -314,7 +340,13 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 	}
 	files := r.p.Values("save-output")
 	if inPlace {
-		if f := r.p.Value("xml-file"); f != "" && f != "-" {
+		f := r.p.Value("xml-file")
+		if r.p.Has("live-check") {
+			if f = liveFile(); f == "" {
+				return exitcode.Usage, errors.New("--in-place would change the running cluster: name a file, or work on a shadow (crm_shadow)")
+			}
+		}
+		if f != "" && f != "-" {
 			files = append(files, f)
 		}
 	}
