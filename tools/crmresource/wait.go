@@ -25,7 +25,10 @@ func (s *session) wait() error {
 		return err
 	}
 	if !cib.Live() {
-		return s.settled(ctx, nil)
+		if err = s.settled(ctx, nil); isPending(err) {
+			return failf(exitcode.Timeout, "Pending actions, which nobody carries out in a file:\n%s", err)
+		}
+		return err
 	}
 	conn, err := dial("crmd")
 	if err != nil {
