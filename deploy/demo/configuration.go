@@ -53,6 +53,9 @@ const template = `<configuration>
   </crm_config>
   <resources>
     <primitive id="power" class="stonith" type="fence_lab">
+      <instance_attributes id="power-params">
+        <nvpair id="power-list" name="pcmk_host_list" value="node1 node2 node3"/>
+      </instance_attributes>
       <operations><op id="power-monitor" name="monitor" interval="60s" timeout="20s"/></operations>
     </primitive>
     <group id="web">

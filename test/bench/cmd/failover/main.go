@@ -48,7 +48,8 @@ type sample struct {
 
 const configuration = `<configuration><crm_config><cluster_property_set id="opts">` +
 	`<nvpair id="opts-fencing" name="stonith-enabled" value="true"/></cluster_property_set></crm_config>` +
-	`<resources><primitive id="power" class="stonith" type="fence_lab"/>` +
+	`<resources><primitive id="power" class="stonith" type="fence_lab"><instance_attributes id="power-params">` +
+	`<nvpair id="power-list" name="pcmk_host_list" value="node1 node2 node3"/></instance_attributes></primitive>` +
 	`<primitive id="r" class="ocf" provider="heartbeat" type="Dummy"><operations><op id="r-mon" name="monitor" interval="10s" timeout="20s"/></operations></primitive></resources></configuration>`
 
 type bench struct {
