@@ -45,6 +45,8 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 		{1411, Messaging, "two groups waited for each other to propose"},
 		{80, Full, "one node that had gone on alone took the base of the merge from all others"},
 		{20357, Full, "a change made without quorum and then acknowledged by a quorate primary was not marked as such on disk"},
+		{12513, Full, "the status of a partition without quorum replaced that of the one that acted"},
+		{31090, Full, "a change that was only stored won over one that a later primary had acknowledged"},
 		{121, Full, "messages of a restarted node waited behind one of its former life"},
 	} {
 		if _, err := histories(Plan{Stack: s.stack}, s.seed, 1); err != nil {
