@@ -16,6 +16,7 @@ import (
 	"linuxha/tools/crmsimulate"
 	"linuxha/tools/crmticket"
 	"linuxha/tools/crmverify"
+	"linuxha/tools/daemonnames"
 	"linuxha/tools/hawire"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/stonithadmin"
@@ -23,26 +24,30 @@ import (
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
-	"attrd_updater":    attrdupdater.Run,
-	"cibadmin":         cibadmin.Run,
-	"cl_status":        clstatus.Run,
-	"crm_attribute":    crmattribute.Run,
-	"crm_diff":         crmdiff.Run,
-	"crm_error":        crmerror.Run,
-	"crm_failcount":    crmattribute.Run,
-	"crm_master":       crmattribute.Run,
-	"crm_mon":          crmmon.Run,
-	"crm_node":         crmnode.Run,
-	"crm_resource":     crmresource.Run,
-	"crm_rule":         crmrule.Run,
-	"crm_shadow":       crmshadow.Run,
-	"crm_simulate":     crmsimulate.Run,
-	"crm_standby":      crmattribute.Run,
-	"crm_ticket":       crmticket.Run,
-	"crm_verify":       crmverify.Run,
-	"crmadmin":         crmadmin.Run,
-	"ha_wire":          hawire.Run,
-	"iso8601":          iso8601.Run,
-	"pacemaker-fenced": stonithadmin.Fenced,
-	"stonith_admin":    stonithadmin.Run,
+	"attrd_updater":        attrdupdater.Run,
+	"cibadmin":             cibadmin.Run,
+	"cl_status":            clstatus.Run,
+	"crm_attribute":        crmattribute.Run,
+	"crm_diff":             crmdiff.Run,
+	"crm_error":            crmerror.Run,
+	"crm_failcount":        crmattribute.Run,
+	"crm_master":           crmattribute.Run,
+	"crm_mon":              crmmon.Run,
+	"crm_node":             crmnode.Run,
+	"crm_resource":         crmresource.Run,
+	"crm_rule":             crmrule.Run,
+	"crm_shadow":           crmshadow.Run,
+	"crm_simulate":         crmsimulate.Run,
+	"crm_standby":          crmattribute.Run,
+	"crm_ticket":           crmticket.Run,
+	"crm_verify":           crmverify.Run,
+	"crmadmin":             crmadmin.Run,
+	"ha_wire":              hawire.Run,
+	"iso8601":              iso8601.Run,
+	"pacemaker-based":      daemonnames.Run,
+	"pacemaker-controld":   daemonnames.Run,
+	"pacemaker-fenced":     stonithadmin.Fenced,
+	"pacemaker-schedulerd": daemonnames.Run,
+	"pacemakerd":           daemonnames.Supervisor,
+	"stonith_admin":        stonithadmin.Run,
 }
