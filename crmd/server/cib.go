@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -173,6 +174,9 @@ func (s *Server) cibChanged(n *cibv1.Notification) {
 	defer s.whenSeen(te.Version{}, nil)
 	if len(n.Document) > 0 {
 		s.readDocument(n.Document)
+		if !n.FromSync && s.statusLost(s.withoutState(n.Document)) {
+			return
+		}
 		if !n.FromSync {
 			s.stepTE(te.Aborted{Reason: "Non-status-only change", Version: s.cibSeen, Config: true})
 		} else {
@@ -195,6 +199,14 @@ func (s *Server) cibChanged(n *cibv1.Notification) {
 	if s.el == nil || !s.el.Local() {
 		return
 	}
+	if gone := ch.gone; ch.wiped || len(gone) > 0 {
+		if ch.wiped {
+			gone = memberNames(s.view)
+		}
+		if s.statusLost(gone) {
+			return
+		}
+	}
 	for _, k := range ch.pending {
 		s.stepTE(te.Recorded{Key: k})
 	}
@@ -212,6 +224,38 @@ func (s *Server) cibChanged(n *cibv1.Notification) {
 			s.stepTE(a)
 		}
 	}
+}
+
+// statusLost joins everybody anew when somebody deleted the state of members,
+// as a replaced CIB may do (crm 9.7): by what is left of the status they never
+// were here, would be fenced, and what they run started elsewhere.
+func (s *Server) statusLost(gone []string) bool {
+	if s.el == nil || !s.el.Local() || !s.reign.begun {
+		return false
+	}
+	for _, m := range memberNames(s.view) {
+		if slices.Contains(gone, m) {
+			s.restartReign("the state of " + m + " was removed from the CIB")
+			return true
+		}
+	}
+	return false
+}
+
+// withoutState lists the members that have no node_state in a document.
+func (s *Server) withoutState(doc []byte) []string {
+	gone := memberNames(s.view)
+	t, err := parseTree(doc)
+	if err != nil {
+		return nil // said already
+	}
+	if status := t.child("status"); status != nil {
+		for i := range status.Children {
+			name := status.Children[i].attr("uname")
+			gone = slices.DeleteFunc(gone, func(m string) bool { return m == name })
+		}
+	}
+	return gone
 }
 
 // whenSeen runs f once the copy that we follow has reached version v.

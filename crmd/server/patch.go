@@ -18,6 +18,8 @@ type change struct {
 	results []te.Result
 	pending []string // transition keys of pending records
 	removed []te.OpRemoved
+	gone    []string // nodes whose node_state was deleted
+	wiped   bool     // the status section was
 }
 
 // node resolves ids of node_states to names, and says whether the graph in
@@ -105,7 +107,11 @@ func (ch *change) read(c *tree, v te.Version, nodes nodeView) {
 			if !nodes.TakesDown(node) {
 				abort("Resource state removal")
 			}
+		case "status":
+			ch.wiped = true
+			abort("Node state removal")
 		case "node_state":
+			ch.gone = append(ch.gone, nodes.nameOf(node))
 			if !nodes.TakesDown(node) {
 				abort("Node state removal")
 			}

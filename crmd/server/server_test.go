@@ -340,6 +340,38 @@ func TestHungOperationHoldsUpNothingElse(t *testing.T) {
 	}
 }
 
+// Somebody deletes the status, or replaces the CIB by one without: everybody
+// tells anew what runs, nobody is fenced, nothing starts or stops.
+func TestStatusRemovedByATool(t *testing.T) {
+	c := newCluster(t, twoDummies, "n1", "n2", "n3")
+	c.startAll()
+	c.whoIsDC()
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+	for _, xpath := range []string{"//node_state", "//node_state[@uname='n1']"} {
+		for _, n := range c.names {
+			c.nodes[n].lrm.history()
+		}
+		resp, err := c.cib.Apply(context.Background(), apply(remove(xpath)))
+		if err != nil || resp.Rc != 0 {
+			t.Fatal(err, resp.GetError())
+		}
+		until(t, "all are members again", func() bool {
+			return c.cib.count("//node_state[@join='member']/lrm/lrm_resources/lrm_resource[@id='a']") == 3
+		})
+		c.stable(map[string]string{"a": "n1", "b": "n1"})
+		for _, n := range c.names {
+			for _, op := range c.nodes[n].lrm.history() {
+				if strings.Contains(op, "_start_") || strings.Contains(op, "_stop_") {
+					t.Errorf("%s ran %s", n, op)
+				}
+			}
+		}
+		if up := c.attached(); len(up) != len(c.names) {
+			t.Errorf("somebody was fenced: %v are left", up)
+		}
+	}
+}
+
 // The stop cancels a monitor whose first run hangs: the cluster comes to rest
 // at once, with no failure counted and no record of a monitor under way.
 func TestStopCancelsAFirstMonitorThatHangs(t *testing.T) {
