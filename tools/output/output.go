@@ -75,7 +75,7 @@ func (e *Element) Write(w io.Writer, depth int) error {
 	var b strings.Builder
 	b.WriteString(pad + "<" + e.Name)
 	for _, a := range e.Attrs {
-		fmt.Fprintf(&b, ` %s="%s"`, a.Name, escape(a.Value))
+		fmt.Fprintf(&b, ` %s="%s"`, a.Name, attrEscapes.Replace(strings.ToValidUTF8(a.Value, "\uFFFD")))
 	}
 	switch {
 	case e.Text == "" && len(e.Children) == 0:
@@ -104,10 +104,14 @@ func (e *Element) Write(w io.Writer, depth int) error {
 	return err
 }
 
-// escape is for attributes and text alike; line ends survive in text.
-var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+// Line ends stand in text as they are; in attributes a reader would take them
+// for blanks.
+var (
+	textEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+	attrEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\n", "&#10;", "\t", "&#9;", "\r", "&#13;")
+)
 
-func escape(s string) string { return escaper.Replace(strings.ToValidUTF8(s, "\uFFFD")) }
+func escape(s string) string { return textEscapes.Replace(strings.ToValidUTF8(s, "\uFFFD")) }
 
 // Result writes the frame of clients 1.5 around body: request is the tool's
 // name with its arguments, errs become the errors element.

@@ -137,7 +137,8 @@ turning off of n1 failed (No device configured for target 'n1'): client=stonith_
 		{"-K -a fence_test --output-as xml", 0, `<pacemaker-result api-version="2.25" request="stonith_admin -K -a fence_test --output-as xml">
   <validate agent="fence_test" valid="true">
     <command code="0">
-      <output source="stdout">Success: validate-all&#xA;</output>
+      <output source="stdout">Success: validate-all
+</output>
     </command>
   </validate>
   <status code="0" message="OK"/>
