@@ -53,6 +53,23 @@ type Options struct {
 	Timeout time.Duration       // for reaching the daemon; 0: 5 s
 }
 
+// InFile are the options for a file that a command line names; without a name
+// the environment decides.
+func InFile(name string) Options {
+	if name == "" {
+		return Options{}
+	}
+	return Options{Getenv: func(n string) string {
+		switch n {
+		case "CIB_file":
+			return name
+		case "CIB_shadow":
+			return ""
+		}
+		return os.Getenv(n)
+	}}
+}
+
 // Open chooses by the environment: CIB_shadow, then CIB_file, then the local
 // daemon (cib 8.1).
 func Open(ctx context.Context) (Client, error) { return OpenWith(ctx, Options{}) }

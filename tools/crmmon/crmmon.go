@@ -62,7 +62,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 
 // once prints the state as of now.
 func once(ctx context.Context, o *options, name string, args []string, stdout, stderr io.Writer) int {
-	v, err := fetch(ctx)
+	v, err := fetch(ctx, o.xmlFile)
 	if err != nil {
 		return report(o, err, name, args, stdout, stderr)
 	}

@@ -32,7 +32,7 @@ type options struct {
 	detail, timing, brief, html                      bool
 	cgi                                              bool
 	banPrefix, node, resource, outputTo              string
-	htmlTitle, stylesheet, pidFile                   string
+	htmlTitle, stylesheet, pidFile, xmlFile          string
 	every                                            time.Duration
 	fenceHistory                                     int64
 }
@@ -73,6 +73,7 @@ var spec = &cliopt.Spec{
 		{Short: 'A', Long: "show-node-attributes", Help: "display node attributes", Group: "Display Options"},
 		{Short: 'D', Long: "hide-headers", Help: "hide all headers", Group: "Display Options"},
 		{Short: 'R', Long: "show-detail", Help: "show more details (node IDs, individual clone instances)", Group: "Display Options"},
+		{Short: 'x', Long: "xml-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "show the CIB in a file instead of the cluster's", Group: "Display Options"},
 		{Short: 'j', Long: "pending", Help: "display pending state if 'record-pending' is enabled", Group: "Display Options"},
 		{Short: 'Q', Long: "quiet", Help: "be less descriptive in output", Group: "Display Options"},
 	}, output.Common("console, html, text, xml")...),
@@ -88,13 +89,14 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 	o.xml, o.oldXML = format == "xml" || p.Has("as-xml"), p.Has("as-xml")
 	o.simple = p.Has("simple-status")
 	o.html = format == "html" || p.Has("as-html")
-	o.once = p.Has("one-shot") || o.simple || o.xml || o.html || format == "text"
+	o.once = p.Has("one-shot") || p.Has("xml-file") || o.simple || o.xml || o.html || format == "text"
 	o.outputTo = p.Value("output-to")
 	if p.Has("as-html") {
 		o.outputTo = p.Value("as-html")
 	}
 	o.cgi = p.Has("web-cgi") || p.Has("html-cgi")
 	o.htmlTitle, o.stylesheet, o.pidFile = p.Value("html-title"), p.Value("html-stylesheet"), p.Value("pid-file")
+	o.xmlFile = p.Value("xml-file")
 	if p.Has("external-agent") || p.Has("external-recipient") {
 		return nil, errors.New("--external-agent is not supported: configure an alert, which runs the agent on every node")
 	}

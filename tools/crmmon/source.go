@@ -19,11 +19,12 @@ import (
 const fetchTimeout = 30 * time.Second
 
 // fetch reads the CIB from where the environment says (cib 8.1): a file, a
-// shadow copy, or the running cluster, then with the fencing history.
-func fetch(ctx context.Context) (*view, error) {
+// shadow copy, or the running cluster, then with the fencing history. A file
+// named on the command line comes before all.
+func fetch(ctx context.Context, file string) (*view, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	client, err := cibclient.Open(ctx)
+	client, err := cibclient.OpenWith(ctx, cibclient.InFile(file))
 	if err != nil {
 		return nil, err
 	}

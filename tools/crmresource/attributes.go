@@ -2,6 +2,8 @@ package crmresource
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/beevik/etree"
 
@@ -25,6 +27,9 @@ func (s *session) setParameter() error {
 		return s.notFound()
 	}
 	elements := append(s.members(e, name), e)
+	if s.p.Has("recursive") {
+		elements = append(elements, dependents(doc, e, []*etree.Element{e})...)
+	}
 	for _, e := range elements {
 		id, err := s.setAttribute(e, name, value)
 		if err != nil {
@@ -85,6 +90,24 @@ func (s *session) target(e *etree.Element, name, doing string) *etree.Element {
 		return clone
 	}
 	return e
+}
+
+// dependents are the resources that must be where e is, and those that must be
+// where they are, each once: what --recursive sets the attribute on as well.
+func dependents(doc, e *etree.Element, known []*etree.Element) []*etree.Element {
+	var out []*etree.Element
+	for _, c := range doc.FindElements("./configuration/constraints/rsc_colocation") {
+		if c.SelectAttrValue("with-rsc", "") != e.SelectAttrValue("id", "") || strings.HasPrefix(scoreOf(c), "-") || scoreOf(c) == "0" {
+			continue
+		}
+		other := byID(doc, c.SelectAttrValue("rsc", ""))
+		if other == nil || slices.Contains(known, other) || slices.Contains(out, other) {
+			continue
+		}
+		out = append(out, other)
+		out = append(out, dependents(doc, other, append(slices.Clone(known), out...))...)
+	}
+	return out
 }
 
 func isClone(e *etree.Element) bool { return e != nil && (e.Tag == "clone" || e.Tag == "master") }

@@ -199,7 +199,7 @@ func (s *session) cib() (cibclient.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
-	c, err := cibclient.Open(s.ctx)
+	c, err := cibclient.OpenWith(s.ctx, cibclient.InFile(s.p.Value("xml-file")))
 	if err != nil {
 		if errors.Is(err, syscall.ENOTCONN) {
 			return nil, failf(exitcode.Disconnect, "Could not connect to the CIB: Transport endpoint is not connected")

@@ -60,6 +60,7 @@ var spec = &cliopt.Spec{
 		{Long: "agent", Arg: cliopt.RequiredArg, Name: "AGENT", Help: "the agent to use (with --validate, --force-*)", Group: "Additional options"},
 		{Long: "provider", Arg: cliopt.RequiredArg, Name: "PROVIDER", Help: "the vendor that supplies the resource agent (with --validate, --force-*)", Group: "Additional options"},
 		{Long: "option", Arg: cliopt.RequiredArg, Name: "OPTION", Help: "specify a device configuration parameter as NAME=VALUE (may be specified multiple times) (with --validate, --force-*)", Group: "Additional options"},
+		{Short: 'x', Long: "xml-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "work on the CIB in a file instead of the cluster's", Group: "Additional options"},
 		{Short: 't', Long: "resource-type", Arg: cliopt.RequiredArg, Name: "TYPE", Help: "resource XML element (primitive, group, etc.) (with -D)", Group: "Additional options"},
 		{Short: 'v', Long: "parameter-value", Arg: cliopt.RequiredArg, Name: "PARAM", Help: "value to use with -p", Group: "Additional options"},
 		{Short: 'm', Long: "meta", Help: "use resource meta-attribute instead of instance attribute (with -p, -g, -d)", Group: "Additional options"},
