@@ -33,6 +33,7 @@ var registry = map[string]Tool{
 	"crm_failcount":        crmattribute.Run,
 	"crm_master":           crmattribute.Run,
 	"crm_mon":              crmmon.Run,
+	"crm_mon.cgi":          crmmon.Run,
 	"crm_node":             crmnode.Run,
 	"crm_resource":         crmresource.Run,
 	"crm_rule":             crmrule.Run,

@@ -50,6 +50,7 @@ var spec = &cliopt.Spec{
 		{Short: 'w', Long: "web-cgi", Help: "web mode with output suitable for CGI (deprecated: use --output-as=html --html-cgi)", Group: "Modes"},
 		{Short: 'd', Long: "daemonize", Help: "run in the background and keep the file of --output-to up to date", Group: "Modes"},
 		{Short: 'p', Long: "pid-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "(advanced) the file with the daemon's process id", Group: "Modes"},
+		{Short: 'W', Long: "watch-fencing", Help: "accepted for compatibility: fencing shows at once anyway", Group: "Modes"},
 		{Short: 'E', Long: "external-agent", Arg: cliopt.RequiredArg, Name: "FILE", Help: "not supported: use alerts", Group: "Modes"},
 		{Short: 'e', Long: "external-recipient", Arg: cliopt.RequiredArg, Name: "RCPT", Help: "not supported: use alerts", Group: "Modes"},
 		{Long: "html-cgi", Help: "add text needed to use output in a CGI program", Group: "Output Options (HTML)"},
