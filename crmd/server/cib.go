@@ -230,10 +230,10 @@ func (s *Server) cibChanged(n *cibv1.Notification) {
 // as a replaced CIB may do (crm 9.7): by what is left of the status they never
 // were here, would be fenced, and what they run started elsewhere.
 func (s *Server) statusLost(gone []string) bool {
-	if s.el == nil || !s.el.Local() || !s.reign.begun {
+	if s.el == nil || !s.el.Local() || !s.reign.joined {
 		return false
 	}
-	for _, m := range memberNames(s.view) {
+	for _, m := range s.reign.ready { // the state of those who join is yet to be written
 		if slices.Contains(gone, m) {
 			s.restartReign("the state of " + m + " was removed from the CIB")
 			return true
