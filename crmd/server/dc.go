@@ -36,8 +36,10 @@ type reign struct {
 }
 
 func (s *Server) beginReign() {
-	s.reign = reign{seq: s.reign.seq + 1, hadQuorum: s.reign.hadQuorum || s.view.Quorate,
-		lrm: map[string][]byte{}, runs: map[string][]string{}}
+	s.reign = reign{
+		seq: s.reign.seq + 1, hadQuorum: s.reign.hadQuorum || s.view.Quorate,
+		lrm: map[string][]byte{}, runs: map[string][]string{},
+	}
 	s.reign.term = fmt.Sprintf("%s/%d/%d", s.uuid, s.view.Number, s.reign.seq)
 }
 
@@ -254,7 +256,8 @@ func (s *Server) stepJoin(ev join.Event) {
 		case join.Refuse:
 			s.log.Error("Node cannot join", "node", e.Node, "reason", e.Reason)
 			s.send(e.Node, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_JoinAck{JoinAck: &crmv1.JoinAck{
-				Term: s.reign.term, JoinId: e.JoinID, Refused: true, Reason: e.Reason}}})
+				Term: s.reign.term, JoinId: e.JoinID, Refused: true, Reason: e.Reason,
+			}}})
 		case join.Joined:
 			s.joined(e)
 		case join.Lost:
@@ -449,8 +452,10 @@ func locally(yes bool) string {
 }
 
 func spec(a *graph.Action) *crmv1.ActionSpec {
-	sp := &crmv1.ActionSpec{Id: int32(a.ID), Kind: a.Kind.String(), Operation: a.Operation, Key: a.Key, Node: a.Node,
-		NodeId: a.NodeID, Router: a.Router, Attributes: a.Attributes}
+	sp := &crmv1.ActionSpec{
+		Id: int32(a.ID), Kind: a.Kind.String(), Operation: a.Operation, Key: a.Key, Node: a.Node,
+		NodeId: a.NodeID, Router: a.Router, Attributes: a.Attributes,
+	}
 	if r := a.Resource; r != nil {
 		sp.RscId, sp.RscLongId, sp.RscClass, sp.RscProvider, sp.RscType = r.ID, r.LongID, r.Class, r.Provider, r.Type
 	}
@@ -505,8 +510,10 @@ func (s *Server) fence(e te.Initiate) {
 	s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-ordered", Node: a.Node, Action: action}, s.log)
 	seq := s.reign.seq
 	go func() {
-		resp, err := s.stonith.Fence(s.ctx, &stonithv1.FenceRequest{Target: a.Node, Action: action,
-			TimeoutMs: e.StonithTimeout.Milliseconds(), DelayMs: delay.Milliseconds(), Client: "crmd"}, grpc.WaitForReady(true))
+		resp, err := s.stonith.Fence(s.ctx, &stonithv1.FenceRequest{
+			Target: a.Node, Action: action,
+			TimeoutMs: e.StonithTimeout.Milliseconds(), DelayMs: delay.Milliseconds(), Client: "crmd",
+		}, grpc.WaitForReady(true))
 		s.post(func() {
 			if seq != s.reign.seq {
 				return

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,8 +70,10 @@ func newCluster(t *testing.T, resources string, names ...string) *fakeCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &fakeCluster{t: t, names: names, nodes: map[string]*fakeNode{}, born: map[string]uint64{}, procs: map[string]*attachment{}, up: map[string]bool{},
-		cib: &fakeCIB{mu: &oneCIB, doc: doc, watchers: map[chan *cibv1.Notification]bool{}}}
+	c := &fakeCluster{
+		t: t, names: names, nodes: map[string]*fakeNode{}, born: map[string]uint64{}, procs: map[string]*attachment{}, up: map[string]bool{},
+		cib: &fakeCIB{mu: &oneCIB, doc: doc, watchers: map[chan *cibv1.Notification]bool{}},
+	}
 	for _, n := range names {
 		c.nodes[n] = &fakeNode{c: c, name: n, lrm: newFakeLRM(n)}
 	}
@@ -113,10 +116,12 @@ func (c *fakeCluster) start(name string) *fakeNode {
 	if testing.Verbose() {
 		log = c.t.Output()
 	}
-	srv, err := New(Options{Paths: paths.Layout{Root: c.t.TempDir()},
+	srv, err := New(Options{
+		Paths: paths.Layout{Root: c.t.TempDir()},
 		Log:   slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("on", name),
 		Dial:  func(d string) (grpc.ClientConnInterface, error) { return n.conns[d], nil },
-		Grace: 2 * time.Second})
+		Grace: 2 * time.Second,
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -175,7 +180,8 @@ func (h *fakeHB) Attach(stream grpc.BidiStreamingServer[heartbeatv1.AttachReques
 	}
 	a := &attachment{node: h.node, info: first.GetHello().Info, out: make(chan *heartbeatv1.AttachEvent, 10000)}
 	a.out <- &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Welcome{Welcome: &heartbeatv1.Welcome{
-		Node: h.node, NodeId: idOf(h.node), Generation: 1, Configured: h.c.configured()}}}
+		Node: h.node, NodeId: idOf(h.node), Generation: 1, Configured: h.c.configured(),
+	}}}
 	h.c.attach(a)
 	go func() {
 		defer h.c.detach(h.node, a)
@@ -268,7 +274,8 @@ func (c *fakeCluster) deliver(from string, s *heartbeatv1.Send) {
 	for _, n := range c.names {
 		if a := c.procs[n]; a != nil && (s.ToNode == "" || s.ToNode == n) {
 			a.out <- &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Message{Message: &heartbeatv1.Message{
-				FromNode: from, FromClient: "crmd", View: c.number, Payload: s.Payload}}}
+				FromNode: from, FromClient: "crmd", View: c.number, Payload: s.Payload,
+			}}}
 		}
 	}
 }
@@ -310,8 +317,10 @@ func (f *fakeCIB) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.Appl
 	f.applies++
 	doc := f.doc
 	for _, ch := range req.Changes {
-		oc := ops.Change{Op: map[cibv1.Op]ops.Op{cibv1.Op_OP_MODIFY: ops.Modify, cibv1.Op_OP_DELETE: ops.Delete, cibv1.Op_OP_CREATE: ops.Create}[ch.Op],
-			Section: ch.Section, XPath: ch.Xpath, CanCreate: ch.CanCreate, All: ch.DeleteAll}
+		oc := ops.Change{
+			Op:      map[cibv1.Op]ops.Op{cibv1.Op_OP_MODIFY: ops.Modify, cibv1.Op_OP_DELETE: ops.Delete, cibv1.Op_OP_CREATE: ops.Create}[ch.Op],
+			Section: ch.Section, XPath: ch.Xpath, CanCreate: ch.CanCreate, All: ch.DeleteAll,
+		}
 		if len(ch.Xml) > 0 {
 			n, err := cibdoc.ParseNode(ch.Xml)
 			if err != nil {
@@ -444,16 +453,20 @@ func (l *fakeLRM) Exec(_ context.Context, r *lrmv1.ExecRequest) (*lrmv1.ExecResp
 	l.calls++
 	key := fmt.Sprintf("%s_%s_%d", r.RscId, r.Action, r.IntervalMs)
 	l.ran = append(l.ran, key)
-	ev := &lrmv1.Event{Kind: lrmv1.Event_KIND_STARTED, RscId: r.RscId, Action: r.Action, IntervalMs: r.IntervalMs, CallId: l.calls,
-		UserData: r.UserData, Params: r.Params, StartedAtNs: time.Now().UnixNano()}
+	ev := &lrmv1.Event{
+		Kind: lrmv1.Event_KIND_STARTED, RscId: r.RscId, Action: r.Action, IntervalMs: r.IntervalMs, CallId: l.calls,
+		UserData: r.UserData, Params: r.Params, StartedAtNs: time.Now().UnixNano(),
+	}
 	l.publish(ev)
 	if r.Action == "stop" {
 		for k, o := range l.recurring {
 			if strings.HasPrefix(k, r.RscId+"_") {
 				delete(l.recurring, k)
 				if o.IntervalMs > 0 {
-					l.publish(&lrmv1.Event{Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: o.Action, IntervalMs: o.IntervalMs, CallId: o.CallId,
-						UserData: l.user[k], OpStatus: 1, Removed: true})
+					l.publish(&lrmv1.Event{
+						Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: o.Action, IntervalMs: o.IntervalMs, CallId: o.CallId,
+						UserData: l.user[k], OpStatus: 1, Removed: true,
+					})
 				}
 			}
 		}
@@ -465,8 +478,10 @@ func (l *fakeLRM) Exec(_ context.Context, r *lrmv1.ExecRequest) (*lrmv1.ExecResp
 		if r.IntervalMs > 0 && l.recurring[key] != op {
 			return // cancelled while it ran
 		}
-		done := &lrmv1.Event{Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: r.Action, IntervalMs: r.IntervalMs, CallId: ev.CallId,
-			UserData: r.UserData, Params: r.Params, LastRunUnix: time.Now().Unix(), LastRcChangeUnix: time.Now().Unix()}
+		done := &lrmv1.Event{
+			Kind: lrmv1.Event_KIND_DONE, RscId: r.RscId, Action: r.Action, IntervalMs: r.IntervalMs, CallId: ev.CallId,
+			UserData: r.UserData, Params: r.Params, LastRunUnix: time.Now().Unix(), LastRcChangeUnix: time.Now().Unix(),
+		}
 		switch r.Action {
 		case "monitor":
 			if !l.active[r.RscId] {
@@ -605,8 +620,10 @@ func (l *fakeLRM) report(key string, rc int32) bool {
 	if o == nil || o.Last == nil {
 		return false
 	}
-	ev := &lrmv1.Event{Kind: lrmv1.Event_KIND_DONE, RscId: o.Last.RscId, Action: o.Action, IntervalMs: o.IntervalMs, CallId: o.CallId,
-		UserData: o.Last.UserData, Params: o.Last.Params, Rc: rc, LastRunUnix: time.Now().Unix(), LastRcChangeUnix: time.Now().Unix() + 1}
+	ev := &lrmv1.Event{
+		Kind: lrmv1.Event_KIND_DONE, RscId: o.Last.RscId, Action: o.Action, IntervalMs: o.IntervalMs, CallId: o.CallId,
+		UserData: o.Last.UserData, Params: o.Last.Params, Rc: rc, LastRunUnix: time.Now().Unix(), LastRcChangeUnix: time.Now().Unix() + 1,
+	}
 	o.Last = ev
 	l.publish(ev)
 	return true
@@ -619,14 +636,21 @@ type fakeFencer struct {
 	c *fakeCluster
 }
 
-var fenceFailures sync.Map // *fakeCluster -> *int: attempts that fail first
+// fenceScript is what a fencing device does before it begins to work.
+type fenceScript struct {
+	failures atomic.Int32 // attempts that fail first
+	before   func()       // called when one is about to succeed
+}
+
+var fenceScripts sync.Map // *fakeCluster -> *fenceScript
 
 func (f *fakeFencer) Fence(_ context.Context, r *stonithv1.FenceRequest) (*stonithv1.FenceResponse, error) {
-	if v, ok := fenceFailures.Load(f.c); ok {
-		if left := v.(*int); *left > 0 {
-			*left--
+	if v, ok := fenceScripts.Load(f.c); ok {
+		script := v.(*fenceScript)
+		if script.failures.Add(-1) >= 0 {
 			return &stonithv1.FenceResponse{Rc: 61, Error: "no device"}, nil
 		}
+		script.before()
 	}
 	f.c.mu.Lock()
 	up := f.c.up[r.Target]

@@ -203,8 +203,10 @@ func (s *Server) recall(t *tree, agents map[string]history.Resource, ops map[str
 		case e.attr("op-status") == "-1" && o == nil:
 			sure = false
 		case e.attr("op-status") == "-1":
-			runs = append(runs, &operation{action: o.Action, opKey: key, op: history.Op{Resource: res, Task: e.attr("operation"),
-				IntervalMS: o.IntervalMs, Key: e.attr("transition-key"), FeatureSet: e.attr("crm_feature_set"), OnNode: s.node}})
+			runs = append(runs, &operation{action: o.Action, opKey: key, op: history.Op{
+				Resource: res, Task: e.attr("operation"),
+				IntervalMS: o.IntervalMs, Key: e.attr("transition-key"), FeatureSet: e.attr("crm_feature_set"), OnNode: s.node,
+			}})
 		case e.attr("interval") != "0" && rec.ID == key && o == nil:
 			continue // not recurring any more
 		}

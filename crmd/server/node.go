@@ -102,8 +102,10 @@ func (s *Server) submit(run *operation) {
 		n, _ := strconv.ParseInt(op.Params["CRM_meta_"+name], 10, 64) // absent: 0
 		return n
 	}
-	req := &lrmv1.ExecRequest{RscId: op.Resource.ID, Action: run.action, IntervalMs: op.IntervalMS, TimeoutMs: ms("timeout"),
-		StartDelayMs: ms("start_delay"), Params: op.Params, UserData: op.Key, OnChangeOnly: op.IntervalMS > 0}
+	req := &lrmv1.ExecRequest{
+		RscId: op.Resource.ID, Action: run.action, IntervalMs: op.IntervalMS, TimeoutMs: ms("timeout"),
+		StartDelayMs: ms("start_delay"), Params: op.Params, UserData: op.Key, OnChangeOnly: op.IntervalMS > 0,
+	}
 	if req.TimeoutMs == 0 {
 		req.TimeoutMs = op.IntervalMS
 	}
@@ -178,8 +180,10 @@ func (s *Server) cannotRun(key string, err error) {
 // and no failure counted (crm 4.8).
 func (s *Server) refuse(run *operation, why string) {
 	s.log.Info(why, "op", run.opKey)
-	s.tellResult(&crmv1.ActionResult{Key: run.op.Key, Node: s.node, Resource: run.op.Resource.ID, OpKey: run.opKey, Task: run.op.Task,
-		IntervalMs: run.op.IntervalMS, Rc: 1, OpStatus: history.StatusNotNow, ExitReason: why})
+	s.tellResult(&crmv1.ActionResult{
+		Key: run.op.Key, Node: s.node, Resource: run.op.Resource.ID, OpKey: run.opKey, Task: run.op.Task,
+		IntervalMs: run.op.IntervalMS, Rc: 1, OpStatus: history.StatusNotNow, ExitReason: why,
+	})
 }
 
 func (s *Server) tellResult(r *crmv1.ActionResult) {
@@ -202,8 +206,10 @@ func (s *Server) cancelOrdered(o *crmv1.Order) {
 				s.log.Warn("recurring operation cannot be cancelled", "op", key, "err", err)
 			}
 			s.forgetRecurring(a.RscId, key)
-			s.tellResult(&crmv1.ActionResult{Key: o.Key, Node: s.node, Resource: a.RscId, OpKey: a.Key, Task: "cancel",
-				IntervalMs: ms, OpStatus: history.StatusCancelled})
+			s.tellResult(&crmv1.ActionResult{
+				Key: o.Key, Node: s.node, Resource: a.RscId, OpKey: a.Key, Task: "cancel",
+				IntervalMs: ms, OpStatus: history.StatusCancelled,
+			})
 		})
 	})
 }
@@ -241,8 +247,10 @@ func (s *Server) tellCancelled(run *operation) {
 	if run.told || run.op.IntervalMS == 0 {
 		return
 	}
-	s.tellResult(&crmv1.ActionResult{Key: run.op.Key, Node: s.node, Resource: run.op.Resource.ID, OpKey: run.opKey, Task: run.op.Task,
-		IntervalMs: run.op.IntervalMS, CallId: run.op.CallID, Rc: int32(run.op.TargetRC()), OpStatus: history.StatusCancelled})
+	s.tellResult(&crmv1.ActionResult{
+		Key: run.op.Key, Node: s.node, Resource: run.op.Resource.ID, OpKey: run.opKey, Task: run.op.Task,
+		IntervalMs: run.op.IntervalMS, CallId: run.op.CallID, Rc: int32(run.op.TargetRC()), OpStatus: history.StatusCancelled,
+	})
 }
 
 // cancelled takes a recurring operation out that a stop, or an order, ended.
@@ -330,8 +338,10 @@ func (s *Server) adopt(ev *lrmv1.Event) *operation {
 	if fs == "" {
 		fs = FeatureSet
 	}
-	run := &operation{action: ev.Action, opKey: history.Key(ev.RscId, ev.Action, ev.IntervalMs), direct: !history.Recordable(ev.Action),
-		op: history.Op{Resource: res, Task: ev.Action, IntervalMS: ev.IntervalMs, Key: ev.UserData, Params: ev.Params, FeatureSet: fs, OnNode: s.node}}
+	run := &operation{
+		action: ev.Action, opKey: history.Key(ev.RscId, ev.Action, ev.IntervalMs), direct: !history.Recordable(ev.Action),
+		op: history.Op{Resource: res, Task: ev.Action, IntervalMS: ev.IntervalMs, Key: ev.UserData, Params: ev.Params, FeatureSet: fs, OnNode: s.node},
+	}
 	if ev.Kind == lrmv1.Event_KIND_STARTED {
 		s.running[ev.UserData] = run
 	}
@@ -369,8 +379,10 @@ func (s *Server) finished(run *operation) {
 	}
 	s.logResult(run)
 	if run.direct {
-		r := &crmv1.ActionResult{Key: o.Key, Node: s.node, Resource: o.Resource.ID, OpKey: run.opKey, Task: o.Task, IntervalMs: o.IntervalMS,
-			CallId: o.CallID, Rc: int32(o.RC), OpStatus: int32(o.Status), ExitReason: o.Reason}
+		r := &crmv1.ActionResult{
+			Key: o.Key, Node: s.node, Resource: o.Resource.ID, OpKey: run.opKey, Task: o.Task, IntervalMs: o.IntervalMS,
+			CallId: o.CallID, Rc: int32(o.RC), OpStatus: int32(o.Status), ExitReason: o.Reason,
+		}
 		if o.Task == "notify" { // a failed notification counts as success (crm 4.8)
 			r.Rc, r.OpStatus = int32(o.TargetRC()), history.StatusDone
 		}
@@ -412,8 +424,10 @@ func (s *Server) logResult(run *operation) {
 }
 
 func statusText(status int) string {
-	texts := map[int]string{-1: "pending", 3: "NOT SUPPORTED", 4: "Error", 5: "Hard error", 6: "Fatal error", 7: "Not installed",
-		8: "Internal communication failure", 9: "Cannot execute now", 10: "No fence device", 11: "CIB secrets unavailable"}
+	texts := map[int]string{
+		-1: "pending", 3: "NOT SUPPORTED", 4: "Error", 5: "Hard error", 6: "Fatal error", 7: "Not installed",
+		8: "Internal communication failure", 9: "Cannot execute now", 10: "No fence device", 11: "CIB secrets unavailable",
+	}
 	if t, ok := texts[status]; ok {
 		return t
 	}
@@ -426,7 +440,8 @@ func (s *Server) startedHere(run *operation, at int64) {
 	s.timeline.add(e, s.log)
 	if s.accepted.term != "" && s.accepted.dc != s.node {
 		s.send(s.accepted.dc, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Started{Started: &crmv1.ActionStarted{
-			Key: run.op.Key, Node: s.node, Resource: e.Resource, OpKey: e.Action, AtNs: at}}})
+			Key: run.op.Key, Node: s.node, Resource: e.Resource, OpKey: e.Action, AtNs: at,
+		}}})
 	}
 }
 

@@ -159,8 +159,10 @@ func (s *Server) toldResult(r *crmv1.ActionResult) {
 		s.stepTE(te.Done{Key: r.Key, OK: r.Rc == 0, Reason: r.ExitReason})
 		return
 	}
-	ev := te.Result{Node: r.Node, Resource: r.Resource, OpKey: r.OpKey, Task: r.Task, IntervalMS: r.IntervalMs, Key: r.Key,
-		CallID: r.CallId, RC: int(r.Rc), Status: int(r.OpStatus), Reason: r.ExitReason, Direct: true}
+	ev := te.Result{
+		Node: r.Node, Resource: r.Resource, OpKey: r.OpKey, Task: r.Task, IntervalMS: r.IntervalMs, Key: r.Key,
+		CallID: r.CallId, RC: int(r.Rc), Status: int(r.OpStatus), Reason: r.ExitReason, Direct: true,
+	}
 	s.timelineResult(ev)
 	s.stepTE(ev)
 }

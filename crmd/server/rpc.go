@@ -343,8 +343,10 @@ func (s *Server) failResource(r *crmv1.FailResourceRequest, answer func(*crmv1.P
 		return
 	}
 	s.lastCall++
-	op := history.Op{Resource: res, Task: "asyncmon", CallID: s.lastCall, RC: 1, Reason: "Simulated failure", FeatureSet: FeatureSet,
-		OnNode: s.node, RCChange: s.now().Unix(), Key: fmt.Sprintf("%d:-1:0:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", s.lastCall)}
+	op := history.Op{
+		Resource: res, Task: "asyncmon", CallID: s.lastCall, RC: 1, Reason: "Simulated failure", FeatureSet: FeatureSet,
+		OnNode: s.node, RCChange: s.now().Unix(), Key: fmt.Sprintf("%d:-1:0:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", s.lastCall),
+	}
 	s.record(res, s.memory.Add(op, "do_update_resource"))
 	answer(&crmv1.PeerAnswer{})
 }

@@ -452,8 +452,10 @@ func (s *Server) noteMembers(old, m *heartbeatv1.Membership) {
 			s.log.Info("Node " + n + " state is now lost")
 		}
 	}
-	s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "view", Node: s.node,
-		Text: fmt.Sprintf("view %d of %s: members %v quorate=%t lost_at=%v", m.Number, m.Coordinator, is, m.Quorate, sortedMap(m.LostAtNs))}, s.log)
+	s.timeline.add(&crmv1.TimelineEvent{
+		AtNs: s.now().UnixNano(), Kind: "view", Node: s.node,
+		Text: fmt.Sprintf("view %d of %s: members %v quorate=%t lost_at=%v", m.Number, m.Coordinator, is, m.Quorate, sortedMap(m.LostAtNs)),
+	}, s.log)
 	if old.GetQuorate() != m.Quorate || old == nil {
 		text := "Quorum lost"
 		if m.Quorate {
@@ -548,8 +550,10 @@ func (s *Server) publishClaim() {
 
 // showState logs and publishes the state as tools know it.
 func (s *Server) showState() {
-	cond := fsa.Condition{Connected: s.conn != nil && s.view != nil, Accepted: s.accepted.term != "" && s.accepted.asked == "",
-		Stopping: s.shutdown.stopping}
+	cond := fsa.Condition{
+		Connected: s.conn != nil && s.view != nil, Accepted: s.accepted.term != "" && s.accepted.asked == "",
+		Stopping: s.shutdown.stopping,
+	}
 	if s.el != nil && s.el.Local() {
 		cond.DC = true
 		cond.Integrating, cond.Finalizing = s.jn.Integrating()

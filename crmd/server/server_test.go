@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,9 +117,9 @@ func TestThreeNodesAndDeathOfAMember(t *testing.T) {
 	until(t, "another DC or the same", func() bool { return c.whoIsDC() != "" && c.whoIsDC() != victim })
 	c.stable(map[string]string{"a": "n2", "b": "n2"})
 	at := "//node_state[@uname='n1']"
-	if c.cib.attr(at, "expected") != "down" || c.cib.attr(at, "join") != "down" || c.cib.count(at+"/*") != 0 {
-		t.Errorf("the fenced node's state: join=%s expected=%s", c.cib.attr(at, "join"), c.cib.attr(at, "expected"))
-	}
+	until(t, "the fenced node's state is down and empty", func() bool {
+		return c.cib.attr(at, "expected") == "down" && c.cib.attr(at, "join") == "down" && c.cib.count(at+"/*") == 0
+	})
 	// It comes back and joins.
 	c.start(victim)
 	c.stable(map[string]string{"a": "n2", "b": "n2"})
@@ -399,14 +400,15 @@ func TestFencingIsRetried(t *testing.T) {
 	c := newCluster(t, twoDummies, "n1", "n2", "n3")
 	c.startAll()
 	c.stable(map[string]string{"a": "n1", "b": "n1"})
-	left := 1
-	fenceFailures.Store(c, &left)
+	var early atomic.Bool
+	script := &fenceScript{before: func() { early.Store(c.nodes["n2"].lrm.runs("a") || c.nodes["n3"].lrm.runs("a")) }}
+	script.failures.Store(1)
+	fenceScripts.Store(c, script)
 	c.die("n1")
-	time.Sleep(200 * time.Millisecond) // an attempt fails, and nothing may start on the strength of it
-	if c.nodes["n2"].lrm.runs("a") {
-		t.Fatal("started although the fencing failed")
-	}
 	until(t, "recovered after the second attempt", func() bool { return c.nodes["n2"].lrm.runs("a") })
+	if script.failures.Load() >= 0 || early.Load() {
+		t.Errorf("started before an attempt succeeded: %d failures left, early %v", script.failures.Load(), early.Load())
+	}
 }
 
 func TestCleanupAndFail(t *testing.T) {

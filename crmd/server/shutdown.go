@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -12,8 +13,6 @@ import (
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
 	lrmv1 "linuxha/proto/lrm/v1"
-
-	"context"
 )
 
 // shutdown is how far this controller's leaving is (crm 5.14).
@@ -89,14 +88,16 @@ func (s *Server) shutdownGranted() {
 		s.exit = &daemon.ExitCode{Code: 100, Err: errors.New("the shutdown attribute of this node is set although nobody asked it to leave: staying down")}
 		return
 	}
-	s.status.add(job{changes: []*cibv1.Change{modify("status", []byte(fmt.Sprintf(
-		`<node_state id="%s" uname="%s" crm-debug-origin="do_dc_release" expected="down"/>`, esc(s.nodeID), esc(s.node))))},
+	s.status.add(job{
+		changes: []*cibv1.Change{modify("status", []byte(fmt.Sprintf(
+			`<node_state id="%s" uname="%s" crm-debug-origin="do_dc_release" expected="down"/>`, esc(s.nodeID), esc(s.node))))},
 		done: func(_ te.Version, err error) {
 			if err != nil {
 				s.updateFailed(err)
 			}
 			s.leave()
-		}})
+		},
+	})
 }
 
 // leave ends what this controller still runs; checkLeave ends the process.
