@@ -307,7 +307,7 @@ func (s *scanner) attribute(n *Node, spaced bool) error {
 // value resolves references, and turns white space that is not written as a
 // reference to blanks, as XML 1.0 section 3.3.3 wants.
 func (s *scanner) value(raw string) (string, error) {
-	if strings.IndexAny(raw, "<&\t\n\r") < 0 && !hasControl(raw) {
+	if !strings.ContainsAny(raw, "<&\t\n\r") && !hasControl(raw) {
 		return strings.Clone(raw), nil
 	}
 	var b strings.Builder

@@ -28,9 +28,11 @@ func TestDigest(t *testing.T) {
 }
 
 func start(rc, status int) Op {
-	return Op{Resource: Resource{ID: "d1", Class: "ocf", Provider: "pacemaker", Type: "Dummy"}, Task: "start", Key: key,
+	return Op{
+		Resource: Resource{ID: "d1", Class: "ocf", Provider: "pacemaker", Type: "Dummy"}, Task: "start", Key: key,
 		CallID: 41, RC: rc, Status: status, OnNode: "node3", FeatureSet: "3.16.1", RCChange: 1795166991, ExecMS: 18, QueueMS: 4,
-		Params: map[string]string{"CRM_meta_timeout": "20000"}}
+		Params: map[string]string{"CRM_meta_timeout": "20000"},
+	}
 }
 
 // The example of crm 4.4, attribute by attribute.

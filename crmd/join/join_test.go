@@ -217,8 +217,13 @@ func TestCompatible(t *testing.T) {
 		dc, joiner string
 		want       bool
 	}{
-		{"3.16.1", "3.16.1", true}, {"3.16.1", "3.16.0", true}, {"3.9.0", "3.16.1", true},
-		{"3.16.1", "3.15.9", false}, {"3.16.1", "4.16.1", false}, {"", "3.16.1", true}, {"3.16.1", "", false},
+		{"3.16.1", "3.16.1", true},
+		{"3.16.1", "3.16.0", true},
+		{"3.9.0", "3.16.1", true},
+		{"3.16.1", "3.15.9", false},
+		{"3.16.1", "4.16.1", false},
+		{"", "3.16.1", true},
+		{"3.16.1", "", false},
 	} {
 		if got := Compatible(tc.dc, tc.joiner); got != tc.want {
 			t.Errorf("Compatible(%q, %q) = %t", tc.dc, tc.joiner, got)

@@ -23,7 +23,6 @@ type synapse struct {
 	waits  int          // actions fired and not confirmed
 	fired  bool
 	failed bool
-	bound  bool // its action is in flight for an older graph; that result counts
 }
 
 func (s *synapse) confirmed() bool { return s.fired && s.waits == 0 }

@@ -288,9 +288,11 @@ type Core struct {
 
 // New returns the engine of the node self.
 func New(self string) *Core {
-	return &Core{self: self, lastID: -1, flights: map[string]*flight{}, ready: map[string]bool{},
+	return &Core{
+		self: self, lastID: -1, flights: map[string]*flight{}, ready: map[string]bool{},
 		failures: map[string]int{}, retryAt: map[string]time.Time{}, counted: map[string]bool{},
-		startOffset: "INFINITY", stopOffset: "INFINITY"}
+		startOffset: "INFINITY", stopOffset: "INFINITY",
+	}
 }
 
 // Phase says what the engine is doing.

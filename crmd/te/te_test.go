@@ -80,16 +80,20 @@ func (e *engine) result(g, action int, opKey, node string, target, rc, status in
 	j := strings.LastIndex(opKey[:i], "_")
 	var ms int64
 	fmt.Sscan(opKey[i+1:], &ms)
-	e.step(Result{Node: node, Resource: opKey[:j], OpKey: opKey, Task: opKey[j+1 : i], IntervalMS: ms,
-		Key: TransitionKey(action, g, target, uuid), RC: rc, Status: status, CallID: int64(10 + action)})
+	e.step(Result{
+		Node: node, Resource: opKey[:j], OpKey: opKey, Task: opKey[j+1 : i], IntervalMS: ms,
+		Key: TransitionKey(action, g, target, uuid), RC: rc, Status: status, CallID: int64(10 + action),
+	})
 }
 
 func op(id int, key, node string, inputs ...int) *graph.Synapse {
 	i := strings.LastIndex(key, "_")
 	j := strings.LastIndex(key[:i], "_")
-	a := &graph.Action{ID: id, Kind: graph.RscOp, Operation: key[j+1 : i], Key: key, Node: node,
+	a := &graph.Action{
+		ID: id, Kind: graph.RscOp, Operation: key[j+1 : i], Key: key, Node: node,
 		Resource:   &graph.Resource{ID: key[:j], Class: "ocf", Provider: "heartbeat", Type: "Dummy"},
-		Attributes: map[string]string{"CRM_meta_timeout": "20000", "CRM_meta_interval": key[i+1:]}}
+		Attributes: map[string]string{"CRM_meta_timeout": "20000", "CRM_meta_interval": key[i+1:]},
+	}
 	return &graph.Synapse{Actions: []*graph.Action{a}, Inputs: inputs}
 }
 
@@ -105,8 +109,10 @@ func pseudo(id int, key string, inputs ...int) *graph.Synapse {
 }
 
 func event(id int, operation, node string, inputs ...int) *graph.Synapse {
-	return &graph.Synapse{Actions: []*graph.Action{{ID: id, Kind: graph.CrmEvent, Operation: operation, Key: operation,
-		Node: node, NodeID: "id-" + node, Attributes: map[string]string{"CRM_meta_stonith_action": "reboot"}, Downed: []string{"id-" + node}}}, Inputs: inputs}
+	return &graph.Synapse{Actions: []*graph.Action{{
+		ID: id, Kind: graph.CrmEvent, Operation: operation, Key: operation,
+		Node: node, NodeID: "id-" + node, Attributes: map[string]string{"CRM_meta_stonith_action": "reboot"}, Downed: []string{"id-" + node},
+	}}, Inputs: inputs}
 }
 
 func g(id int, ss ...*graph.Synapse) *graph.Graph {

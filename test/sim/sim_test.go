@@ -114,10 +114,10 @@ func TestQuietCluster(t *testing.T) {
 // stopwatch takes the time from the first verdict "dead" to the last view
 // without the dead node.
 type stopwatch struct {
-	c              *Cluster
-	first          time.Duration
-	views, waiting int
-	took           time.Duration
+	c     *Cluster
+	first time.Duration
+	views int
+	took  time.Duration
 }
 
 func (w *stopwatch) Saw(_ int, fact any) {
