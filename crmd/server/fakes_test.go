@@ -367,10 +367,10 @@ func (f *fakeCIB) Watch(_ *cibv1.WatchRequest, stream grpc.ServerStreamingServer
 	}
 }
 
-func (f *fakeCIB) SetPrimary(context.Context, *cibv1.SetPrimaryRequest) (*cibv1.SetPrimaryResponse, error) {
+func (f *fakeCIB) SetPrimary(_ context.Context, r *cibv1.SetPrimaryRequest) (*cibv1.SetPrimaryResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &cibv1.SetPrimaryResponse{Version: protoVersion(f.doc.Version()), Source: "x"}, nil
+	return &cibv1.SetPrimaryResponse{Version: protoVersion(f.doc.Version()), Source: r.Primary}, nil
 }
 
 // attr reads an attribute at an XPath.

@@ -67,10 +67,15 @@ func (s *Server) compute(c te.Compute) {
 				return
 			}
 			s.post(func() {
-				if seq == s.reign.seq {
-					s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "scheduled", Node: s.node, Text: fmt.Sprintf("%d synapses from %s", len(g.Synapses), file)}, s.log)
-					s.stepTE(te.Scheduled{Ref: c.Ref, Graph: g, File: file})
-				}
+				// Not before what the input held was seen here too: a change in it
+				// that makes the graph void (a status wiped by a tool, say) must
+				// abort it before it acts.
+				s.whenSeen(v, func() {
+					if seq == s.reign.seq {
+						s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "scheduled", Node: s.node, Text: fmt.Sprintf("%d synapses from %s", len(g.Synapses), file)}, s.log)
+						s.stepTE(te.Scheduled{Ref: c.Ref, Graph: g, File: file})
+					}
+				})
 			})
 		}()
 	}})
