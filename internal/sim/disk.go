@@ -63,12 +63,6 @@ func (l *Log) Append(b []byte) { l.bytes = append(l.bytes, b...) }
 // Sync makes durable what was appended.
 func (l *Log) Sync() { l.synced = len(l.bytes) }
 
-// Truncate cuts the log.
-func (l *Log) Truncate(size int) {
-	l.bytes = l.bytes[:size]
-	l.synced = min(l.synced, size)
-}
-
 // Bytes are the content as programs see it.
 func (l *Log) Bytes() []byte { return l.bytes }
 
