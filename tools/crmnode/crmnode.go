@@ -44,17 +44,9 @@ var commands = map[string]bool{
 
 // Run is the tool's entry.
 func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	p, err := spec.Parse(args)
-	if err != nil {
-		return output.Usage(stderr, name, err)
-	}
-	switch {
-	case p.Has("help"), p.Has("help-all"):
-		fmt.Fprint(stdout, spec.Help())
-		return 0
-	case p.Has("version"):
-		fmt.Fprint(stdout, output.VersionText)
-		return 0
+	p, exit, done := output.Begin(spec, name, args, stdout, stderr)
+	if done {
+		return exit
 	}
 	if err := output.NoOperands(p.Operands); err != nil {
 		return output.Usage(stderr, name, err)

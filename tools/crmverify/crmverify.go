@@ -41,17 +41,9 @@ type result struct {
 
 // Run is the tool's entry.
 func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p, err := spec.Parse(args)
-	if err != nil {
-		return output.Usage(stderr, name, err)
-	}
-	switch {
-	case p.Has("help"), p.Has("help-all"):
-		fmt.Fprint(stdout, spec.Help())
-		return 0
-	case p.Has("version"):
-		fmt.Fprint(stdout, output.VersionText)
-		return 0
+	p, exit, done := output.Begin(spec, name, args, stdout, stderr)
+	if done {
+		return exit
 	}
 	verbose := p.Count("verbose")
 	var r result

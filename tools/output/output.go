@@ -130,6 +130,23 @@ func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []
 	return root.Write(w, 0)
 }
 
+// Begin takes a command line apart and serves what all tools share: mistakes,
+// --help and --version. done: that was all, and code is the exit status.
+func Begin(spec *cliopt.Spec, name string, args []string, stdout, stderr io.Writer) (p *cliopt.Parsed, code int, done bool) {
+	p, err := spec.Parse(args)
+	switch {
+	case err != nil:
+		return nil, Usage(stderr, name, err), true
+	case p.Has("help"), p.Has("help-all"):
+		fmt.Fprint(stdout, spec.Help())
+		return p, 0, true
+	case p.Has("version"):
+		fmt.Fprint(stdout, VersionText)
+		return p, 0, true
+	}
+	return p, 0, false
+}
+
 // Usage prints a mistake on the command line and returns the status for it.
 func Usage(stderr io.Writer, tool string, err error) int {
 	fmt.Fprintf(stderr, "%s: %v\n", tool, err)
