@@ -116,6 +116,7 @@ type Server struct {
 	waiting     []waiter
 	status      *writer // node states, history
 	config      *writer // configuration: may have to wait for disks
+	attributes  queue[attributeJob]
 	stopPrimary context.CancelFunc
 	primarySeq  uint64
 
@@ -224,6 +225,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.cancel()
 	s.status = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed, onStall: s.stalled}
 	s.config = &writer{client: s.cib, queue: newQueue[job](), post: s.post, onErr: s.updateFailed, onStall: s.stalled}
+	s.attributes = newQueue[attributeJob]()
+	go s.writeAttributes(run)
 	go s.status.run(run)
 	go s.config.run(run)
 	go s.watchCIB(run)

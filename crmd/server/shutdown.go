@@ -57,7 +57,11 @@ func (s *Server) requestShutdown() {
 		return
 	}
 	if s.accepted.term != "" && s.accepted.asked == "" {
-		s.send(s.accepted.dc, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_WantsShutdown{WantsShutdown: &crmv1.WantsShutdown{Node: s.node}}})
+		dc := s.accepted.dc
+		// Behind our own updates: the join removes a former request.
+		s.updateAttributes(nil, func() {
+			s.send(dc, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_WantsShutdown{WantsShutdown: &crmv1.WantsShutdown{Node: s.node}}})
+		})
 	}
 }
 
