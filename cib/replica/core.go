@@ -10,8 +10,9 @@
 //   - all copies in step with one primary pass through the same versions in the
 //     same order, and equal versions have equal content;
 //   - a change of the configuration is acknowledged when it is stored on the
-//     primary and on a majority of the members, any other when the primary has
-//     applied it;
+//     primary and on a majority of the members, with quorum on as many as make
+//     a majority of all configured nodes, so that every later quorate partition
+//     has one that holds it; any other when the primary has applied it;
 //   - a change that the primary cannot store is not made at all.
 package replica
 
@@ -66,6 +67,7 @@ type Core struct {
 	role    role
 	quorate bool
 	members []string // sorted; of the primary's term
+	need    int      // members, this node among them, that must have stored a change
 	inStep  bool     // follower: holds what the primary has
 
 	appointed *Appointed // primary: the call that is to be answered

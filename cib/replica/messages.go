@@ -56,6 +56,8 @@ type (
 		View    uint64
 		Members []string
 		Quorate bool
+		// Configured is how many nodes the cluster has; 0: as many as members.
+		Configured int
 	}
 	// Received: a message from another replica.
 	Received struct {

@@ -40,6 +40,7 @@ func (c *Core) appoint(ev Appointed) {
 	}
 	slices.Sort(c.members)
 	c.members = slices.Compact(c.members)
+	c.need = needed(len(c.members), ev)
 	for _, m := range c.members {
 		if m != c.self {
 			c.peers[m] = &peer{name: m}
@@ -77,12 +78,25 @@ func (c *Core) endAppointment(rc cibdoc.RC, why string) {
 	}
 }
 
+// needed is how many of n members, the primary among them, must have stored a
+// change before it is acknowledged, and must have answered before a copy is
+// chosen: a majority of them, and with quorum as many as any later quorate
+// partition must share a node with. Where quorum comes from less than a majority
+// of the configured nodes (two nodes, weights) there is no such number.
+func needed(n int, ev Appointed) int {
+	need := n/2 + 1
+	if all := ev.Configured/2 + 1; ev.Quorate && ev.Configured > n && all <= n {
+		need = max(need, all)
+	}
+	return need
+}
+
 // patience is how many retries a member may stay silent, frozen for instance,
-// before a majority of the others goes on without it.
+// before the others go on without it.
 const patience = 5
 
-// loseSilent goes on without members that do not answer, if a majority does.
-// What only a silent one holds may be lost by that: as if it had crashed.
+// loseSilent goes on without members that do not answer, if enough others do:
+// then one of those holds what was acknowledged.
 func (c *Core) loseSilent() {
 	if c.role == follower || c.role == leading || c.patience.After(c.now) {
 		return
@@ -101,7 +115,12 @@ func (c *Core) loseSilent() {
 			silent = append(silent, p.name)
 		}
 	}
-	if len(silent) == 0 || len(c.members)-len(silent) < len(c.members)/2+1 {
+	if len(silent) == 0 {
+		return
+	}
+	if len(c.members)-len(silent) < c.need {
+		c.note(Warn, "members do not answer, and without them there are too few to know what was acknowledged: waiting; restart the CIB there, or stop the node",
+			"members", strings.Join(silent, " "), "view", c.term.View, "needed", c.need)
 		return
 	}
 	c.note(Warn, "members do not answer: going on without them", "members", strings.Join(silent, " "), "view", c.term.View)
@@ -273,7 +292,7 @@ func (c *Core) settle() {
 		case c.hopeless(w.version):
 			c.reply(w.id, Outcome{
 				RC: cibdoc.RCIO, Version: w.version,
-				Detail: "the change was made but could not be stored on a majority of the members, so a failure may lose it: " + c.laggards(w.version),
+				Detail: "the change was made but could not be stored on a majority, so a failure may lose it: " + c.laggards(w.version),
 			})
 		default:
 			keep = append(keep, w)
@@ -288,8 +307,8 @@ func (c *Core) settle() {
 	}
 }
 
-// majority is the version that a majority of the members have stored, this
-// node among them.
+// majority is the version that enough of the members have stored, this node
+// among them.
 func (c *Core) majority() cibdoc.Version {
 	vs := []cibdoc.Version{}
 	for _, p := range c.sortedPeers() {
@@ -300,14 +319,14 @@ func (c *Core) majority() cibdoc.Version {
 		}
 	}
 	slices.SortFunc(vs, func(a, b cibdoc.Version) int { return b.Compare(a) })
-	need := len(c.members)/2 + 1 - 1 // besides this node
-	if need == 0 || c.synced.Less(vs[need-1]) {
+	others := c.need - 1
+	if others == 0 || c.synced.Less(vs[others-1]) {
 		return c.synced
 	}
-	return vs[need-1]
+	return vs[others-1]
 }
 
-// hopeless: so many disks fail that no majority can store v at present.
+// hopeless: so many disks fail that too few members can store v at present.
 func (c *Core) hopeless(v cibdoc.Version) bool {
 	failing := 0
 	for _, p := range c.peers {
@@ -315,7 +334,7 @@ func (c *Core) hopeless(v cibdoc.Version) bool {
 			failing++
 		}
 	}
-	return len(c.members)-failing < len(c.members)/2+1
+	return len(c.members)-failing < c.need
 }
 
 func (c *Core) laggards(v cibdoc.Version) string {

@@ -92,7 +92,10 @@ func (s *Server) SetPrimary(ctx context.Context, req *cibv1.SetPrimaryRequest) (
 	}
 	s.awaitCluster(ctx)
 	o, err := s.ask(ctx, func(token uint64) replica.Event {
-		return replica.Appointed{Token: token, Primary: req.GetPrimary(), View: req.GetView(), Members: req.GetMembers(), Quorate: req.GetQuorate()}
+		return replica.Appointed{
+			Token: token, Primary: req.GetPrimary(), View: req.GetView(), Members: req.GetMembers(), Quorate: req.GetQuorate(),
+			Configured: int(req.GetConfigured()),
+		}
 	})
 	if err != nil {
 		if errors.Is(err, errStopping) {

@@ -289,7 +289,7 @@ func (s *Server) tellPrimary() {
 	if s.view == nil {
 		return
 	}
-	req := &cibv1.SetPrimaryRequest{View: s.view.Number, Quorate: s.view.Quorate}
+	req := &cibv1.SetPrimaryRequest{View: s.view.Number, Quorate: s.view.Quorate, Configured: uint32(len(s.view.Configured))}
 	if s.el.Acting(s.now()) || s.accepted.term != "" {
 		req.Primary = s.el.DC()
 	}

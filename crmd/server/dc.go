@@ -26,6 +26,7 @@ type reign struct {
 	seq       uint64 // grows with each reign: late answers of an older one are void
 	term      string
 	joined    bool   // the first join is through
+	acted     bool   // the first actions are under way, or none was needed
 	begun     bool   // the CIBs are in step and the join is under way
 	inStep    uint64 // latest view whose CIBs are in step
 	reading   bool
@@ -46,7 +47,7 @@ func (s *Server) beginReign() {
 func (s *Server) endReign(why string) {
 	s.log.Info("Giving up the DC role", "reason", why)
 	s.reign.seq++
-	s.reign.begun, s.reign.joined = false, false
+	s.reign.begun, s.reign.joined, s.reign.acted = false, false, false
 	s.stepJoin(join.Released{})
 	s.stepTE(te.Stopped{})
 }
@@ -276,7 +277,6 @@ func (s *Server) joined(e join.Joined) {
 	s.log.Info("Nodes joined", "nodes", e.Nodes, "first", e.First)
 	if e.First {
 		s.reign.joined = true
-		s.publishClaim()
 		s.stepTE(te.Started{UUID: s.uuid})
 		s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
 		s.stepTE(te.Ready{Nodes: s.reign.ready})
@@ -373,23 +373,30 @@ func (s *Server) stepTE(ev te.Event) {
 	}
 	out := s.te.Step(s.now(), ev)
 	s.wakes[2] = out.WakeAt
+	acted := false
 	for _, e := range out.Effects {
 		switch e := e.(type) {
 		case te.Compute:
 			s.compute(e)
 		case te.Initiate:
+			acted = true
 			s.initiate(e)
 		case te.CountFailure:
 			s.countFailure(e)
 		case te.RecordLost:
 			s.recordLost(e.Flight)
 		case te.Idle:
+			acted = true
 			s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "idle", Node: s.node, Text: fmt.Sprintf("transition %d", e.Graph)}, s.log)
 		case te.ShutdownGranted:
 			s.shutdownGranted()
 		case te.Note:
 			s.note(e)
 		}
+	}
+	if acted && s.reign.joined && !s.reign.acted {
+		s.reign.acted = true
+		s.publishClaim()
 	}
 }
 

@@ -523,7 +523,7 @@ func (s *Server) stepElection(ev election.Event) {
 	}
 	if out.Claim != nil {
 		s.claim = *out.Claim
-		if s.claim.Since == 0 || s.reign.joined {
+		if s.claim.Since == 0 || s.reign.acted {
 			s.publishClaim()
 		}
 	}
@@ -534,9 +534,10 @@ func (s *Server) stepElection(ev election.Event) {
 	}
 }
 
-// publishClaim lets the membership carry our role. A new DC does so once its
-// first join is through: each new view makes the CIBs agree anew, which must
-// not come between a death and its recovery.
+// publishClaim lets the membership carry our role. A new DC does so once the
+// first actions of its reign are under way, or none is needed: each new view
+// makes the CIBs agree anew, which must not come between a death and its
+// recovery.
 func (s *Server) publishClaim() {
 	info := map[string]string{"feature_set": FeatureSet}
 	if s.claim.Since != 0 {

@@ -272,7 +272,7 @@ func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate
 	if primary == d.n.name {
 		d.named = appointment{view, members, quorate}
 	}
-	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate})
+	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate, Configured: len(d.n.c.names)})
 }
 
 // modify and remove are the changes that the controller makes.

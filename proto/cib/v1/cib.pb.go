@@ -712,6 +712,7 @@ type SetPrimaryRequest struct {
 	View          uint64                 `protobuf:"varint,2,opt,name=view,proto3" json:"view,omitempty"`      // membership view number for which this was decided
 	Members       []string               `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"` // nodes whose replicas take part (cib process in the view)
 	Quorate       bool                   `protobuf:"varint,4,opt,name=quorate,proto3" json:"quorate,omitempty"`
+	Configured    uint32                 `protobuf:"varint,5,opt,name=configured,proto3" json:"configured,omitempty"` // nodes of the whole cluster; 0: as many as members
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -772,6 +773,13 @@ func (x *SetPrimaryRequest) GetQuorate() bool {
 		return x.Quorate
 	}
 	return false
+}
+
+func (x *SetPrimaryRequest) GetConfigured() uint32 {
+	if x != nil {
+		return x.Configured
+	}
+	return 0
 }
 
 type SetPrimaryResponse struct {
@@ -1015,12 +1023,15 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x03ref\x18\x06 \x01(\tR\x03ref\x12\x12\n" +
 	"\x04node\x18\a \x01(\tR\x04node\x12\"\n" +
 	"\x02op\x18\b \x01(\x0e2\x12.linuxha.cib.v1.OpR\x02op\x12\x1b\n" +
-	"\tfrom_sync\x18\t \x01(\bR\bfromSync\"u\n" +
+	"\tfrom_sync\x18\t \x01(\bR\bfromSync\"\x95\x01\n" +
 	"\x11SetPrimaryRequest\x12\x18\n" +
 	"\aprimary\x18\x01 \x01(\tR\aprimary\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\x04R\x04view\x12\x18\n" +
 	"\amembers\x18\x03 \x03(\tR\amembers\x12\x18\n" +
-	"\aquorate\x18\x04 \x01(\bR\aquorate\"\x85\x01\n" +
+	"\aquorate\x18\x04 \x01(\bR\aquorate\x12\x1e\n" +
+	"\n" +
+	"configured\x18\x05 \x01(\rR\n" +
+	"configured\"\x85\x01\n" +
 	"\x12SetPrimaryResponse\x12\x0e\n" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x121\n" +
