@@ -190,7 +190,7 @@ func (n *net) appoint(primary string, quorate bool, members ...string) uint64 {
 		d := n.nodes[m]
 		d.token++
 		token = d.token
-		n.step(m, Appointed{Token: token, Primary: primary, View: n.view, Members: members, Quorate: quorate})
+		n.step(m, Appointed{Token: token, Primary: primary, View: n.view, Members: members, Quorate: quorate, Configured: len(n.names)})
 	}
 	n.settle()
 	return token
@@ -587,6 +587,39 @@ func TestFrozenMember(t *testing.T) {
 	two.pass(time.Minute)
 	if _, ok := two.outcome("a", 99); ok {
 		t.Error("one of two went on without the other")
+	}
+}
+
+// TestBareQuorum: three of five are quorate, and any two of them are not enough
+// to hold a change or to know what was acknowledged: the next partition with
+// quorum might have none of the two.
+func TestBareQuorum(t *testing.T) {
+	n := newNet(t, "a", "b", "c", "d", "e")
+	n.mustSucceed("a", n.appoint("a", true, n.names...))
+	n.partition([]string{"a", "d", "e"}, []string{"b", "c"})
+	n.mustSucceed("a", n.appoint("a", true, "a", "d", "e"))
+	n.partition([]string{"a", "e"}, []string{"b", "c"}, []string{"d"}) // d is frozen
+	x := n.submit("a", addNode("1"))
+	n.pass(10 * time.Second)
+	if o, ok := n.outcome("a", x); ok {
+		t.Fatalf("acknowledged by two of five: %+v", o)
+	}
+	n.partition([]string{"a", "d", "e"}, []string{"b", "c"})
+	n.pass(3 * time.Second)
+	n.mustSucceed("a", x)
+
+	n.partition([]string{"b", "c"}, []string{"e"}, []string{"a"}, []string{"d"}) // e is frozen
+	y := n.appoint("b", true, "b", "c", "e")
+	n.pass(time.Minute)
+	if _, ok := n.outcome("b", y); ok {
+		t.Fatal("b and c went on without the only one that holds the change")
+	}
+	n.partition([]string{"b", "c", "e"}, []string{"a"}, []string{"d"})
+	n.step("e", Appointed{Token: 99, Primary: "b", View: n.view, Members: []string{"b", "c", "e"}, Quorate: true, Configured: 5})
+	n.pass(10 * time.Second)
+	n.mustSucceed("b", y)
+	if !n.nodes["b"].has("1") {
+		t.Error("the change is lost")
 	}
 }
 
