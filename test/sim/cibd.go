@@ -59,7 +59,7 @@ type cibd struct {
 	watch       func(replica.Published) // the controller
 	gone        bool
 	led         replica.Term
-	named       appointment // the last one
+	named       map[uint64]appointment // of this node, by view
 }
 
 // genesis is the configuration that all nodes begin with.
@@ -76,7 +76,10 @@ func genesis(c *Cluster) *cibdoc.Doc {
 // startCIB starts the daemon with what the disk holds.
 func startCIB(n *node, disk *frame.Disk[onDisk]) *cibd {
 	n.lives++
-	d := &cibd{n: n, disk: disk, incarnation: n.lives, calls: map[uint64]func(replica.Outcome){}}
+	d := &cibd{
+		n: n, disk: disk, incarnation: n.lives,
+		calls: map[uint64]func(replica.Outcome){}, named: map[uint64]appointment{},
+	}
 	stored := disk.Read()
 	d.core = replica.New(replica.Options{Node: n.name, Incarnation: d.incarnation, Doc: running(stored.doc), Lineage: stored.lineage})
 	d.timer.n = n
@@ -148,7 +151,7 @@ func (d *cibd) step(ev replica.Event) {
 	}
 	for _, s := range out.Send {
 		if r, ok := s.Message.(replica.Reply); ok && r.Outcome.RC == cibdoc.OK {
-			d.n.c.shared.replies[r.ID] = d.named
+			d.n.c.shared.replies[r.ID] = d.named[r.Term.View]
 		}
 		d.n.send("cib", s.To, s.Message)
 	}
@@ -163,6 +166,9 @@ func (d *cibd) step(ev replica.Event) {
 		c.counts["changes that another copy won over"]++
 	}
 	for _, a := range out.Answer {
+		if status.Primary == d.n.name && a.Outcome.RC == cibdoc.OK {
+			c.shared.replies[d.request(a.Token)] = d.named[term.View]
+		}
 		f := d.calls[a.Token]
 		delete(d.calls, a.Token)
 		if f != nil {
@@ -249,14 +255,12 @@ func (d *cibd) call(f func(replica.Outcome)) uint64 {
 	return d.tokens
 }
 
-// by is who acknowledged a request of this node.
-func (d *cibd) by(token uint64) appointment {
-	id := replica.ID{Node: d.n.name, Incarnation: d.incarnation, Seq: token}
-	if a, ok := d.n.c.shared.replies[id]; ok {
-		return a
-	}
-	return d.named // it was primary itself
+func (d *cibd) request(token uint64) replica.ID {
+	return replica.ID{Node: d.n.name, Incarnation: d.incarnation, Seq: token}
 }
+
+// by is who acknowledged a request of this node.
+func (d *cibd) by(token uint64) appointment { return d.n.c.shared.replies[d.request(token)] }
 
 // apply has changes made and answers when they are acknowledged.
 func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f func(replica.Outcome)) (token uint64) {
@@ -270,7 +274,7 @@ func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f
 
 func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate bool, f func(replica.Outcome)) {
 	if primary == d.n.name {
-		d.named = appointment{view, members, quorate}
+		d.named[view] = appointment{view, members, quorate}
 	}
 	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate, Configured: len(d.n.c.names)})
 }
