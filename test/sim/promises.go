@@ -20,8 +20,7 @@ type promises struct {
 	dcs      []bool
 	versions map[stamp]cibdoc.Sum
 
-	acked  map[string]appointment // changes that must not get lost, and who acknowledged them
-	missed map[string]bool        // changes that a later quorate partition did not have
+	acked map[string]appointment // changes that must not get lost, and who acknowledged them
 }
 
 // stamp is a version in the reign of one primary.
@@ -31,7 +30,7 @@ type stamp struct {
 }
 
 func newPromises(c *Cluster, w *world) *promises {
-	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]appointment{}, missed: map[string]bool{}}
+	return &promises{c: c, w: w, active: map[string]map[string]bool{}, dcs: make([]bool, len(c.nodes)), versions: map[stamp]cibdoc.Sum{}, acked: map[string]appointment{}}
 }
 
 func (k *promises) Saw(node int, fact any) {
@@ -130,47 +129,26 @@ func (k *promises) acknowledged(f acknowledged) {
 	}
 }
 
-// leads: a primary with quorum begins its term. It must have what was
-// acknowledged, unless more than a minority of the members of then are missing
-// now and none of its members has it on its disk: then it may be lost from here
-// on. If one of them is back and its copy wins, what
-// was acknowledged meanwhile may be lost instead: between two partitions that
-// were both quorate the version decides (cib 15.9).
+// leads: a primary with quorum begins its term. It must have all that was
+// acknowledged with quorum, since any two majorities of the nodes share one.
 func (k *promises) leads(node int, s replica.Status) {
 	n := k.c.nodes[node]
 	if n.last == nil || n.last.Number != s.View || !n.quorate {
 		return
 	}
-	back := slices.ContainsFunc(slices.Collect(maps.Keys(k.missed)), func(key string) bool { return has(s.Doc, key) })
 	for _, key := range slices.Sorted(maps.Keys(k.acked)) {
 		if has(s.Doc, key) || s.View < k.acked[key].view { // or a primary of former times, that was paused
 			continue
 		}
-		if back {
-			k.c.counts["acknowledged by one of two quorate partitions"]++
-			delete(k.acked, key)
-			continue
-		}
-		for _, m := range n.last.Members {
-			if has(k.w.disks[k.c.byName[m.Name].index].Durable().doc, key) {
-				k.c.Failf("promise 4: change %s was acknowledged and is on the disk of %s, but %s leads view %d without it", key, m.Name, n.name, s.View)
-				return
+		var holders []string
+		for i, other := range k.c.nodes {
+			if has(k.w.disks[i].Durable().doc, key) {
+				holders = append(holders, other.name)
 			}
 		}
-		missing := 0
-		for _, m := range k.acked[key].members {
-			if n.last.Member(m) == nil {
-				missing++
-			}
-		}
-		if missing <= (len(k.acked[key].members)-1)/2 {
-			k.c.Failf("promise 4: change %s was acknowledged in view %d, and %s leads view %d without it although only %d of those %d members are missing",
-				key, k.acked[key].view, n.name, s.View, missing, len(k.acked[key].members))
-			return
-		}
-		k.c.counts["acknowledged, but by more than a minority that is gone"]++
-		delete(k.acked, key)
-		k.missed[key] = true
+		k.c.Failf("promise 4: change %s was acknowledged in view %d by %v and is on the disks of %v, and %s leads view %d without it",
+			key, k.acked[key].view, k.acked[key].members, holders, n.name, s.View)
+		return
 	}
 }
 
