@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,25 +24,35 @@ const valid = `<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch
 func TestValidate(t *testing.T) {
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"valid", "", "", ""},
-		{"unknown schema", "pacemaker-3.9", "pacemaker-4.0", `unknown schema validate-with="pacemaker-4.0"`},
+		{"unknown schema", "pacemaker-3.9", "pacemaker-4.0", `validate-with="pacemaker-4.0" is no schema; known are pacemaker-1.0 to pacemaker-3.9, and none`},
 		{"no schema: one that fits is enough", ` validate-with="pacemaker-3.9"`, "", ""},
 		{"no schema and none fits", ` validate-with="pacemaker-3.9" epoch="1"`, "", "attribute validate-with is missing"},
 		{"none accepts anything", "pacemaker-3.9\"", "none\" nonsense=\"1\"", ""},
-		{"unknown section", "<constraints>", "<nonsense/><constraints>", `line 9: element nonsense: no section of pacemaker-3.9; valid are`},
-		{"section of a later version", "pacemaker-3.9", "pacemaker-1.2", `element tags: no section of pacemaker-1.2`},
-		{"section missing", `<nodes><node id="1" uname="a"/></nodes>`, "", "section <nodes> is missing"},
-		{"section twice", "<constraints>", "<nodes/><constraints>", "the section is there twice"},
-		{"element in the wrong place", `<group id="g">`, `<group id="g"><group id="h"/>`, `line 7: element group "h": not allowed in <group>; valid are`},
+		{"unknown section", "<constraints>", "<nonsense/><constraints>", `line 9: element nonsense: not allowed in <configuration>; valid there: <rsc_defaults>, <op_defaults>, <constraints>,`},
+		{"section of a later version", "pacemaker-3.9", "pacemaker-1.2", `element tags: not allowed in <configuration>; valid there: <rsc_defaults>`},
+		{"section missing", `<nodes><node id="1" uname="a"/></nodes>`, "", "element configuration: is not complete: it needs <nodes>"},
+		{"section twice", "<constraints>", "<nodes/><constraints>", `element nodes: not allowed in <configuration> at this place or once more`},
+		{"element in the wrong place", `<group id="g">`, `<group id="g"><group id="h"/>`, `line 7: element group "h": not allowed in <group>; valid there: <meta_attributes>, <instance_attributes> or <primitive>`},
 		{"id twice", `id="d2"`, `id="d1"`, `element primitive "d1": id "d1" is used already by <primitive> in line 6`},
-		{"id no name", `id="d2"`, `id="2d"`, `id "2d" is no valid name`},
+		{"id no name", `id="d2"`, `id="2d"`, `id="2d" is not valid; it must be a name of its own`},
 		{"id missing", `<group id="g">`, `<group>`, "attribute id is missing"},
-		{"reference to nothing", `first="d1"`, `first="zz"`, `element rsc_order "r": attribute first refers to id "zz", which does not exist`},
+		{"reference to nothing", `first="d1"`, `first="zz"`, `element rsc_order "r": attribute first refers to id "zz", which no element has`},
 		{"required attribute", ` name="monitor"`, "", `element op "op1": attribute name is missing`},
-		{"score", "-INFINITY", "-INFINITE", `score="-INFINITE" is no score`},
-		{"enumeration", `first="d1"`, `first="d1" first-action="break"`, `first-action="break" is not one of demote, promote, start, stop`},
-		{"empty group", `<primitive id="d2" class="lsb" type="x"/>`, "", `element group "g": needs at least one of primitive, has 0`},
-		{"version no number", `epoch="1"`, `epoch="x"`, `attribute epoch must be a number`},
-		{"second configuration", "<status>", "<configuration/><status>", "second <configuration>"},
+		{"score", "-INFINITY", "-INFINITE", `score="-INFINITE" is not valid; it must be a whole number, INFINITY, +INFINITY or -INFINITY`},
+		{"enumeration", `first="d1"`, `first="d1" first-action="break"`, `first-action="break" is not valid; it must be start, promote, demote or stop`},
+		{"empty group", `<primitive id="d2" class="lsb" type="x"/>`, "", `element group "g": is not complete: it needs <primitive>`},
+		{"version no number", `epoch="1"`, `epoch="x"`, `attribute epoch="x" is not valid; it must be a whole number from 0 on`},
+		{"second configuration", "<status>", "<configuration/><status>", "element configuration: not allowed in <cib> at this place or once more; valid there: <status>"},
+		{"two ways, and both at once", `rsc="d1" node`, `rsc="d1" rsc-pattern="d" node`, `its attributes do not go together; it is valid without attribute rsc or rsc-pattern`},
+		{"neither of two ways", `rsc="d1" node`, `node`, `element rsc_location "l": is not complete: it needs <resource_set>; or the element is valid with attribute rsc or rsc-pattern`},
+		{"a choice that is not made", ` score="-INFINITY"`, ``, `element rsc_location "l": attribute score is missing`},
+		{"an attribute of another element", `uname="a"`, `uname="a" rsc="d1"`, `element node "1": attribute rsc is not known here; others that may be: type, description, score`},
+		{"a name space", `<group id="g">`, `<group xmlns="urn:x" id="g">`, `not allowed in <resources>`},
+		{"text", `<nodes>`, `<nodes><![CDATA[x]]>`, `element nodes: text is not allowed in it`},
+		{"white space around values", `class="ocf"`, `class=" ocf&#10;"`, ""},
+		{"a prefix that is declared and not used", `<group id="g">`, `<group xmlns:x="urn:x" id="g">`, ""},
+		{"an id beyond ASCII", `id="d2"`, `id="é·日本"`, ""},
+		{"an id with a letter that XML 1.0 does not know", `id="d2"`, `id="d𐀀"`, `is not valid; it must be a name`},
 		{"not in cib", "<status>", "<other/><status>", "not allowed in <cib>"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -61,6 +72,45 @@ func TestValidate(t *testing.T) {
 				t.Errorf("code %v", cibdoc.RCOf(err))
 			}
 		})
+	}
+}
+
+// TestCompile: the grammar can be read and compiled in all versions.
+func TestCompile(t *testing.T) {
+	for _, name := range append(slices.Clone(Versions), "pacemaker-next") {
+		v, ok := Lookup(name)
+		if !ok {
+			t.Fatalf("%s is not known", name)
+		}
+		if _, err := language().compile(v); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestGrammarErrors: a mistake in a grammar is told with its line.
+func TestGrammarErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"start = <a> { @x":                                "line 1: unexpected the end in a type",
+		"start = <a> {\n@x nosuch }":                      "line 2: nosuch is no type",
+		"start = <a> { nosuch }":                          "line 1: nosuch is not defined",
+		"start = <a> { b(c) }\nb = c":                     "line 1: b wants 0 arguments, not 1",
+		"start = <a> { @x \"y }":                          "line 1: \" without its end",
+		"start = <a> { b, c & d }":                        "use parentheses",
+		"start = <a> { @x /(/ }":                          "missing closing",
+		"start = <a> { @x text [of 1] }":                  "of is no version",
+		"start = empty":                                   "there is no start",
+		"a = empty a = empty":                             "a is defined twice",
+		"start = <a> { <b> { empty } | <b> { @x text } }": "<b> would be two different elements in <a>",
+		"start = <a> { ! }":                               "unexpected",
+	} {
+		g, err := readGrammar(text)
+		if err == nil {
+			_, err = g.compile(Version{Major: 1})
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
 	}
 }
 

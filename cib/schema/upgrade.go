@@ -34,7 +34,7 @@ func Upgrade(doc *cibdoc.Doc) (*cibdoc.Doc, error) {
 	}
 	switch {
 	case best == nil:
-		return nil, Error(validate(withSchema(doc, cibdoc.LatestSchema)))
+		return nil, Error(Check(doc, cibdoc.LatestSchema))
 	case bestName == name:
 		return nil, cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s and does not conform to the next one", name)
 	}
@@ -47,7 +47,7 @@ func withSchema(doc *cibdoc.Doc, name string) *cibdoc.Doc {
 	return e.Doc()
 }
 
-func conforms(doc *cibdoc.Doc, name string) bool { return len(validate(withSchema(doc, name))) == 0 }
+func conforms(doc *cibdoc.Doc, name string) bool { return Conforms(doc, name) }
 
 // edited applies a transform to a copy of the configuration.
 func edited(doc *cibdoc.Doc, transform func(config *cibdoc.Node)) *cibdoc.Doc {
@@ -243,7 +243,7 @@ func moveDefault(config, set, nv *cibdoc.Node, section, block, name string) {
 
 // operationMeta are operation attributes that were wrongly given as instance
 // attributes.
-var operationMeta = set("interval-origin start-delay enabled on-fail record-pending role timeout")
+var operationMeta = map[string]bool{"interval-origin": true, "start-delay": true, "enabled": true, "on-fail": true, "record-pending": true, "role": true, "timeout": true}
 
 func resourceTo3(rsc *cibdoc.Node) {
 	for c := range rsc.Elements() {

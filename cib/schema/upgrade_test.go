@@ -68,8 +68,8 @@ func TestUpgrade(t *testing.T) {
 			rsc(`<operations><op id="m" name="monitor" interval="5"/></operations><!--c--><instance_attributes id="_cibtr-2_i"><nvpair id="__cibtr-2_i__a" name="requires" value="1"/></instance_attributes>`),
 		},
 		{
-			"access lists", "pacemaker-1.3", empty + `<acls><acl_role id="r"><read id="p1" ref="x" attribute="y"/><write id="p2" tag="t" attribute="y"/></acl_role><acl_user id="u"><role_ref id="r"/><deny id="p3" xpath="/cib" attribute="z"/></acl_user></acls>`,
-			empty + `<acls><acl_role id="r"><acl_permission id="p1" kind="read" reference="x"/><acl_permission id="p2" kind="write" object-type="t" attribute="y"/></acl_role><acl_target id="u"><role id="r"/><role id="auto-u"/></acl_target><acl_role id="auto-u"><acl_permission id="p3" kind="deny" xpath="/cib[@z]"/></acl_role></acls>`,
+			"access lists", "pacemaker-1.3", empty + `<acls><acl_role id="r"><read id="p1" ref="r" attribute="y"/><write id="p2" tag="t" attribute="y"/></acl_role><acl_user id="u"><role_ref id="r"/></acl_user><acl_user id="v"><deny id="p3" xpath="/cib" attribute="z"/></acl_user></acls>`,
+			empty + `<acls><acl_role id="r"><acl_permission id="p1" kind="read" reference="r"/><acl_permission id="p2" kind="write" object-type="t" attribute="y"/></acl_role><acl_target id="u"><role id="r"/></acl_target><acl_target id="v"><role id="auto-v"/></acl_target><acl_role id="auto-v"><acl_permission id="p3" kind="deny" xpath="/cib[@z]"/></acl_role></acls>`,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Upgrade(bad); !errors.Is(err, cibdoc.RCSchema) || !strings.Contains(err.Error(), "<nodes> is missing") {
+	if _, err := Upgrade(bad); !errors.Is(err, cibdoc.RCSchema) || !strings.Contains(err.Error(), "it needs") {
 		t.Errorf("invalid: %v", err)
 	}
 }
