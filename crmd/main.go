@@ -17,9 +17,15 @@ func main() { daemon.Main("crmd", run) }
 
 func run(ctx context.Context, env daemon.Env) error {
 	srv, err := server.New(server.Options{
-		Paths:   env.Paths,
-		Log:     env.Log,
-		Dial:    func(name string) (grpc.ClientConnInterface, error) { return ipc.Dial(env.Paths.Socket(name)) },
+		Paths: env.Paths,
+		Log:   env.Log,
+		Dial: func(name string) (grpc.ClientConnInterface, error) {
+			cc, err := ipc.Dial(env.Paths.Socket(name))
+			if err == nil {
+				cc.Connect() // now, not when the first failure is to be dealt with
+			}
+			return cc, err
+		},
 		PEngine: paths.Sibling("pengine"),
 	})
 	if err != nil {

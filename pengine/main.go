@@ -15,6 +15,9 @@ import (
 func main() { daemon.Main("pengine", run) }
 
 func run(ctx context.Context, env daemon.Env) error {
+	if err := server.SelfCheck(); err != nil {
+		return err
+	}
 	srv := server.New(server.Options{Inputs: env.Paths.PEngine(), Log: env.Log})
 	return ipc.Serve(ctx, env.Socket(), func(s *grpc.Server) { penginev1.RegisterSchedulerServer(s, srv) }, srv.Run)
 }
