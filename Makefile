@@ -74,12 +74,13 @@ lint: ## gofumpt, vet, staticcheck, go.mod and generated code fresh
 	@$(MAKE) -s proto && git diff --exit-code --stat -- proto || { echo "generated code is stale: commit what 'make proto' wrote"; exit 1; }
 
 .PHONY: install
-install: build ## install below DESTDIR: daemons, tools, agents, unit; creates hacluster and haclient
+install: build ## install below DESTDIR: daemons, tools, agents, schemas, unit; creates hacluster and haclient
 	install -d $(DESTDIR)/usr/lib/heartbeat $(DESTDIR)/usr/sbin $(DESTDIR)/etc/ha.d/resource.d $(DESTDIR)/usr/lib/systemd/system \
 	  $(DESTDIR)/usr/lib/ocf/resource.d/heartbeat $(DESTDIR)/usr/lib/ocf/lib/heartbeat $(DESTDIR)/var/lib/heartbeat/crm $(DESTDIR)/var/lib/heartbeat/pengine
 	set -e; for d in $(DAEMONS); do install -m 755 $(BIN)/$${d%%=*} $(DESTDIR)/usr/lib/heartbeat/; done
 	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
 	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
+	go run ./cib/schema/rng $(DESTDIR)/usr/share/pacemaker
 	cp -a agents/ocf/. $(DESTDIR)/usr/lib/ocf/
 	cp -a agents/ha.d/. $(DESTDIR)/etc/ha.d/
 	install -m 644 deploy/systemd/heartbeat.service $(DESTDIR)/usr/lib/systemd/system/
