@@ -2,6 +2,7 @@ package action
 
 import (
 	"strconv"
+	"strings"
 
 	"linuxha/pengine/state"
 )
@@ -58,7 +59,7 @@ func checkHistory(c *state.Cluster, r *state.Resource, n *state.Node, h *state.R
 	}
 	for _, op := range ops {
 		if op.Interval > 0 && (r.Maintenance || n.Maintenance) {
-			cancelRecorded(c, r, n, op)
+			cancelRecorded(c, r, n, op, "resource or node is in maintenance mode")
 			continue
 		}
 		switch op.Task {
@@ -85,8 +86,9 @@ func checkAndClear(c *state.Cluster, r *state.Resource, n *state.Node, op state.
 	}
 }
 
-func cancelRecorded(c *state.Cluster, r *state.Resource, n *state.Node, op state.RecordedOp) {
+func cancelRecorded(c *state.Cluster, r *state.Resource, n *state.Node, op state.RecordedOp, why string) {
 	a := cancel(c, r, op.Task, op.Interval, n)
+	c.Why.Need(a, why)
 	a.AddMeta("call-id", op.CallID)
 	c.Order(state.OpSide(r, "stop"), state.ActSide(a), plain)
 }
@@ -107,7 +109,7 @@ func agentChanged(c *state.Cluster, r *state.Resource, n *state.Node, h *state.R
 		}
 	}
 	if changed && active {
-		c.Op(r, "stop", n, false)
+		c.Why.Need(c.Op(r, "stop", n, false), "its agent is another one than the one it was started with")
 		r.StartPending = true
 	}
 	return changed
@@ -119,7 +121,7 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 	key := state.Key(r.ID, op.Task, op.Interval)
 	if op.Interval > 0 && r.FindOp(key, false) == nil {
 		if c.Opts.StopOrphanActions {
-			cancelRecorded(c, r, n, op)
+			cancelRecorded(c, r, n, op, "it is no longer configured")
 		}
 		return true
 	}
@@ -140,13 +142,29 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 		c.TriggerUnfencing(r, n, "Device parameters changed (reschedule)")
 		a := c.Request(r, key, op.Task, n, true)
 		a.Set(state.Reschedule)
+		if c.Why != nil {
+			c.Why.Need(a, definitionText(op, n))
+		}
 	case reloadable:
 		c.TriggerUnfencing(r, n, "Device parameters changed (reload)")
 		reload(c, r, n)
+		if a := r.Act("reload-agent", n); c.Why != nil && a != nil {
+			c.Why.Need(a, definitionText(op, n))
+		}
 	default:
 		forceRestart(c, r, n, op)
 	}
 	return true
+}
+
+// definitionText says in words what a difference of digests means. Digests do
+// not tell which parameter it was, but the history names those that count.
+func definitionText(op state.RecordedOp, n *state.Node) string {
+	what := "its parameters"
+	if list := strings.Fields(op.XML.Attr("op-force-restart")); len(list) > 0 {
+		what += " (those that need a restart: " + strings.Join(list, ", ") + ")"
+	}
+	return what + " are not those of its last " + op.Task + " on " + n.Name
 }
 
 func forceRestart(c *state.Cluster, r *state.Resource, n *state.Node, op state.RecordedOp) {
@@ -159,6 +177,9 @@ func forceRestart(c *state.Cluster, r *state.Resource, n *state.Node, op state.R
 	}
 	a := c.Request(r, state.Key(r.ID, task, op.Interval), task, nil, false)
 	a.Reason = "resource definition change"
+	if c.Why != nil {
+		c.Why.Need(a, definitionText(op, n))
+	}
 	c.TriggerUnfencing(r, n, "Device parameters changed")
 }
 
@@ -174,7 +195,7 @@ func reload(c *state.Cluster, r *state.Resource, n *state.Node) {
 		return
 	}
 	if r.StartPending {
-		c.Op(r, "stop", n, false)
+		c.Why.Need(c.Op(r, "stop", n, false), "its parameters changed while it was being started")
 		return
 	}
 	r.Reload = true

@@ -22,6 +22,9 @@ func Fence(c *state.Cluster) {
 		}
 		if managed && n.Unclean && c.CanFence(n) {
 			f := c.FenceOp(n, "", false, "node is unclean", false)
+			if c.Why != nil {
+				c.Why.Log(state.Warning, "schedule_fencing", "Scheduling node "+n.Name+" for fencing")
+			}
 			orderFencing(c, f, n)
 			if n.IsDC {
 				dcFence = f
@@ -166,6 +169,7 @@ func shutDown(c *state.Cluster, n *state.Node) *state.Action {
 			continue
 		}
 		a.Clear(state.Optional)
+		c.Why.Need(a, "the node is shutting down")
 		c.Order(state.ActSide(a), state.ActSide(d), plain|gate)
 	}
 	return d

@@ -24,6 +24,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	all, clean := r.ActiveCount()
 	for _, n := range r.Dangling {
 		a := c.Op(r, "stop", n, false)
+		c.Why.Need(a, "a live migration left it behind on this node")
 		a.Set(state.Dangling)
 		if c.Opts.RemoveAfterStop {
 			cleanup(c, r, n, false)
@@ -33,6 +34,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	moving := current != nil && next != nil && current != next && r.NextRole >= state.Started
 	if moving {
 		needStop = true
+		c.Why.Restart(r, "it moves from "+current.Name+" to "+next.Name)
 		mayMigrate = canMigrate(r, current, next)
 	}
 	source, target := r.PartialSource, r.PartialTarget
@@ -41,6 +43,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 		multiply = false
 	} else if source != nil || target != nil {
 		needStop, mayMigrate = true, false
+		c.Why.Restart(r, "its live migration was interrupted")
 		r.PartialSource, r.PartialTarget = nil, nil
 	} else if r.NeedsFencing {
 		multiply = all > 1
@@ -51,9 +54,11 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 		switch r.MultiActive {
 		case state.StopStart:
 			needStop = true
+			c.Why.Restart(r, "it is active on more than one node")
 		case state.StopUnexpected:
 			needStop = true
 			r.StopUnexpected = true
+			c.Why.Restart(r, "it is active on more than one node")
 		}
 	} else {
 		r.StopUnexpected = false
@@ -65,13 +70,16 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	case moving:
 	case r.Failed && r.MustStop:
 		needStop = true
+		c.Why.Restart(r, "it failed")
 	case r.Failed:
 		needPromote = r.NextRole == state.Promoted
+		c.Why.Restart(r, "it failed, and is demoted and promoted again rather than restarted")
 	case r.Blocked:
 		needStop = true
 	case r.Role > state.Started && current != nil && next != nil:
 		if c.Op(r, "start", next, true).Required() {
 			needStop = true
+			c.Why.Restart(r, "its start is due again")
 		}
 	}
 	restart(c, r, next, needStop, needPromote)

@@ -81,6 +81,7 @@ func recurringActive(c *state.Cluster, r *state.Resource, op *state.OpConf, role
 
 func cancelForRole(c *state.Cluster, r *state.Resource, op *state.OpConf, n *state.Node) {
 	a := cancel(c, r, op.Name, op.Interval, n)
+	c.Why.Need(a, "it is meant for another role")
 	before := ""
 	switch r.Role {
 	case state.Started, state.Unpromoted:
@@ -109,6 +110,7 @@ func recurringStopped(c *state.Cluster, r *state.Resource, op *state.OpConf, ass
 		if n == assigned {
 			if len(existing) > 0 {
 				a := cancel(c, r, op.Name, op.Interval, n)
+				c.Why.Need(a, "it is meant for nodes where the resource is stopped")
 				if r.NextRole == state.Started || r.NextRole == state.Unpromoted {
 					c.Order(state.ActSide(a), state.OpSide(r, "start"), gate)
 				}

@@ -67,7 +67,7 @@ func (a assigner) applyPrimitive(d, p *state.Resource, x *state.Colocation) {
 	case onLocation:
 		a.applyLocation(d, p, x)
 	case onRole:
-		applyRole(d, p, x)
+		a.applyRole(d, p, x)
 	}
 }
 
@@ -90,34 +90,45 @@ func (a assigner) applyLocation(d, p *state.Resource, x *state.Colocation) {
 		want = attrKey(p.Assigned.Node, attr)
 	}
 	w := d.Allowed.Copy()
+	cause := state.Cause{Kind: state.WhyColocation, Rsc: p, Coloc: x}
+	if p.Assigned != nil {
+		cause.Node = p.Assigned.Node
+	}
 	for i := range w {
 		e := &w[i]
 		switch {
 		case !e.Set:
 		case p.Assigned == nil:
 			e.Score = value.Add(e.Score, -x.Score)
+			a.c.Why.Add(e, -x.Score, cause)
 		case attrKey(a.c.ByIdx[i], attr) == want:
 			if x.Score < infinity {
 				e.Score = value.Add(e.Score, x.Score)
+				a.c.Why.Add(e, x.Score, cause)
 			}
 		case x.Score >= infinity:
 			e.Score = value.Add(e.Score, -x.Score)
+			a.c.Why.Add(e, -x.Score, cause)
 		}
 	}
 	if x.Score <= -infinity || x.Score >= infinity || a.usablePlus(w) {
 		d.Allowed = w
+	} else {
+		a.c.Why.Ignore(d, cause, "no node would be left")
 	}
 }
 
 // applyRole is assignment 10.4.
-func applyRole(d, p *state.Resource, x *state.Colocation) {
+func (a assigner) applyRole(d, p *state.Resource, x *state.Colocation) {
 	if p.Assigned == nil || d.Assigned == nil {
 		return
 	}
 	attr := colocationAttr(x)
+	cause := state.Cause{Kind: state.WhyColocation, Rsc: p, Coloc: x, Node: p.Assigned.Node}
 	if attrKey(p.Assigned.Node, attr) != attrKey(d.Assigned.Node, attr) {
 		if x.Score >= infinity && x.DependentRole == state.Promoted {
 			d.Priority = -infinity
+			a.c.Why.SetPriority(d, -infinity, cause)
 		}
 		return
 	}
@@ -129,6 +140,7 @@ func applyRole(d, p *state.Resource, x *state.Colocation) {
 		score = -score
 	}
 	d.Priority = value.Add(score, d.Priority)
+	a.c.Why.AddPriority(d, score, cause)
 }
 
 // applyGroup is assignment 13.4.
@@ -200,7 +212,7 @@ func (a assigner) applyClone(d, k *state.Resource, x *state.Colocation) {
 		if inst := a.match(d, k, state.Unknown, false); inst != nil {
 			a.apply(d, inst, x)
 		} else if x.Score >= infinity {
-			a.finalize(d, nil, true)
+			a.nowhere(d, x)
 		}
 		return
 	}
@@ -211,7 +223,7 @@ func (a assigner) applyClone(d, k *state.Resource, x *state.Colocation) {
 				allowed.Add(p.Node)
 			}
 		}
-		a.restrict(d, allowed)
+		a.restrict(d, allowed, k, x)
 		return
 	}
 	for _, inst := range k.Children {
@@ -220,16 +232,18 @@ func (a assigner) applyClone(d, k *state.Resource, x *state.Colocation) {
 }
 
 // restrict sets d's entries off the allowed nodes to -infinity.
-func (a assigner) restrict(d *state.Resource, allowed state.NodeSet) {
+func (a assigner) restrict(d *state.Resource, allowed state.NodeSet, p *state.Resource, x *state.Colocation) {
+	cause := state.Cause{Kind: state.WhyColocation, Rsc: p, Coloc: x}
 	for _, n := range a.c.ByIdx {
 		e := d.Allowed.Get(n)
 		switch {
 		case e == nil && allowed.Has(n):
 			ne := state.ListEntry(n)
 			ne.Score = -infinity
-			d.Allowed.Put(n, ne)
+			a.c.Why.Set(d.Allowed.Put(n, ne), cause)
 		case e != nil && !allowed.Has(n):
 			e.Score = -infinity
+			a.c.Why.Set(e, cause)
 		}
 	}
 }
@@ -309,6 +323,7 @@ func (a assigner) applyPromotable(d, k *state.Resource, x *state.Colocation) {
 	}
 	var at state.NodeSet
 	frozen := map[*state.Node]int{}
+	cause := state.Cause{Kind: state.WhyColocation, Rsc: k, Coloc: x}
 	for _, inst := range k.Children {
 		p := inst.Location()
 		if p == nil || inst.PlannedRole() != x.PrimaryRole {
@@ -321,6 +336,7 @@ func (a assigner) applyPromotable(d, k *state.Resource, x *state.Colocation) {
 			for i := range d.Allowed {
 				if e := &d.Allowed[i]; e.Set && attrKey(a.c.ByIdx[i], attr) == want {
 					e.Score = value.Add(e.Score, x.Score)
+					a.c.Why.Add(e, x.Score, cause)
 				}
 			}
 		}
@@ -328,12 +344,12 @@ func (a assigner) applyPromotable(d, k *state.Resource, x *state.Colocation) {
 	if x.Score < infinity || x.DependentRole == state.Promoted && x.PrimaryRole == state.Promoted {
 		return
 	}
-	a.keepWithPromoted(d, at, frozen)
+	a.keepWithPromoted(d, at, frozen, cause)
 }
 
 // keepWithPromoted bans d from nodes without an instance in the right role,
 // and lets the instances' own scores attract it.
-func (a assigner) keepWithPromoted(d *state.Resource, at state.NodeSet, frozen map[*state.Node]int) {
+func (a assigner) keepWithPromoted(d *state.Resource, at state.NodeSet, frozen map[*state.Node]int, cause state.Cause) {
 	for i := range d.Allowed {
 		e := &d.Allowed[i]
 		if !e.Set {
@@ -341,25 +357,30 @@ func (a assigner) keepWithPromoted(d *state.Resource, at state.NodeSet, frozen m
 		}
 		if n := a.c.ByIdx[i]; at.Has(n) {
 			e.Score = value.Add(e.Score, frozen[n])
+			a.c.Why.Add(e, frozen[n], cause)
 		} else {
 			e.Score = -infinity
+			a.c.Why.Set(e, cause)
 		}
 	}
 	for _, n := range a.c.ByIdx {
 		if at.Has(n) && !d.Allowed.Has(n) {
 			ne := state.ListEntry(n)
 			ne.Score = -infinity
-			d.Allowed.Put(n, ne)
+			a.c.Why.Set(d.Allowed.Put(n, ne), cause)
 		}
 	}
 }
 
 // applyPromotion is assignment 15.9.
 func (a assigner) applyPromotion(d, k *state.Resource, x *state.Colocation) {
+	cause := state.Cause{Kind: state.WhyColocation, Rsc: k, Coloc: x}
 	if inst := a.match(d, k, x.PrimaryRole, false); inst != nil {
 		d.Priority = value.Add(x.Score, d.Priority)
+		a.c.Why.AddPriority(d, x.Score, cause)
 	} else if x.Score >= infinity {
 		d.Priority = -infinity
+		a.c.Why.SetPriority(d, -infinity, cause)
 	}
 }
 
@@ -372,7 +393,7 @@ func (a assigner) applyBundle(d, b *state.Resource, x *state.Colocation) {
 		if inst := a.match(d, b, state.Unknown, false); inst != nil {
 			a.apply(d, inst, x)
 		} else if x.Score >= infinity {
-			a.finalize(d, nil, true)
+			a.nowhere(d, x)
 		}
 		return
 	}
@@ -393,5 +414,5 @@ func (a assigner) applyBundle(d, b *state.Resource, x *state.Colocation) {
 		}
 		allowed.Add(p.Node)
 	}
-	a.restrict(d, allowed)
+	a.restrict(d, allowed, b, x)
 }

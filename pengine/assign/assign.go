@@ -156,12 +156,15 @@ func order(firstWins bool) int {
 
 // showScores prints a resource's table and those below it (assignment 19.2).
 func (a assigner) showScores(label string, r *state.Resource) {
-	if !a.c.Output.Scores || r.Orphan {
+	if !a.c.Output.Scores && a.c.Why == nil || r.Orphan {
 		return
 	}
 	for _, n := range a.c.Nodes {
 		if e := r.Allowed.Get(n); e != nil {
-			a.line(label + ": " + r.ID + " allocation score on " + n.Name + ": " + value.ScoreText(e.Score))
+			a.c.Why.Snapshot(r, label, n, e.Score, e.Why)
+			if a.c.Output.Scores {
+				a.line(label + ": " + r.ID + " allocation score on " + n.Name + ": " + value.ScoreText(e.Score))
+			}
 		}
 	}
 	for _, k := range r.Children {
@@ -209,8 +212,8 @@ func (a assigner) sortResources() {
 			return order(r1.Priority > r2.Priority)
 		}
 		var t1, t2 state.Table
-		a.merge(r1, &t1, "", 1, mergeThisWith)
-		a.merge(r2, &t2, "", 1, mergeThisWith)
+		a.merge(r1, &t1, nil, 1, mergeThisWith)
+		a.merge(r2, &t2, nil, 1, mergeThisWith)
 		s1, s2 := -infinity, -infinity
 		if n := r1.CurrentNode(); n != nil {
 			s1 = score(t1, n)

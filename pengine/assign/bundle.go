@@ -30,6 +30,7 @@ func (a assigner) bundle(b *state.Resource, prefer *state.Node) {
 				if own.Has(a.c.ByIdx[i]) {
 					e.Score = 0
 				}
+				a.c.Why.Set(e, state.Cause{Kind: state.WhyContainer, Rsc: b})
 			}
 		}
 		a.assign(inner, prefer)
@@ -62,7 +63,10 @@ func (a assigner) replica(b *state.Resource, rep *state.Replica, prefer *state.N
 			e.Score = -infinity
 		} else if _, reached := a.c.ThresholdReached(inst, rep.Node); !reached {
 			e.Score = infinity
+		} else {
+			continue
 		}
+		a.c.Why.Set(e, state.Cause{Kind: state.WhyContainer, Rsc: b})
 	}
 	inner := b.Bundle.Inner
 	inner.Assigning = true

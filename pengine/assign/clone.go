@@ -23,7 +23,7 @@ func (a assigner) clone(k *state.Resource, prefer *state.Node) {
 	}
 	for _, x := range slices.Clone(k.WithThis) {
 		if influences(x, x.Primary) {
-			a.merge(x.Dependent, &k.Allowed, x.NodeAttr, factor(x.Score), mergeActive|mergeNonnegative)
+			a.merge(x.Dependent, &k.Allowed, x, factor(x.Score), mergeActive|mergeNonnegative)
 		}
 	}
 	a.showScores("pcmk__clone_allocate", k)
@@ -75,7 +75,8 @@ func (a assigner) distribute(host *state.Resource, children []*state.Resource, l
 			continue
 		}
 		if placed >= limit {
-			a.c.AddScoreAll(k, -infinity)
+			a.c.AddScoreAll(k, -infinity, state.Cause{Kind: state.WhyLimit, Rsc: host, Base: limit})
+			a.c.Why.Choose(k, state.Choice{Kind: state.ChoseLimit, Score: limit})
 			continue
 		}
 		if a.place(host, k, nil, all, perNode) != nil {
@@ -110,7 +111,7 @@ func (a assigner) place(host, k *state.Resource, prefer *state.Node, all bool, p
 	for _, n := range a.tableNodes(k.Allowed) {
 		e := host.Allowed.Get(n)
 		if !n.Usable() || k.Orphan || e == nil || e.Score < 0 || e.Count >= perNode {
-			banEntry(k, n)
+			a.banEntry(k, n, state.Cause{Kind: state.WhyClone, Rsc: host, Node: n, ID: closedBecause(k, n, e, perNode)})
 		}
 	}
 	saved := k.Allowed.Copy()
@@ -118,6 +119,7 @@ func (a assigner) place(host, k *state.Resource, prefer *state.Node, all bool, p
 	if chosen != nil && prefer != nil && chosen.Node != prefer {
 		k.Allowed = saved
 		a.unassign(k)
+		a.c.Why.Choose(k, state.Choice{Kind: state.ChoseRefused, Node: chosen.Node, Prefer: prefer})
 		return nil
 	}
 	if chosen != nil {
@@ -128,12 +130,13 @@ func (a assigner) place(host, k *state.Resource, prefer *state.Node, all bool, p
 	return chosen
 }
 
-func banEntry(r *state.Resource, n *state.Node) {
+func (a assigner) banEntry(r *state.Resource, n *state.Node, cause state.Cause) {
 	if e := r.Allowed.Get(n); e != nil {
 		e.Score = value.Add(e.Score, -infinity)
+		a.c.Why.Add(e, -infinity, cause)
 	}
 	for _, k := range r.Children {
-		banEntry(k, n)
+		a.banEntry(k, n, cause)
 	}
 }
 
@@ -202,11 +205,11 @@ func (a assigner) colocationScore(r *state.Resource) int {
 	t := make(state.Table, 0, n.Idx+1)
 	t.Put(n, state.ListEntry(n))
 	for _, x := range r.Parent.ThisWith {
-		a.merge(x.Primary, &t, x.NodeAttr, factor(x.Score), 0)
+		a.merge(x.Primary, &t, x, factor(x.Score), 0)
 	}
 	for _, x := range r.Parent.WithThis {
 		if influences(x, r) {
-			a.merge(x.Dependent, &t, x.NodeAttr, factor(x.Score), mergeNonnegative)
+			a.merge(x.Dependent, &t, x, factor(x.Score), mergeNonnegative)
 		}
 	}
 	if e := t.Get(n); e != nil {

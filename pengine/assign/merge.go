@@ -19,8 +19,8 @@ const (
 const marker = -100 * infinity
 
 // merge brings r's wishes into table t, which may be absent (nil)
-// (assignment 10.5). attr "" means the default.
-func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float32, opts mergeOpts) {
+// (assignment 10.5), along colocation x, nil if it is asked for its own wishes.
+func (a assigner) merge(r *state.Resource, t *state.Table, x *state.Colocation, f float32, opts mergeOpts) {
 	if r.Merging {
 		return
 	}
@@ -37,12 +37,12 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 		} else {
 			w = t.Copy()
 		}
-		a.merge(m, &w, attr, f, opts)
+		a.merge(m, &w, x, f, opts)
 	case *t == nil:
 		w = r.Allowed.Copy()
 	default:
 		w = t.Copy()
-		a.combine(w, r, attr, f, opts&mergeNonnegative != 0)
+		a.combine(w, r, x, f, opts&mergeNonnegative != 0)
 	}
 	switch {
 	case a.usablePlus(w):
@@ -65,7 +65,7 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 				}
 				other = x.Dependent
 			}
-			a.merge(other, &w, x.NodeAttr, sign*float32(x.Score)/float32(infinity), opts|mergeActive)
+			a.merge(other, &w, x, sign*float32(x.Score)/float32(infinity), opts|mergeActive)
 		}
 	case opts&mergeActive != 0:
 		return
@@ -74,6 +74,7 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 		for i := range w {
 			if w[i].Set && w[i].Score == marker {
 				w[i].Score = 1
+				a.c.Why.Set(&w[i], state.Cause{Kind: state.WhyKeepPlace})
 			}
 		}
 	}
@@ -81,7 +82,11 @@ func (a assigner) merge(r *state.Resource, t *state.Table, attr string, f float3
 }
 
 // combine adds to each entry of w what r thinks of its node (assignment 10.6).
-func (a assigner) combine(w state.Table, r *state.Resource, attr string, f float32, nonnegative bool) {
+func (a assigner) combine(w state.Table, r *state.Resource, x *state.Colocation, f float32, nonnegative bool) {
+	attr := ""
+	if x != nil {
+		attr = x.NodeAttr
+	}
 	best := a.bestByAttr(r, attr)
 	for i := range w {
 		e := &w[i]
@@ -115,6 +120,9 @@ func (a assigner) combine(w state.Table, r *state.Resource, attr string, f float
 			continue
 		}
 		e.Score = sum
+		if delta != 0 && a.c.Why != nil {
+			a.c.Why.Add(e, delta, a.wish(r, a.c.ByIdx[i], x, attr, f, b))
+		}
 	}
 }
 

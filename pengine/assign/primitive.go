@@ -23,11 +23,11 @@ func (a assigner) primitive(r *state.Resource, prefer *state.Node) *state.Placem
 	a.followPrimaries(r)
 	for _, x := range slices.Clone(r.WithThis) {
 		if influences(x, x.Primary) { // the one named, not this instance
-			a.merge(x.Dependent, &r.Allowed, x.NodeAttr, factor(x.Score), mergeActive)
+			a.merge(x.Dependent, &r.Allowed, x, factor(x.Score), mergeActive)
 		}
 	}
 	if r.NextRole == state.Stopped {
-		c.AddScoreAll(r, -infinity)
+		c.AddScoreAll(r, -infinity, state.Cause{Kind: state.WhyTargetRole})
 	} else if r.NextRole > r.Role && !c.Quorum && c.Opts.NoQuorum == state.QuorumFreeze {
 		r.NextRole = r.Role
 	}
@@ -43,8 +43,10 @@ func (a assigner) primitive(r *state.Resource, prefer *state.Node) *state.Placem
 			at = &state.Placement{Node: n, Score: n.Score}
 		}
 		a.finalize(r, at, true)
+		c.Why.Choose(r, state.Choice{Kind: state.ChoseUnmanaged, Node: r.CurrentNode()})
 	case c.Opts.StopAll:
 		a.finalize(r, nil, true)
+		c.Why.Choose(r, state.Choice{Kind: state.ChoseStopAll})
 	case r.Provisional:
 		a.choose(r, prefer)
 	}
@@ -67,6 +69,7 @@ func (a assigner) followPrimaries(r *state.Resource) {
 		a.apply(r, x.Primary, x)
 		if restore && !a.usablePlus(r.Allowed) {
 			r.Allowed = saved
+			a.c.Why.Ignore(r, state.Cause{Kind: state.WhyColocation, Rsc: x.Primary, Coloc: x}, "no node would be left")
 		}
 	}
 }
@@ -99,6 +102,7 @@ func (a assigner) choose(r *state.Resource, prefer *state.Node) {
 	list := a.candidates(r.Allowed)
 	if len(list) == 0 {
 		a.finalize(r, nil, false)
+		a.c.Why.Choose(r, state.Choice{Kind: state.ChoseNone})
 		return
 	}
 	current := r.CurrentNode()
@@ -106,13 +110,16 @@ func (a assigner) choose(r *state.Resource, prefer *state.Node) {
 		a.hashSort(list)
 	}
 	value.MergeSort(list, func(x, y candidate) int { return a.compareNodes(x, y, current) })
+	choice := a.ranking(list, prefer, current)
 	best := list[0]
 	if prefer != nil {
 		if e := r.Allowed.Get(prefer); e != nil && e.Score >= best.score && e.Score >= 0 && prefer.Usable() {
 			a.finalize(r, &state.Placement{Node: prefer, Score: e.Score}, false)
+			a.chose(r, choice, state.ChosePreferred, candidate{prefer, e.Score})
 			return
 		}
 	}
+	how := state.ChoseBest
 	if r.Parent == nil || !r.Parent.IsUniqueClone() {
 		if best.score > 0 && best.node.Usable() && current != nil && current.Usable() && current.Score >= 0 {
 			for _, x := range list[1:] {
@@ -120,13 +127,14 @@ func (a assigner) choose(r *state.Resource, prefer *state.Node) {
 					break
 				}
 				if x.node == current {
-					best = x
+					best, how = x, state.ChoseCurrent
 					break
 				}
 			}
 		}
 	}
 	a.finalize(r, &state.Placement{Node: best.node, Score: best.score}, false)
+	a.chose(r, choice, how, best)
 }
 
 // finalize records a choice; nil means nowhere (assignment 12.4). For a
@@ -185,6 +193,15 @@ func (a assigner) unassign(r *state.Resource) {
 	release(n, r)
 }
 
-// Nowhere takes a resource's placement away, for later phases; it says whether
-// that changed anything.
-func Nowhere(c *state.Cluster, r *state.Resource) bool { return assigner{c}.finalize(r, nil, true) }
+// Nowhere takes a resource's placement away in a later phase, because it goes
+// with an instance that first does not concern; it says whether that changed
+// anything.
+func Nowhere(c *state.Cluster, r *state.Resource, first *state.Action) bool {
+	changed := assigner{c}.finalize(r, nil, true)
+	if changed && c.Why != nil {
+		state.EachLeaf([]*state.Resource{r}, func(m *state.Resource) {
+			c.Why.Choose(m, state.Choice{Kind: state.ChoseNowhere, After: first})
+		})
+	}
+	return changed
+}

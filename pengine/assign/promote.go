@@ -18,9 +18,11 @@ func (a assigner) addPromotionScores(k *state.Resource) {
 			s, _ := a.promotionScore(i, n)
 			if s > 0 {
 				e.Score = value.Add(e.Score, s)
+				a.c.Why.Add(e, s, state.Cause{Kind: state.WhyPromotion, Rsc: i, Node: n})
 			}
 			if s > i.Priority {
 				i.Priority = s
+				a.c.Why.SetPriority(i, s, state.Cause{Kind: state.WhyPromotion, Rsc: i, Node: n})
 			}
 		}
 	}
@@ -117,6 +119,13 @@ func (a assigner) chooseRoles(k *state.Resource) {
 	a.sortPromotable(k)
 	promoted := 0
 	for _, i := range k.Children {
+		if a.c.Why != nil {
+			var n *state.Node
+			if p := i.Location(); p != nil {
+				n = p.Node
+			}
+			a.c.Why.PromotionSnapshot(i, n)
+		}
 		if a.c.Output.Scores {
 			name := "none"
 			if p := i.Location(); p != nil {
@@ -149,11 +158,14 @@ func (a assigner) setPriority(k, i *state.Resource) {
 	case state.Unknown, state.Started:
 		if s, set := a.promotionScore(i, at.Node); set {
 			i.Priority = s
+			a.c.Why.SetPriority(i, s, state.Cause{Kind: state.WhyPromotion, Rsc: i, Node: at.Node})
 		} else {
 			i.Priority = -1
+			a.c.Why.SetPriority(i, -1, state.Cause{Kind: state.WhyNoScore, Rsc: i, Node: at.Node})
 		}
 	case state.Unpromoted, state.Stopped:
 		i.Priority = -infinity
+		a.c.Why.SetPriority(i, -infinity, state.Cause{Kind: state.WhyRole, ID: next.String()})
 	}
 	for _, list := range [][]*state.Location{i.Locations, k.Locations} {
 		for j := len(list) - 1; j >= 0; j-- {
@@ -163,6 +175,7 @@ func (a assigner) setPriority(k, i *state.Resource) {
 			for _, e := range list[j].Entries {
 				if e.Node == at.Node {
 					i.Priority = value.Add(i.Priority, e.Score)
+					a.c.Why.AddPriority(i, e.Score, list[j].Cause())
 					break
 				}
 			}
@@ -172,8 +185,12 @@ func (a assigner) setPriority(k, i *state.Resource) {
 		a.apply(i, x.Primary, x)
 	}
 	i.SortIndex = i.Priority
+	if a.c.Why != nil {
+		a.c.Why.SortIndex(i, a.c.Why.Priorities[i])
+	}
 	if next == state.Promoted {
 		i.SortIndex = infinity
+		a.c.Why.PromotedAnyway(i)
 	}
 }
 
@@ -191,6 +208,7 @@ func (a assigner) sortPromotable(k *state.Resource) {
 		}
 		if e := k.Allowed.Get(p.Node); e != nil {
 			e.Score = value.Add(e.Score, i.SortIndex)
+			a.c.Why.Add(e, i.SortIndex, a.priorityOf(i))
 		}
 	}
 	for _, x := range k.ThisWith {
@@ -201,16 +219,16 @@ func (a assigner) sortPromotable(k *state.Resource) {
 		if x.Score < infinity {
 			opts = mergeActive
 		}
-		a.merge(x.Primary, &k.Allowed, x.NodeAttr, factor(x.Score), opts)
+		a.merge(x.Primary, &k.Allowed, x, factor(x.Score), opts)
 	}
 	for _, x := range k.WithThis {
 		if x.PrimaryRole == state.Promoted && influences(x, x.Primary) {
-			a.merge(x.Dependent, &k.Allowed, x.NodeAttr, factor(x.Score), mergeActive|mergeNonnegative)
+			a.merge(x.Dependent, &k.Allowed, x, factor(x.Score), mergeActive|mergeNonnegative)
 		}
 	}
 	for _, t := range k.Tickets {
 		if t.Role == state.Promoted && (!t.Ticket.Granted || t.Ticket.Standby) {
-			a.c.AddScoreAll(k, -infinity)
+			a.c.AddScoreAll(k, -infinity, state.Cause{Kind: state.WhyTicket, ID: t.Ticket.ID})
 		}
 	}
 	for _, i := range k.Children {
@@ -218,11 +236,14 @@ func (a assigner) sortPromotable(k *state.Resource) {
 		switch {
 		case !i.Managed && i.NextRole == state.Promoted:
 			i.SortIndex = infinity
+			a.c.Why.PromotedAnyway(i)
 		case p == nil || i.SortIndex < 0:
 		default:
 			i.SortIndex = 0
+			a.c.Why.SortIndex(i, 0)
 			if e := k.Allowed.Get(p.Node); e != nil {
 				i.SortIndex = e.Score
+				a.c.Why.SortIndex(i, e.Why)
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func (u unpacker) colocate(x *xmldoc.Elem, id string, dep *state.Resource, depRo
 	}
 	Colocate(u.c, &state.Colocation{
 		ID: id, Dependent: dep, Primary: pri, DependentRole: depRole, PrimaryRole: priRole,
-		Score: score, NodeAttr: attr, Influence: influence,
+		Score: score, NodeAttr: attr, Influence: influence, Constraint: x.ID(),
 	})
 }
 

@@ -28,7 +28,8 @@ func Unpack(c *state.Cluster) {
 		if l := x.Child("lifetime"); l != nil && !c.Rules.Lifetime(l, &rules.Subject{}) {
 			continue
 		}
-		u := unpacker{c}
+		u := unpacker{c, x.ID()}
+		c.Why.Reading(u.id)
 		switch strings.ToLower(x.Name) {
 		case "rsc_location":
 			u.location(x)
@@ -42,6 +43,7 @@ func Unpack(c *state.Cluster) {
 			c.Notef(state.Error, "unsupported constraint type <"+x.Name+">")
 		}
 	}
+	c.Why.Reading("")
 }
 
 func childrenOf(e *xmldoc.Elem) func(func(*xmldoc.Elem) bool) {
@@ -57,7 +59,11 @@ func childrenOf(e *xmldoc.Elem) func(func(*xmldoc.Elem) bool) {
 	}
 }
 
-type unpacker struct{ c *state.Cluster }
+// unpacker reads the constraint with that id.
+type unpacker struct {
+	c  *state.Cluster
+	id string
+}
 
 func (u unpacker) problem(x *xmldoc.Elem, format string, args ...any) {
 	u.c.Notef(state.Error, fmt.Sprintf("constraint %s: ", x.ID())+fmt.Sprintf(format, args...))
@@ -229,7 +235,7 @@ func health(c *state.Cluster) {
 				continue
 			}
 			e := state.LocEntry{Node: n, Score: score, Discover: n.Discover}
-			newLocation(c, c.Opts.Raw["node-health-strategy"], r, state.Unknown, state.DiscoverAlways, []state.LocEntry{e})
+			newLocation(c, &state.Location{ID: c.Opts.Raw["node-health-strategy"], Rsc: r, Health: true, Entries: []state.LocEntry{e}})
 		}
 	}
 }

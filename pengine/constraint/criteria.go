@@ -1,6 +1,8 @@
 package constraint
 
 import (
+	"fmt"
+
 	"linuxha/pengine/internal/value"
 	"linuxha/pengine/state"
 )
@@ -14,13 +16,13 @@ func Criteria(c *state.Cluster) {
 		}
 	}
 	for i := len(c.Locations) - 1; i >= 0; i-- {
-		applyLocation(c.Locations[i], c.Locations[i].Rsc, 1)
+		applyLocation(c, c.Locations[i], c.Locations[i].Rsc, 1)
 	}
 	state.EachLeaf(c.Resources, func(r *state.Resource) { stickiness(c, r) })
 	for _, n := range c.Nodes {
 		for _, r := range c.Resources {
 			threshold(c, r, n)
-			exclusiveDiscovery(r, n)
+			exclusiveDiscovery(c, r, n)
 		}
 	}
 }
@@ -62,7 +64,7 @@ func shutdownLock(c *state.Cluster, r *state.Resource) {
 	}
 	for _, n := range c.Nodes {
 		if n.Name != r.LockNode.Name {
-			c.AddScore(r, n, -infinity)
+			c.AddScore(r, n, -infinity, state.Cause{Kind: state.WhyLock, Node: r.LockNode})
 		}
 	}
 }
@@ -76,7 +78,7 @@ func stickiness(c *state.Cluster, r *state.Resource) {
 	if !c.Opts.Symmetric && !r.Allowed.Has(n) {
 		return
 	}
-	c.AddScore(r, n, r.Stickiness)
+	c.AddScore(r, n, r.Stickiness, state.Cause{Kind: state.WhyStickiness})
 }
 
 // threshold bans a resource from a node where it failed too often
@@ -92,18 +94,26 @@ func threshold(c *state.Cluster, r *state.Resource, n *state.Node) {
 		return
 	}
 	if banned, reached := c.ThresholdReached(r, n); reached {
-		c.AddScore(banned, n, -infinity)
+		count := 0
+		if c.Why != nil {
+			count = c.FailCountWithFillers(r, n)
+			c.Why.Log(state.Warning, "pcmk__threshold_reached", fmt.Sprintf(
+				"%s cannot run on %s due to reaching migration threshold (clean up resource to allow again)| failures=%d migration-threshold=%d",
+				banned.ID, n.Name, count, r.Threshold))
+		}
+		c.AddScore(banned, n, -infinity, state.Cause{Kind: state.WhyThreshold, Rsc: r, Node: n, Base: count})
 	}
 }
 
-func exclusiveDiscovery(r *state.Resource, n *state.Node) {
+func exclusiveDiscovery(c *state.Cluster, r *state.Resource, n *state.Node) {
 	if !r.ExclusiveDiscovery && !r.Top().ExclusiveDiscovery {
 		return
 	}
 	for _, k := range r.Children {
-		exclusiveDiscovery(k, n)
+		exclusiveDiscovery(c, k, n)
 	}
 	if e := r.Allowed.Get(n); e != nil && e.Discover != state.DiscoverExclusive {
 		e.Score = -infinity
+		c.Why.Set(e, state.Cause{Kind: state.WhyDiscovery})
 	}
 }

@@ -77,6 +77,7 @@ func banRemote(c *state.Cluster, r *state.Resource) {
 	for _, n := range c.Nodes {
 		if e := r.Allowed.Get(n); e != nil && n.Conn != nil {
 			e.Score = -infinity
+			c.Why.Set(e, state.Cause{Kind: state.WhyGuest, Rsc: n.Conn})
 		}
 	}
 }
@@ -120,6 +121,7 @@ func implicitContained(c *state.Cluster, r, k *state.Resource) {
 			for _, n := range c.Nodes {
 				if e := r.Allowed.Get(n); e != nil && n.Conn != conn {
 					e.Score = -infinity
+					c.Why.Set(e, state.Cause{Kind: state.WhyContainer, Rsc: k})
 				}
 			}
 			return

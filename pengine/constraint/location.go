@@ -95,7 +95,7 @@ func (u unpacker) locate(x, set *xmldoc.Elem, r *state.Resource, sub []string) {
 			}
 		}
 		e := state.LocEntry{Node: n, Score: c.Health.Score(score), Discover: n.Discover}
-		newLocation(c, x.ID(), r, role, u.discovery(x), []state.LocEntry{e})
+		newLocation(c, &state.Location{ID: x.ID(), Rsc: r, Role: role, Discover: u.discovery(x), Entries: []state.LocEntry{e}})
 		return
 	}
 	none := true
@@ -172,54 +172,55 @@ func (u unpacker) locateRule(x, rule *xmldoc.Elem, r *state.Resource, sub []stri
 	if !or {
 		slices.Reverse(entries)
 	}
-	newLocation(c, rule.ID(), r, role, u.discovery(x), entries)
+	newLocation(c, &state.Location{
+		ID: rule.ID(), Parent: x.ID(), Rsc: r, Role: role, Discover: u.discovery(x), Entries: entries,
+	})
 }
 
 // newLocation puts a location into the lists (assignment 3.5).
-func newLocation(c *state.Cluster, id string, r *state.Resource, role state.Role, d state.Discovery, entries []state.LocEntry) {
-	l := &state.Location{ID: id, Rsc: r, Role: role, Discover: d, Entries: entries}
-	if d == state.DiscoverExclusive {
-		r.ExclusiveDiscovery = true
+func newLocation(c *state.Cluster, l *state.Location) {
+	if l.Discover == state.DiscoverExclusive {
+		l.Rsc.ExclusiveDiscovery = true
 	}
 	c.Locations = append(c.Locations, l)
-	r.Locations = append(r.Locations, l)
+	l.Rsc.Locations = append(l.Rsc.Locations, l)
 }
 
 // applyLocation adds a location to the tables it concerns (assignment 7.2).
-func applyLocation(l *state.Location, r *state.Resource, scale int) {
+func applyLocation(c *state.Cluster, l *state.Location, r *state.Resource, scale int) {
 	switch r.Kind {
 	case state.Primitive:
-		applyTo(l, r, scale)
+		applyTo(c, l, r, scale)
 	case state.Group:
-		applyTo(l, r, scale)
+		applyTo(c, l, r, scale)
 		for i, k := range r.Children {
 			if i > 0 && r.Group.Colocated {
 				scale = 0
 			}
-			applyLocation(l, k, scale)
+			applyLocation(c, l, k, scale)
 		}
 	case state.Clone:
-		applyTo(l, r, scale)
+		applyTo(c, l, r, scale)
 		for _, k := range r.Children {
-			applyLocation(l, k, scale)
+			applyLocation(c, l, k, scale)
 		}
 	case state.Bundle:
-		applyTo(l, r, scale)
+		applyTo(c, l, r, scale)
 		for _, rep := range r.Bundle.Replica {
-			applyLocation(l, rep.Container, scale)
+			applyLocation(c, l, rep.Container, scale)
 			if rep.IP != nil {
-				applyLocation(l, rep.IP, scale)
+				applyLocation(c, l, rep.IP, scale)
 			}
 		}
 		if inner := r.Bundle.Inner; inner != nil && l.Role == state.Promoted {
-			applyLocation(l, inner, scale)
+			applyLocation(c, l, inner, scale)
 			inner.Locations = append(inner.Locations, l)
 		}
 	}
 }
 
 // applyTo adds a location to one table; scale 0 adds entries without scores.
-func applyTo(l *state.Location, r *state.Resource, scale int) {
+func applyTo(c *state.Cluster, l *state.Location, r *state.Resource, scale int) {
 	if l.Role != state.Unknown && l.Role != r.NextRole {
 		return
 	}
@@ -228,8 +229,12 @@ func applyTo(l *state.Location, r *state.Resource, scale int) {
 		t := r.Allowed.Get(e.Node)
 		if t == nil {
 			t = r.Allowed.Put(e.Node, state.Entry{Score: score, Discover: e.Discover})
+			c.Why.Set(t, l.Cause())
 		} else {
 			t.Score = value.Add(t.Score, score)
+			if score != 0 {
+				c.Why.Add(t, score, l.Cause())
+			}
 		}
 		if t.Discover < l.Discover {
 			t.Discover = l.Discover

@@ -86,7 +86,7 @@ func (u unpacker) lose(r *state.Resource, t *state.Ticket, role state.Role, poli
 		}
 		return
 	}
-	ban := func() { c.AddScoreAll(r, -infinity) }
+	ban := func() { c.AddScoreAll(r, -infinity, state.Cause{Kind: state.WhyTicket, ID: t.ID, Rule: u.id}) }
 	if t.Granted || len(r.Active) == 0 {
 		if role != state.Promoted || policy == lossStop {
 			ban()

@@ -27,11 +27,11 @@ func (u *updater) block(a *state.Action) {
 		if x.Score < state.Infinity || a.Task == "promote" && x.PrimaryRole != state.Promoted {
 			continue
 		}
-		u.blockDependent(x.Dependent, x.DependentRole, a.Rsc)
+		u.blockDependent(x.Dependent, x.DependentRole, a.Rsc, x, a)
 	}
 }
 
-func (u *updater) blockDependent(r *state.Resource, role state.Role, cause *state.Resource) {
+func (u *updater) blockDependent(r *state.Resource, role state.Role, cause *state.Resource, x *state.Colocation, by *state.Action) {
 	task := "start"
 	if role == state.Promoted {
 		task = "promote"
@@ -43,10 +43,11 @@ func (u *updater) blockDependent(r *state.Resource, role state.Role, cause *stat
 		}
 		a.Clear(state.Runnable)
 		a.SetReason("colocation with " + cause.ID)
+		u.c.Why.Act(a, state.ActCause{Flag: state.Runnable, By: by, Coloc: x})
 		u.block(a)
 		u.update(a)
 	}
 	for _, k := range r.Children {
-		u.blockDependent(k, role, cause)
+		u.blockDependent(k, role, cause, x, by)
 	}
 }

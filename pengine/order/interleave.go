@@ -49,7 +49,7 @@ func (u *updater) interleave(first, then *state.Action, n *state.Node, filter st
 	for _, t := range assign.Instances(then.Rsc) {
 		match := assign.MatchInstance(u.c, t, first.Rsc, state.Unknown, current)
 		if match == nil {
-			if !current && p&(state.Gate|state.DragThen) != 0 && assign.Nowhere(u.c, t) {
+			if !current && p&(state.Gate|state.DragThen) != 0 && assign.Nowhere(u.c, t, first) {
 				changed |= changedThen
 			}
 			continue

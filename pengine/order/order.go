@@ -18,8 +18,8 @@ type updater struct {
 // Apply realises all orderings (actions 15.2).
 func Apply(c *state.Cluster) {
 	u := &updater{c: c}
-	for _, o := range c.Orderings {
-		u.realise(o)
+	for i, o := range c.Orderings {
+		u.realise(i, o)
 	}
 	for i := len(c.Actions) - 1; i >= 0; i-- {
 		if a := c.Actions[i]; !a.IsRunnable() && (a.Task == "start" || a.Task == "promote") {
@@ -47,8 +47,8 @@ func actionsFor(s state.Side, r *state.Resource) []*state.Action {
 	return list
 }
 
-// realise makes the edges of one ordering (actions 15.1).
-func (u *updater) realise(o *state.Ordering) {
+// realise makes the edges of the i-th ordering (actions 15.1).
+func (u *updater) realise(i int, o *state.Ordering) {
 	first, then := o.First, o.Then
 	if first.Rsc == nil && then.Rsc == nil {
 		state.AddEdge(first.Action, then.Action, o.Props)
@@ -64,6 +64,7 @@ func (u *updater) realise(o *state.Ordering) {
 		for _, t := range thens {
 			if first.Action != nil {
 				state.AddEdge(first.Action, t, o.Props)
+				u.c.Why.Edge(i, first.Action, t)
 			} else if o.Props&state.DragThen != 0 {
 				t.Clear(state.Runnable)
 			}
@@ -91,6 +92,7 @@ func (u *updater) realise(o *state.Ordering) {
 		}
 		for _, t := range thens {
 			state.AddEdge(f, t, p)
+			u.c.Why.Edge(i, f, t)
 		}
 	}
 }

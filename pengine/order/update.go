@@ -87,6 +87,7 @@ func (u *updater) update(then *state.Action) {
 		} else if state.AddEdge(g, then, e.Props) {
 			changed |= changedThen
 			e.Props = 0
+			u.c.Why.Redirect(f, then, g)
 		}
 		if changed&changedFirst != 0 {
 			u.updateAfter(g)
@@ -238,6 +239,7 @@ func (u *updater) apply(first, then *state.Action, ff, tf state.Flag, e *state.E
 	if e.Props&(state.DragThen|state.NeedFirst|state.Restart) != 0 && first.Rsc != nil && !first.Rsc.Managed && first.Rsc.Blocked &&
 		!first.IsRunnable() && first.Task == "stop" && then.IsRunnable() {
 		then.Clear(state.Runnable)
+		u.c.Why.Act(then, state.ActCause{Flag: state.Runnable, By: first})
 		changed |= changedThen
 	}
 	return changed
@@ -263,11 +265,12 @@ func (u *updater) method(r *state.Resource, first, then *state.Action, n *state.
 }
 
 // because clears a flag and says why (actions 2.7).
-func because(a *state.Action, f state.Flag, cause *state.Action) {
+func (u *updater) because(a *state.Action, f state.Flag, cause *state.Action) {
 	if !a.Has(f) {
 		return
 	}
 	a.Clear(f)
+	u.c.Why.Act(a, state.ActCause{Flag: f, By: cause})
 	if a.Rsc == cause.Rsc {
 		return
 	}
@@ -292,48 +295,48 @@ func (u *updater) base(first, then *state.Action, ff, filter state.Flag, p state
 	onOptional := filter&state.Optional != 0
 	switch p {
 	case state.OneWay:
-		oneWay(first, then)
+		u.oneWay(first, then)
 	case state.NeedFirst:
 		if onOptional && thenBefore&state.Optional == 0 {
 			if ff&state.Optional == 0 && first.IsOptional() {
-				because(first, state.Optional, then)
+				u.because(first, state.Optional, then)
 			}
 			if ff&state.Migratable != 0 && !then.Has(state.Migratable) {
-				because(first, state.Migratable, then)
+				u.because(first, state.Migratable, then)
 			}
 		}
 	case state.PromotedNeedFirst:
 		if onOptional && then.Rsc != nil && then.Rsc.Role == state.Promoted && then.Required() {
-			because(first, state.Optional, then)
+			u.because(first, state.Optional, then)
 			if first.Has(state.Migratable) && !then.Has(state.Migratable) {
-				because(first, state.Migratable, then)
+				u.because(first, state.Migratable, then)
 			}
 		}
 	case state.FirstMustMigrate:
 		if onOptional {
 			if !then.Has(state.Migratable | state.Runnable) {
-				because(first, state.Runnable, then)
+				u.because(first, state.Runnable, then)
 			}
 			if then.Required() {
-				because(first, state.Optional, then)
+				u.because(first, state.Optional, then)
 			}
 		}
 	case state.PseudoGate:
 		if onOptional && !first.IsRunnable() {
-			because(then, state.Migratable, first)
+			u.because(then, state.Migratable, first)
 			then.Clear(state.Pseudo)
 		}
 	case state.Gate:
 		if then.IsRunnable() && ff&state.Runnable == 0 {
-			because(then, state.Runnable, first)
-			because(then, state.Migratable, first)
+			u.because(then, state.Runnable, first)
+			u.because(then, state.Migratable, first)
 		}
 	case state.DragThen:
 		if then.IsOptional() && ff&state.Optional == 0 && !first.Has(state.Migratable) {
-			because(then, state.Optional, first)
+			u.because(then, state.Optional, first)
 		}
 	case state.Restart:
-		restartPair(first, then, filter)
+		u.restartPair(first, then, filter)
 	}
 	var changed changes
 	if then.Flags != thenBefore {
@@ -348,7 +351,7 @@ func (u *updater) base(first, then *state.Action, ff, filter state.Flag, p state
 	return changed
 }
 
-func oneWay(first, then *state.Action) {
+func (u *updater) oneWay(first, then *state.Action) {
 	if r := then.Rsc; r != nil {
 		role := r.CurrentRole()
 		if then.Task == "stop" && role == state.Stopped {
@@ -360,13 +363,13 @@ func oneWay(first, then *state.Action) {
 		}
 	}
 	if !first.IsRunnable() {
-		because(then, state.Optional, first)
-		because(then, state.Runnable, first)
+		u.because(then, state.Optional, first)
+		u.because(then, state.Runnable, first)
 	}
 }
 
 // restartPair is actions 15.6.
-func restartPair(first, then *state.Action, filter state.Flag) {
+func (u *updater) restartPair(first, then *state.Action, filter state.Flag) {
 	if first.Rsc == nil || then.Rsc == nil || first.Rsc.Kind != state.Primitive || then.Rsc.Kind != state.Primitive {
 		return
 	}
@@ -376,16 +379,16 @@ func restartPair(first, then *state.Action, filter state.Flag) {
 		return
 	}
 	if first.IsRunnable() {
-		because(first, state.Optional, then)
+		u.because(first, state.Optional, then)
 	}
 	if then.Required() {
-		because(first, state.Optional, then)
+		u.because(first, state.Optional, then)
 	}
 	if !then.Has(state.Migratable) {
-		because(first, state.Migratable, then)
+		u.because(first, state.Migratable, then)
 	}
 	if first.Required() && !first.IsRunnable() {
-		because(then, state.Runnable, first)
+		u.because(then, state.Runnable, first)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"linuxha/pengine/action"
 	"linuxha/pengine/assign"
 	"linuxha/pengine/constraint"
+	"linuxha/pengine/explain"
 	"linuxha/pengine/graph"
 	"linuxha/pengine/internal/xmldoc"
 	"linuxha/pengine/order"
@@ -25,6 +26,7 @@ type Input struct {
 
 	Scores      bool // collect allocation and promotion scores
 	Utilization bool // collect utilization
+	Explain     bool // remember why, for Plan.Explain; costs time and memory
 	Sanitized   bool // compare secure digests, as for files with private parts removed
 }
 
@@ -59,6 +61,12 @@ func (p *Plan) Worst() Severity {
 	return worst
 }
 
+// Explain says why a resource is to be where it is, and why it has the actions
+// that it has. The plan must have been made with Input.Explain.
+func (p *Plan) Explain(id string) (*explain.Explanation, error) {
+	return explain.Resource(p.Cluster, id)
+}
+
 // Schedule plans the transition. It fails if the input is not a CIB; problems
 // within one are notes of the plan.
 func Schedule(in Input) (*Plan, error) {
@@ -82,7 +90,7 @@ func Document(root *xmldoc.Elem, in Input) (*Plan, error) {
 // Load builds the model of a parsed document without planning anything.
 func Load(root *xmldoc.Elem, in Input) (*state.Cluster, error) {
 	return state.Load(state.Input{
-		Root: root, Now: in.Now, Sanitized: in.Sanitized, Scores: in.Scores, Utiliz: in.Utilization,
+		Root: root, Now: in.Now, Sanitized: in.Sanitized, Scores: in.Scores, Utiliz: in.Utilization, Explain: in.Explain,
 	})
 }
 

@@ -254,6 +254,9 @@ func (c *Cluster) refresh(a *Action, optional, saved bool) {
 		a.Clear(Runnable)
 	case !a.Has(OnDC) && !n.Online && (!n.IsGuest() || n.RequiresReset):
 		a.Clear(Runnable)
+		if saved && c.Why != nil {
+			c.Why.Log(Warning, "update_resource_action_runnable", a.Key+" on "+n.Name+" is unrunnable (node is offline)")
+		}
 		if saved && a.Task == "stop" && r.Managed && !n.Unclean {
 			c.FenceNode(n, "stop is unrunnable", false)
 		}
@@ -307,6 +310,7 @@ func (c *Cluster) Order(first, then Side, p Prop) {
 		then.Rsc = then.Action.Rsc
 	}
 	c.Orderings = append(c.Orderings, &Ordering{first, then, p})
+	c.Why.Ordered(len(c.Orderings) - 1)
 	a, b := first.Rsc, then.Rsc
 	if a == nil || b == nil || a == b || !a.AllowMigrate && !b.AllowMigrate || isAncestor(a, b) || isAncestor(b, a) {
 		return
@@ -314,6 +318,7 @@ func (c *Cluster) Order(first, then Side, p Prop) {
 	ft, tt := first.task(), then.task()
 	more := func(task1, task2 string, p Prop) {
 		c.Orderings = append(c.Orderings, &Ordering{OpSide(a, task1), OpSide(b, task2), p})
+		c.Why.Ordered(len(c.Orderings) - 1)
 	}
 	both := a.AllowMigrate && b.AllowMigrate
 	switch {

@@ -203,7 +203,7 @@ func (c *Cluster) addActive(r *Resource, n *Node, failed bool) {
 		}
 	}
 	if !r.Managed {
-		c.AddScore(r, n, Infinity)
+		c.AddScore(r, n, Infinity, Cause{Kind: WhyUnmanaged})
 		for p := r.Parent; n.Online && p != nil; p = p.Parent {
 			p.Active = append(p.Active, n)
 		}
@@ -212,7 +212,7 @@ func (c *Cluster) addActive(r *Resource, n *Node, failed bool) {
 	if r.Kind == Primitive && r.multiplyActive() {
 		switch r.MultiActive {
 		case StopOnly:
-			c.BanEverywhere(r)
+			c.BanEverywhere(r, Cause{Kind: WhyMultiple})
 		case Block:
 			r.Managed, r.Blocked = false, true
 			if p := r.Parent; p != nil && (p.Kind == Group || p.Kind == Bundle) && p.MultiActive == Block {

@@ -385,11 +385,13 @@ func (c *Cluster) replicaConnection(r *Resource, rep *Replica) error {
 	Each(c.Resources, func(o *Resource) {
 		if e := o.Allowed.Get(n); e != nil {
 			e.Score, e.Discover = -Infinity, DiscoverNever
+			c.Why.Set(e, Cause{Kind: WhyContainer, Rsc: rep.Bundle})
 		}
 	})
 	rep.Instance.Allowed = Table{}
-	rep.Instance.Allowed.Put(n, Entry{Score: 500, Discover: DiscoverExclusive})
-	b.Inner.Allowed.Put(n, Entry{Score: -Infinity, Discover: DiscoverExclusive})
+	inside := Cause{Kind: WhyContainer, Rsc: rep.Bundle}
+	c.Why.Set(rep.Instance.Allowed.Put(n, Entry{Score: 500, Discover: DiscoverExclusive}), inside)
+	c.Why.Set(b.Inner.Allowed.Put(n, Entry{Score: -Infinity, Discover: DiscoverExclusive}), inside)
 
 	conn, err := c.unpackResource(x, r, -1)
 	if err != nil {
@@ -399,6 +401,7 @@ func (c *Cluster) replicaConnection(r *Resource, rep *Replica) error {
 	for _, o := range c.Nodes {
 		if e := conn.Allowed.Get(o); e != nil && o.IsGuestOrRemote() {
 			e.Score = -Infinity
+			c.Why.Set(e, Cause{Kind: WhyGuest, Rsc: conn})
 		}
 	}
 	conn.Container = rep.Container

@@ -18,6 +18,7 @@ type Input struct {
 	Sanitized bool // compare secure digests (state 11.2)
 	Scores    bool // collect score lines
 	Utiliz    bool // collect utilization lines
+	Explain   bool // remember why, in Cluster.Why
 }
 
 var noSubject = &rules.Subject{}
@@ -35,6 +36,9 @@ func Load(in Input) (*Cluster, error) {
 		Tickets: map[string]*Ticket{}, Tags: map[string][]string{}, Templates: map[string][]string{},
 		global: map[string][]*Action{}, rscByID: map[string]*Resource{}, histByName: map[string]*Resource{},
 		Output: Output{Scores: in.Scores, Utilization: in.Utiliz},
+	}
+	if in.Explain {
+		c.Why = NewLedger(in.Now.Location())
 	}
 	c.Rules = &rules.Context{
 		Now: c.Now, Health: &c.Health, Find: c.find,

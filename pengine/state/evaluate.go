@@ -1,6 +1,9 @@
 package state
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Status and result codes of recorded operations (state 9.5).
 const (
@@ -59,8 +62,13 @@ func (h *rscHistory) recordFailed(e *histOp) {
 }
 
 // ban keeps the resource, or all its clone, off the node.
-func (h *rscHistory) ban() {
-	h.c.AddScore(h.banned(), h.n, -Infinity)
+func (h *rscHistory) ban(e *histOp) {
+	h.c.AddScore(h.banned(), h.n, -Infinity, h.because(e))
+}
+
+// because is a failed entry as the cause of a ban.
+func (h *rscHistory) because(e *histOp) Cause {
+	return Cause{Kind: WhyFailure, ID: e.key, Rsc: h.r, Node: h.n, Base: e.rc}
 }
 
 func (h *rscHistory) banned() *Resource {
@@ -102,7 +110,7 @@ func (h *rscHistory) evaluate(e *histOp) {
 	if maskable {
 		h.success(e, e.target)
 		h.recordFailed(e)
-		h.ban()
+		h.ban(e)
 		return
 	}
 	switch status {
@@ -115,7 +123,7 @@ func (h *rscHistory) evaluate(e *histOp) {
 		if c.opOnFail(r, e).OnFail == FailIgnore {
 			h.onFail = FailMigrate
 		}
-		h.ban()
+		h.ban(e)
 		h.failure(e, rc)
 	default:
 		if status == statusNotConnected && n.IsGuestOrRemote() && n.Conn != nil && n.Conn.Managed {
@@ -237,9 +245,9 @@ func (h *rscHistory) failed(e *histOp, rc, status int) {
 	h.failure(e, rc)
 	switch status {
 	case statusHard, statusNoDevice, statusNoSecrets:
-		h.ban()
+		h.ban(e)
 	case statusFatal:
-		h.c.AddScoreAll(h.banned(), -Infinity)
+		h.c.AddScoreAll(h.banned(), -Infinity, h.because(e))
 	}
 }
 
@@ -301,6 +309,7 @@ func (h *rscHistory) success(e *histOp, rc int) {
 func (h *rscHistory) failure(e *histOp, rc int) {
 	c, r, n := h.c, h.r, h.n
 	h.last = e
+	h.logFailure(e)
 	if rc != rcNotInstalled || c.Opts.Symmetric {
 		h.recordFailed(e)
 	}
@@ -308,7 +317,7 @@ func (h *rscHistory) failure(e *histOp, rc int) {
 	h.onFail = max(h.onFail, a.OnFail)
 	switch e.task {
 	case "stop":
-		c.AddScore(r, n, -Infinity)
+		c.AddScore(r, n, -Infinity, h.because(e))
 	case "migrate_to":
 		h.failedMigrateTo(e)
 	case "migrate_from":
@@ -338,7 +347,7 @@ func (h *rscHistory) failure(e *histOp, rc int) {
 		if top := r.Top(); top.IsAnonymousClone() {
 			target = top
 		}
-		c.BanEverywhere(target)
+		c.BanEverywhere(target, h.because(e))
 	}
 }
 
@@ -410,7 +419,7 @@ func (h *rscHistory) recover() {
 	switch h.onFail {
 	case FailDemote:
 		r.Failed = true
-		c.Op(r, "demote", n, false)
+		h.need(c.Op(r, "demote", n, false))
 	case FailFence:
 		c.FenceNode(n, r.ID+" failed there", false)
 	case FailStandby:
@@ -418,13 +427,17 @@ func (h *rscHistory) recover() {
 	case FailBlock:
 		r.Managed, r.Blocked = false, true
 	case FailMigrate:
-		c.AddScore(r, n, -Infinity)
+		cause := Cause{Kind: WhyFailure, Rsc: r, Node: n}
+		if h.last != nil {
+			cause = h.because(h.last)
+		}
+		c.AddScore(r, n, -Infinity, cause)
 	case FailStop:
 		r.NextRole = Stopped
 	case FailRecover:
 		if active {
 			r.Failed, r.MustStop = true, true
-			c.Op(r, "stop", n, false)
+			h.need(c.Op(r, "stop", n, false))
 		}
 	case FailRestartContainer:
 		r.Failed, r.MustStop = true, true
@@ -432,9 +445,9 @@ func (h *rscHistory) recover() {
 		case r.Container != nil && r.Bundled():
 			c.containerStops = append(c.containerStops, r.Container)
 		case r.Container != nil:
-			c.Op(r.Container, "stop", n, false)
+			h.need(c.Op(r.Container, "stop", n, false))
 		case active:
-			c.Op(r, "stop", n, false)
+			h.need(c.Op(r, "stop", n, false))
 		}
 	case FailResetRemote:
 		r.Failed, r.MustStop = true, true
@@ -444,10 +457,22 @@ func (h *rscHistory) recover() {
 			}
 		}
 		if r.Role > Stopped {
-			c.Op(r, "stop", n, false)
+			h.need(c.Op(r, "stop", n, false))
 		}
 		if r.ReconnectMS > 0 {
 			r.NextRole = Stopped
 		}
 	}
+}
+
+// need keeps the last failure as the reason of an action.
+func (h *rscHistory) need(a *Action) {
+	if h.c.Why == nil {
+		return
+	}
+	text := h.r.ID + " failed on " + h.n.Name
+	if h.last != nil {
+		text += ": " + h.last.key + " ended with rc " + strconv.Itoa(h.last.rc)
+	}
+	h.c.Why.Need(a, text)
 }

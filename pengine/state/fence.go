@@ -21,11 +21,17 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 		if n.Conn == nil || n.Conn.Managed {
 			n.RequiresReset = true
 		}
+		if c.Why != nil {
+			c.Why.Log(Warning, "pe_fence_node", "Remote node "+n.Name+" will be fenced: "+reason)
+		}
 		n.Unclean = true
 		c.FenceOp(n, "", true, reason, false)
 	case !n.Unclean:
 		n.Unclean = true
 		c.Notef(Warning, fmt.Sprintf("cluster node %s will be fenced: %s", n.Name, reason))
+		if c.Why != nil {
+			c.Why.Log(Warning, "pe_fence_node", "Cluster node "+n.Name+" will be fenced: "+reason)
+		}
 		c.FenceOp(n, "", true, reason, priorityDelay)
 	}
 }

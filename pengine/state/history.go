@@ -340,7 +340,7 @@ func (c *Cluster) makeOrphan(l *xmldoc.Elem) *Resource {
 	if !c.Opts.StopOrphans {
 		r.Managed = false
 	} else {
-		c.AddScoreAll(r, -Infinity)
+		c.AddScoreAll(r, -Infinity, Cause{Kind: WhyOrphan})
 	}
 	return r
 }

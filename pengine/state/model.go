@@ -103,6 +103,7 @@ type Node struct {
 type Entry struct {
 	Set      bool
 	Discover Discovery
+	Why      int32 // newest record of Score in the ledger, if there is one
 	Score    int
 	Count    int
 }
@@ -321,11 +322,14 @@ type Colocation struct {
 	Score              int
 	NodeAttr           string
 	Influence          bool
+	Constraint         string // that it comes from, "" if it is implied by what the resources are
 }
 
 // Location is a preference for nodes (assignment 3.5).
 type Location struct {
-	ID       string
+	ID       string // of the rule, or the constraint
+	Parent   string // the constraint that the rule is in
+	Health   bool   // it stands for the node's health
 	Rsc      *Resource
 	Role     Role
 	Discover Discovery
@@ -370,9 +374,11 @@ type Ordering struct {
 // Severity grades a note.
 type Severity int8
 
-// The severities.
+// The severities; those below Info appear only in the log of a ledger.
 const (
-	Info Severity = iota
+	Trace Severity = iota - 2
+	Debug
+	Info
 	Notice
 	Warning
 	Error
@@ -428,6 +434,7 @@ type Cluster struct {
 	Disabled    int
 	BlockedRsc  int
 	Output      Output
+	Why         *Ledger  // nil: nobody asks for explanations
 	Messages    []string // informational lines of a simulation (actions 18.4)
 
 	HaveFenceDevice bool
@@ -452,4 +459,5 @@ type ScoreLine struct{ Text string }
 // Notef records a note.
 func (c *Cluster) Notef(s Severity, text string) {
 	c.Notes = append(c.Notes, Note{Severity: s, Text: text})
+	c.Why.Log(s, "", text)
 }

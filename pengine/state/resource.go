@@ -234,7 +234,7 @@ func (c *Cluster) unpackResource(x *xmldoc.Elem, parent *Resource, num int) (*Re
 		}
 	} else if _, contained := r.Meta.Get("container"); r.IsRemoteConn && contained {
 		for _, n := range c.Nodes {
-			c.AddScore(r, n, 0)
+			c.addEntry(r, n, 0)
 		}
 	}
 	r.Utiliz = Attrs{}
@@ -431,30 +431,32 @@ func (c *Cluster) defaultScore(r *Resource, n *Node) {
 	for _, k := range r.Children {
 		c.defaultScore(k, n)
 	}
-	addEntry(r, n, 0)
+	c.addEntry(r, n, 0)
 }
 
-func addEntry(r *Resource, n *Node, score int) {
+func (c *Cluster) addEntry(r *Resource, n *Node, score int) *Entry {
 	e := r.Allowed.Get(n)
 	if e == nil {
 		e = r.Allowed.Put(n, ListEntry(n))
+		c.Why.Base(e, n)
 	}
 	e.Score = value.Add(e.Score, score)
+	return e
 }
 
 // AddScore adds a score for a node to r and all below it (assignment 6.2).
-func (c *Cluster) AddScore(r *Resource, n *Node, score int) {
+func (c *Cluster) AddScore(r *Resource, n *Node, score int, cause Cause) {
 	for _, k := range r.Children {
-		c.AddScore(k, n, score)
+		c.AddScore(k, n, score, cause)
 	}
-	addEntry(r, n, score)
+	c.Why.Add(c.addEntry(r, n, score), score, cause)
 }
 
 // AddScoreAll adds a score for every node; -infinity drops an assignment of r
 // itself.
-func (c *Cluster) AddScoreAll(r *Resource, score int) {
+func (c *Cluster) AddScoreAll(r *Resource, score int, cause Cause) {
 	for _, n := range c.Nodes {
-		c.AddScore(r, n, score)
+		c.AddScore(r, n, score, cause)
 	}
 	if score <= -Infinity {
 		r.Assigned = nil
@@ -462,11 +464,11 @@ func (c *Cluster) AddScoreAll(r *Resource, score int) {
 }
 
 // BanEverywhere replaces the table by all nodes with -infinity.
-func (c *Cluster) BanEverywhere(r *Resource) {
+func (c *Cluster) BanEverywhere(r *Resource, cause Cause) {
 	r.Allowed = Table{}
 	for _, n := range c.Nodes {
 		e := ListEntry(n)
 		e.Score = -Infinity
-		r.Allowed.Put(n, e)
+		c.Why.Set(r.Allowed.Put(n, e), cause)
 	}
 }

@@ -140,6 +140,7 @@ func (c *Cluster) determineOnline(x *xmldoc.Elem, n *Node) {
 	if !n.Online || n.ShuttingDown {
 		n.Score = -Infinity
 	}
+	c.logOnline(n)
 }
 
 func (c *Cluster) onlineWithFencing(n *Node, join, exp string, in, hasCCM, peer bool) {

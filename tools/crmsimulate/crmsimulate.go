@@ -76,6 +76,7 @@ var spec = &cliopt.Spec{
 		flag('c', "show-failcounts", "Operations", "show resource fail counts"),
 		flag('s', "show-scores", "Operations", "show allocation scores"),
 		flag('U', "show-utilization", "Operations", "show utilization information"),
+		option(0, "explain", "RESOURCE", "Operations", "explain the scores, the placement and every action of the resource (may be given several times; with -V, also what decided earlier and what is not needed)"),
 		flag('j', "pending", "Operations", "display pending state (always on)"),
 		option('P', "profile", "DIR", "Operations", "process all the XML files in the named directory to create profiling data"),
 		option('N', "repeat", "N", "Operations", "with --profile, repeat each test N times and print timings"),
@@ -136,7 +137,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	}
 	scores, util := p.Has("show-scores"), p.Has("show-utilization")
 	s, err := simulate.Open(schedule.Input{
-		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Sanitized: !p.Has("live-check"),
+		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Explain: p.Has("explain"), Sanitized: !p.Has("live-check"),
 	})
 	if err != nil {
 		return fail(exitcode.DataErr, err)
@@ -144,7 +145,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	if s.ValidationOff() {
 		fmt.Fprintln(stderr, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
 	}
-	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet")}
+	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet") || onlyExplains(p)}
 	r.list = &lister{w: stdout, plain: scores || util, quiet: r.quiet}
 	code, err := r.main()
 	if err != nil {
@@ -222,7 +223,7 @@ func (r *run) main() (exitcode.Code, error) {
 	}
 	inPlace := p.Has("in-place")
 	sim := p.Has("simulate") || inPlace || p.Has("op-fail")
-	plan := sim || p.Has("run") || p.Has("show-scores") || p.Has("show-utilization") || p.Has("save-graph") || p.Has("save-dotfile")
+	plan := sim || p.Has("explain") || p.Has("run") || p.Has("show-scores") || p.Has("show-utilization") || p.Has("save-graph") || p.Has("save-dotfile")
 	opts := statusOptions{attrs: p.Has("show-attrs"), failures: p.Has("show-failcounts"), pending: true}
 
 	if !r.quiet {
@@ -280,6 +281,9 @@ func (r *run) main() (exitcode.Code, error) {
 		}
 	}
 	r.summary(result)
+	if err := r.explain(result); err != nil {
+		return exitcode.NoSuch, err
+	}
 	if !sim {
 		return exitcode.OK, nil
 	}

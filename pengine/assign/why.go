@@ -1,0 +1,134 @@
+package assign
+
+import (
+	"linuxha/pengine/state"
+)
+
+// What the ledger is told about placements. Everything here runs only for
+// someone who asked for explanations; nothing here decides.
+
+// wish is the cause of what r's score adds for a node n: r's best score among
+// the usable nodes that agree with n in the attribute (assignment 10.6).
+func (a assigner) wish(r *state.Resource, n *state.Node, x *state.Colocation, attr string, f float32, best int) state.Cause {
+	if attr == "" {
+		attr = "#uname"
+	}
+	c := state.Cause{Kind: state.WhyDependent, Rsc: r, Coloc: x, Factor: f, Base: best}
+	want := attrKey(n, attr)
+	for i := range r.Allowed {
+		e, m := &r.Allowed[i], a.c.ByIdx[i]
+		if e.Set && e.Score == best && m.Usable() && attrKey(m, attr) == want && (c.Node == nil || m == n) {
+			c.Node, c.From = m, e.Why
+		}
+	}
+	return c
+}
+
+// closedBecause says why a host has no place for an instance on a node
+// (assignment 14.4.4).
+func closedBecause(k *state.Resource, n *state.Node, e *state.Entry, perNode int) string {
+	switch {
+	case !n.Usable():
+		return "node"
+	case k.Orphan:
+		return "orphan"
+	case e == nil:
+		return "not-allowed"
+	case e.Score < 0:
+		return "banned"
+	case e.Count >= perNode:
+		return "full"
+	}
+	return ""
+}
+
+// priorityOf is an instance's sort index as the cause of its clone's score.
+func (a assigner) priorityOf(i *state.Resource) state.Cause {
+	c := state.Cause{Kind: state.WhyInstance, Rsc: i, Base: i.SortIndex}
+	if w := a.c.Why; w != nil {
+		c.From = w.SortHeads[i]
+	}
+	return c
+}
+
+// nowhere places d on nothing because x leaves it no partner.
+func (a assigner) nowhere(d *state.Resource, x *state.Colocation) {
+	a.finalize(d, nil, true)
+	state.EachLeaf([]*state.Resource{d}, func(r *state.Resource) {
+		a.c.Why.Choose(r, state.Choice{Kind: state.ChoseNowhere, Coloc: x})
+	})
+}
+
+// ranking keeps a sorted list of candidates before one of them is taken, nil
+// if nobody asks.
+func (a assigner) ranking(list []candidate, prefer, current *state.Node) *state.Choice {
+	if a.c.Why == nil {
+		return nil
+	}
+	ch := &state.Choice{Prefer: prefer}
+	for _, x := range list {
+		ch.Ranking = append(ch.Ranking, state.Ranked{
+			Node: x.node, Score: x.score, Assigned: x.node.NumAssigned, Usable: x.node.Usable(), State: NodeProblem(x.node),
+		})
+	}
+	if len(list) > 1 {
+		ch.Tie = a.tie(list[0], list[1], current)
+	}
+	return ch
+}
+
+// chose completes what ranking began.
+func (a assigner) chose(r *state.Resource, ch *state.Choice, kind state.ChoiceKind, at candidate) {
+	if ch == nil {
+		return
+	}
+	ch.Kind, ch.Score = kind, at.score
+	if r.Assigned != nil {
+		ch.Node = r.Assigned.Node
+	} else {
+		ch.Kind, ch.Tie = state.ChoseNone, ""
+		a.c.Why.Log(state.Info, "pcmk__primitive_assign", "Resource "+r.ID+" cannot run anywhere")
+	}
+	a.c.Why.Choose(r, *ch)
+}
+
+// tie names the first rule of assignment 9.1 in which two candidates differ.
+func (a assigner) tie(x, y candidate, current *state.Node) string {
+	if x.score != y.score || x.node.Usable() != y.node.Usable() {
+		return "score"
+	}
+	if a.c.Opts.Placement != "minimal" {
+		switch {
+		case a.c.Opts.Placement == "balanced" && compareCapacity(x.node, y.node) != 0:
+			return "capacity"
+		case x.node.NumAssigned != y.node.NumAssigned:
+			return "load"
+		case current == x.node:
+			return "active"
+		}
+	}
+	return "name"
+}
+
+// NodeProblem says why a node can run nothing new, "" if it can (assignment 1.3.6).
+func NodeProblem(n *state.Node) string {
+	switch {
+	case !n.Online && n.Unclean:
+		return "lost and not yet fenced"
+	case !n.Online && n.Pending:
+		return "still joining"
+	case !n.Online:
+		return "offline"
+	case n.Unclean:
+		return "to be fenced"
+	case n.ShuttingDown:
+		return "shutting down"
+	case n.StandbyOnFail:
+		return "in standby because of a failure"
+	case n.Standby:
+		return "in standby"
+	case n.Maintenance:
+		return "in maintenance mode"
+	}
+	return ""
+}
