@@ -17,6 +17,7 @@ import (
 	"linuxha/tools/crmticket"
 	"linuxha/tools/crmverify"
 	"linuxha/tools/daemonnames"
+	"linuxha/tools/haresources"
 	"linuxha/tools/hawire"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/stonithadmin"
@@ -44,6 +45,7 @@ var registry = map[string]Tool{
 	"crm_verify":           crmverify.Run,
 	"crmadmin":             crmadmin.Run,
 	"ha_wire":              hawire.Run,
+	"haresources2cib":      haresources.Run,
 	"iso8601":              iso8601.Run,
 	"pacemaker-based":      daemonnames.Run,
 	"pacemaker-controld":   daemonnames.Run,

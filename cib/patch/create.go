@@ -3,6 +3,7 @@
 package patch
 
 import (
+	"slices"
 	"strconv"
 
 	"linuxha/cib/cibdoc"
@@ -65,26 +66,22 @@ type key struct{ tag, id string }
 func keyOf(n *cibdoc.Node) key { return key{n.Tag, n.ID()} }
 
 // pair matches the children of old and new: elements by tag and id, comments
-// by content as long as they keep their place among what remains. What cannot
-// be told apart has no partner.
+// by content as long as they keep their place. What cannot be told apart has no
+// partner.
 func pair(old, new *cibdoc.Node) pairing {
 	p := pairing{toNew: make([]int, len(old.Children)), toOld: make([]int, len(new.Children)), moved: make([]bool, len(new.Children))}
 	if p.simple(old, new) {
 		return p
 	}
 	at := map[key]int{} // in new; -1: not unique
-	comments := map[string][]int{}
 	for i, n := range new.Children {
-		p.toOld[i] = -1
-		switch n.Kind {
-		case cibdoc.KindElement:
-			if _, dup := at[keyOf(n)]; dup {
-				at[keyOf(n)] = -1
-			} else {
-				at[keyOf(n)] = i
-			}
-		case cibdoc.KindComment:
-			comments[n.Text] = append(comments[n.Text], i)
+		if n.Kind != cibdoc.KindElement {
+			continue
+		}
+		if _, dup := at[keyOf(n)]; dup {
+			at[keyOf(n)] = -1
+		} else {
+			at[keyOf(n)] = i
 		}
 	}
 	seen := map[key]int{}
@@ -93,26 +90,53 @@ func pair(old, new *cibdoc.Node) pairing {
 			seen[keyOf(o)]++
 		}
 	}
+	partner := func(o *cibdoc.Node) int {
+		if j, ok := at[keyOf(o)]; ok && seen[keyOf(o)] == 1 {
+			return j
+		}
+		return -1
+	}
+	loose := map[int]bool{} // comments of old that would have to move, which a patch cannot say
+	for {
+		p.match(old, new, partner, loose)
+		p.place()
+		again := false
+		for j, i := range p.toOld {
+			if p.moved[j] && old.Children[i].Kind != cibdoc.KindElement {
+				loose[i], again = true, true
+			}
+		}
+		if !again {
+			return p
+		}
+	}
+}
+
+// match pairs the children. A comment stays if new has it at the place that it
+// has once everything before it that goes is gone (cib 5.2).
+func (p *pairing) match(old, new *cibdoc.Node, partner func(*cibdoc.Node) int, loose map[int]bool) {
+	for j := range p.toOld {
+		p.toOld[j], p.moved[j] = -1, false
+	}
+	staying := 0
 	for i, o := range old.Children {
-		p.toNew[i] = -1
 		j := -1
 		switch o.Kind {
 		case cibdoc.KindElement:
-			if k, ok := at[keyOf(o)]; ok && seen[keyOf(o)] == 1 {
-				j = k
-			}
+			j = partner(o)
 		case cibdoc.KindComment:
-			if c := comments[o.Text]; len(c) > 0 {
-				j = c[0]
-				comments[o.Text] = c[1:]
+			if staying < len(new.Children) && !loose[i] {
+				if n := new.Children[staying]; n.Kind == cibdoc.KindComment && n.Text == o.Text && p.toOld[staying] < 0 {
+					j = staying
+				}
 			}
 		}
+		p.toNew[i] = j
 		if j >= 0 {
-			p.toNew[i], p.toOld[j] = j, i
+			p.toOld[j] = i
+			staying++
 		}
 	}
-	p.place(old)
-	return p
 }
 
 // simple does the common cases without comparing all with all: between equal
@@ -131,6 +155,11 @@ func (p *pairing) simple(old, new *cibdoc.Node) bool {
 	gone, added := len(o)-head-tail, len(n)-head-tail
 	switch {
 	case gone == 0:
+		for _, c := range o[head:] {
+			if c.Kind == cibdoc.KindComment {
+				return false // it does not keep its place
+			}
+		}
 	case gone == 1 && added == 1 && o[head].IsElement() && n[head].IsElement() && keyOf(o[head]) == keyOf(n[head]):
 		for i, c := range o {
 			if i != head && c.IsElement() && keyOf(c) == keyOf(o[head]) {
@@ -157,86 +186,48 @@ func (p *pairing) simple(old, new *cibdoc.Node) bool {
 
 func same(a, b *cibdoc.Node) bool { return a == b || a.Sum() == b.Sum() }
 
-// place finds out who has moved. Comments that have are unpaired, since a
-// comment cannot be named in a move.
-func (p *pairing) place(old *cibdoc.Node) {
-	for {
-		oldPos, newPos := ranks(p.toNew), ranks(p.toOld)
-		loose := false
-		for i, j := range p.toNew {
-			if j >= 0 && oldPos[i] != newPos[j] && old.Children[i].Kind != cibdoc.KindElement {
-				p.toNew[i], p.toOld[j] = -1, -1
-				loose = true
-				break
-			}
-		}
-		if loose {
+// place finds out who has moved, as the reference does: of two that stand at
+// the same place among those that were not found moved before, both have, and
+// both are left out from there on (cib 5.3.2). Those that stay are in the same
+// order before and after.
+func (p *pairing) place() {
+	j := 0
+	for _, to := range p.toNew {
+		if to < 0 || p.moved[to] {
 			continue
 		}
-		for j, i := range p.toOld {
-			p.moved[j] = i >= 0 && oldPos[i] != newPos[j]
+		for p.toOld[j] < 0 || p.moved[j] {
+			j++
 		}
-		p.relax(newPos)
-		return
+		if to != j {
+			p.moved[to], p.moved[j] = true, true
+			continue
+		}
+		j++
 	}
 }
 
-// relax leaves those in place whose old index happens to be their rank among
-// the survivors, as the reference does (cib 5.3.2), unless the ones that stay
-// would then be in the wrong order.
-func (p *pairing) relax(newPos []int) {
-	stays := func(j, i int) bool { return i >= 0 && (!p.moved[j] || i == newPos[j]) }
-	last := -1
-	for j, i := range p.toOld {
-		if stays(j, i) {
-			if i < last {
-				return
-			}
-			last = i
-		}
-	}
-	for j, i := range p.toOld {
-		if stays(j, i) {
-			p.moved[j] = false
-		}
-	}
-}
-
-// ranks gives each paired index its place among the paired ones.
-func ranks(partner []int) []int {
-	r := make([]int, len(partner))
-	n := 0
-	for i, j := range partner {
-		if j >= 0 {
-			r[i] = n
-			n++
-		}
-	}
-	return r
-}
-
-// deletes lists what old has and new has not, depth first. Comments of one
-// parent come first and from the last to the first, so that their positions
-// hold while they are being applied.
+// deletes lists what old has and new has not, depth first. Comments are named
+// by the position that they have once what goes before them is gone.
 func (c *creator) deletes(parent string, old, new *cibdoc.Node) {
 	if old.Sum() == new.Sum() {
 		return
 	}
 	addr := address(parent, old)
 	p := pair(old, new)
-	for i := len(old.Children) - 1; i >= 0; i-- {
-		if o := old.Children[i]; p.toNew[i] < 0 && o.Kind == cibdoc.KindComment {
-			c.changes = append(c.changes, cibdoc.E("change", "operation", "delete",
-				"path", address(addr, o), "position", strconv.Itoa(i)))
-		}
-	}
+	staying := 0
 	for i, o := range old.Children {
 		switch {
+		case p.toNew[i] >= 0:
+			staying++
+			if o.Kind == cibdoc.KindElement {
+				c.deletes(addr, o, new.Children[p.toNew[i]])
+			}
 		case o.Kind == cibdoc.KindComment:
-		case p.toNew[i] < 0:
-			c.changes = append(c.changes, cibdoc.E("change", "operation", "delete", "path", address(addr, o)))
+			c.changes = append(c.changes, cibdoc.E("change", "operation", "delete",
+				"path", address(addr, o), "position", strconv.Itoa(staying)))
 		default:
-			c.deletes(addr, o, new.Children[p.toNew[i]])
+			c.changes = append(c.changes, cibdoc.E("change", "operation", "delete", "path", address(addr, o)))
 		}
 	}
 }
@@ -271,21 +262,10 @@ func (c *creator) walk(parent string, old, new *cibdoc.Node, move *int) {
 // same in the same order.
 func modified(addr string, old, new *cibdoc.Node) *cibdoc.Node {
 	list := cibdoc.E("change-list")
-	// An attribute has moved if its place among those that both have differs.
-	place := map[string]int{}
-	for _, a := range old.Attrs {
-		if _, ok := new.Get(a.Name); ok {
-			place[a.Name] = len(place)
-		}
-	}
-	common := 0
+	moved := movedAttrs(old, new)
 	for _, a := range new.Attrs {
-		v, ok := old.Get(a.Name)
-		if !ok || v != a.Value || place[a.Name] != common {
+		if v, ok := old.Get(a.Name); !ok || v != a.Value || moved[a.Name] {
 			list.Add(cibdoc.E("change-attr", "name", a.Name, "operation", "set", "value", a.Value))
-		}
-		if ok {
-			common++
 		}
 	}
 	for _, a := range old.Attrs {
@@ -298,4 +278,38 @@ func modified(addr string, old, new *cibdoc.Node) *cibdoc.Node {
 	}
 	return cibdoc.E("change", "operation", "modify", "path", addr).Add(
 		list, cibdoc.E("change-result").Add(new.Bare()))
+}
+
+// movedAttrs names the attributes that stand elsewhere than before, in the
+// reference's way of counting: where the index of one differs, counted among
+// those that were not found moved before, it has moved, and so has the one in
+// whose place it stands; both are left out from there on. Attributes that went
+// or came hold their places meanwhile.
+func movedAttrs(old, new *cibdoc.Node) map[string]bool {
+	var was, is []string
+	for _, a := range old.Attrs {
+		was = append(was, a.Name)
+	}
+	for _, a := range new.Attrs {
+		is = append(is, a.Name)
+	}
+	moved := map[string]bool{}
+	if slices.Equal(was, is) {
+		return moved
+	}
+	for _, a := range old.Attrs {
+		i, j := slices.Index(was, a.Name), slices.Index(is, a.Name)
+		if i < 0 || j < 0 || i == j { // gone, or as it was
+			continue
+		}
+		moved[a.Name] = true
+		if i < j {
+			moved[is[i]] = true
+		} else {
+			moved[was[j]] = true
+		}
+		gone := func(name string) bool { return moved[name] }
+		was, is = slices.DeleteFunc(was, gone), slices.DeleteFunc(is, gone)
+	}
+	return moved
 }

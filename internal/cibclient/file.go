@@ -21,6 +21,7 @@ import (
 	"linuxha/cib/ops"
 	"linuxha/cib/schema"
 	"linuxha/cib/store"
+	"linuxha/internal/paths"
 	cibv1 "linuxha/proto/cib/v1"
 )
 
@@ -199,6 +200,9 @@ func (f *file) Close() error {
 // as the daemon does it.
 func (f *file) writeClusters() error {
 	info, err := os.Stat(f.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(f.name))
+	}
 	if err != nil {
 		return err
 	}
@@ -215,6 +219,18 @@ func (f *file) writeClusters() error {
 		return err
 	}
 	return errors.Join(st.Save(f.doc, loaded.Lineage), st.Close())
+}
+
+// Install makes doc the configuration of a cluster that is stopped, as its CIB
+// daemon would store it: with digest, the one that is there as a backup. The
+// folder's owner will own the files.
+func Install(layout paths.Layout, doc *cibdoc.Doc) error {
+	f := &file{name: filepath.Join(layout.CIB(), "cib.xml"), clusters: true, doc: doc}
+	if c, err := Dial(context.Background(), layout.Socket("cib"), 0); err == nil {
+		c.Close()
+		return fmt.Errorf("the cluster is running on this node: stop it before %s is replaced", f.name)
+	}
+	return f.writeClusters()
 }
 
 // replaceFile writes name anew in one step, keeping mode and owner.

@@ -28,6 +28,16 @@ func TestParse(t *testing.T) {
 		{"2020-02-29 25:00:00Z", ""},
 		{"", ""},
 		{"now", ""},
+		{"2019-W53-1", ""}, // 2019 has 52 weeks
+		{"2019-W01-0", ""},
+		{"2019-W00-1", "2018-12-24T00:00:00Z"},
+		{"2019-01-01 10:20 +25:00", ""},
+		{"2019-01-01 10:20 +01:60", ""},
+		{"2019-01-01 10:20 Q", "2019-01-01T10:20:00Z"},
+		{"2019-01-01T10203Z", "2019-01-01T10:20:03Z"},
+		{"2019-01-01 1:2:3Z", "2019-01-01T01:02:03Z"},
+		{"2019-01", "2019-01-01T00:00:00Z"},
+		{"201901", ""},
 	} {
 		d, ok := Parse(c.text, real)
 		got := ""
@@ -59,12 +69,12 @@ func TestArithmetic(t *testing.T) {
 }
 
 func TestDuration(t *testing.T) {
-	for text, want := range map[string]int64{"PT1M": 60, "P1M": 30 * 86400, "P3Y": 730 * 86400, "PT1H30S": 3630, "P1W": 6 * 86400, "PT-5S": -5} {
+	for text, want := range map[string]int64{"PT1M": 60, "P1M": 30 * 86400, "P3Y": 730 * 86400, "PT1H30S": 3630, "P1W": 6 * 86400, "PT": 0, "PT-5S": -5} {
 		if got, ok := DurationSeconds(text); !ok || got != want {
 			t.Errorf("%s lasts %d, %v, want %d", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{"", "P", "PT", "P1", "PX", "1M", "P1Q"} {
+	for _, text := range []string{"", "P", "P1", "PX", "1M", "P1Q"} {
 		if _, ok := DurationSeconds(text); ok {
 			t.Errorf("%q accepted", text)
 		}

@@ -3,6 +3,7 @@ package state
 import (
 	"strings"
 
+	"linuxha/internal/clusteropt"
 	"linuxha/pengine/internal/value"
 )
 
@@ -60,44 +61,42 @@ const (
 	optExact
 )
 
-var optionTable = []struct {
-	name, def string
-	kind      optionKind
-	choices   string
-}{
-	{"no-quorum-policy", "stop", optChoice, "stop freeze ignore demote suicide"},
-	{"symmetric-cluster", "true", optBool, ""},
-	{"maintenance-mode", "false", optBool, ""},
-	{"start-failure-is-fatal", "true", optBool, ""},
-	{"enable-startup-probes", "true", optBool, ""},
-	{"shutdown-lock", "false", optBool, ""},
-	{"shutdown-lock-limit", "0", optInterval, ""},
-	{"stonith-enabled", "true", optBool, ""},
-	{"stonith-action", "reboot", optExact, "reboot off poweroff"},
-	{"stonith-timeout", "60s", optInterval, ""},
-	{"have-watchdog", "false", optBool, ""},
-	{"concurrent-fencing", "false", optBool, ""},
-	{"startup-fencing", "true", optBool, ""},
-	{"priority-fencing-delay", "0", optInterval, ""},
-	{"cluster-delay", "60s", optInterval, ""},
-	{"batch-limit", "0", optNumber, ""},
-	{"migration-limit", "-1", optNumber, ""},
-	{"stop-all-resources", "false", optBool, ""},
-	{"stop-orphan-resources", "true", optBool, ""},
-	{"stop-orphan-actions", "true", optBool, ""},
-	{"remove-after-stop", "false", optBool, ""},
-	{"pe-error-series-max", "-1", optNumber, ""},
-	{"pe-warn-series-max", "5000", optNumber, ""},
-	{"pe-input-series-max", "4000", optNumber, ""},
-	{"node-health-strategy", "none", optChoice, "none migrate-on-red only-green progressive custom"},
-	{"node-health-base", "0", optNumber, ""},
-	{"node-health-green", "0", optNumber, ""},
-	{"node-health-yellow", "0", optNumber, ""},
-	{"node-health-red", "-INFINITY", optNumber, ""},
-	{"placement-strategy", "default", optChoice, "default utilization minimal balanced"},
+// optionKinds says how the scheduler reads its options; their defaults and
+// choices are what they are described with.
+var optionKinds = map[string]optionKind{
+	"no-quorum-policy":       optChoice,
+	"symmetric-cluster":      optBool,
+	"maintenance-mode":       optBool,
+	"start-failure-is-fatal": optBool,
+	"enable-startup-probes":  optBool,
+	"shutdown-lock":          optBool,
+	"shutdown-lock-limit":    optInterval,
+	"stonith-enabled":        optBool,
+	"stonith-action":         optExact,
+	"stonith-timeout":        optInterval,
+	"have-watchdog":          optBool,
+	"concurrent-fencing":     optBool,
+	"startup-fencing":        optBool,
+	"priority-fencing-delay": optInterval,
+	"cluster-delay":          optInterval,
+	"batch-limit":            optNumber,
+	"migration-limit":        optNumber,
+	"stop-all-resources":     optBool,
+	"stop-orphan-resources":  optBool,
+	"stop-orphan-actions":    optBool,
+	"remove-after-stop":      optBool,
+	"pe-error-series-max":    optNumber,
+	"pe-warn-series-max":     optNumber,
+	"pe-input-series-max":    optNumber,
+	"node-health-strategy":   optChoice,
+	"node-health-base":       optNumber,
+	"node-health-green":      optNumber,
+	"node-health-yellow":     optNumber,
+	"node-health-red":        optNumber,
+	"placement-strategy":     optChoice,
 }
 
-func validOption(kind optionKind, choices, v string) bool {
+func validOption(kind optionKind, choices []string, v string) bool {
 	switch kind {
 	case optBool:
 		_, ok := value.Bool(v)
@@ -113,7 +112,7 @@ func validOption(kind optionKind, choices, v string) bool {
 		_, ok := value.LeadingInt(v)
 		return ok
 	}
-	for w := range strings.FieldsSeq(choices) {
+	for _, w := range choices {
 		if v == w || kind == optChoice && strings.EqualFold(v, w) {
 			return true
 		}
@@ -125,14 +124,14 @@ func validOption(kind optionKind, choices, v string) bool {
 func (c *Cluster) readOptions() {
 	raw := Attrs{}
 	c.Rules.Unpack(c.sections["crm_config"], "cluster_property_set", raw, "cib-bootstrap-options", false, noSubject)
-	for _, o := range optionTable {
-		v, ok := raw[o.name]
-		if ok && !validOption(o.kind, o.choices, v) {
-			c.Notef(Warning, "using default value '"+o.def+"' for cluster option '"+o.name+"' because '"+v+"' is invalid")
+	for _, o := range clusteropt.Scheduler.Options {
+		v, ok := raw[o.Name]
+		if ok && !validOption(optionKinds[o.Name], o.Values, v) {
+			c.Notef(Warning, "using default value '"+o.Default+"' for cluster option '"+o.Name+"' because '"+v+"' is invalid")
 			ok = false
 		}
 		if !ok {
-			raw[o.name] = o.def
+			raw[o.Name] = o.Default
 		}
 	}
 	on := func(name string) bool { return value.Truthy(raw[name]) }

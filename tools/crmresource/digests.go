@@ -7,6 +7,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"linuxha/pengine/assign"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
 	"linuxha/tools/output"
@@ -41,7 +42,7 @@ func (s *session) digests() error {
 	isRecurring := interval != "0"
 	op := lastOperation(doc, r, n)
 	e := output.New("digests", "resource", s.rsc, "node", n.Name, "task", "start", "interval", interval+"ms")
-	names := paramOrder(doc, r, all)
+	names := assign.KeyOrder(paramOrder(doc, r, all))
 	add := func(kind string, keep func(string) bool, meta state.Attrs) {
 		set := state.Attrs{}
 		params := output.New("parameters")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -35,20 +36,12 @@ var spec = &cliopt.Spec{
 
 // Run is the tool's entry.
 func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p, err := spec.Parse(args)
-	if err == nil {
-		err = output.NoOperands(p.Operands)
+	p, status, done := output.Begin(spec, name, args, stdout, stderr)
+	if done {
+		return status
 	}
-	if err != nil {
+	if err := output.NoOperands(p.Operands); err != nil {
 		return output.Usage(stderr, name, err)
-	}
-	switch {
-	case p.Has("help"), p.Has("help-all"):
-		fmt.Fprint(stdout, spec.Help())
-		return 0
-	case p.Has("version"):
-		fmt.Fprint(stdout, output.VersionText)
-		return 0
 	}
 	r := report{xml: p.Value("output-as") == "xml", out: stdout, stderr: stderr}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -95,7 +88,7 @@ func (r *report) run(ctx context.Context, name string, p *cliopt.Parsed, stdin i
 			return r.fail(exitcode.DataErr, name+": No valid date given: "+v)
 		}
 	}
-	doc, code, text := source(ctx, p, stdin)
+	doc, code, text := source(ctx, p, stdin, r.stderr)
 	if code != exitcode.OK {
 		return r.fail(code, name+": "+text)
 	}
@@ -111,7 +104,7 @@ func (r *report) run(ctx context.Context, name string, p *cliopt.Parsed, stdin i
 }
 
 // source is the document that has the rules: the CIB, or what was given.
-func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (*etree.Element, exitcode.Code, string) {
+func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader, stderr io.Writer) (*etree.Element, exitcode.Code, string) {
 	var text []byte
 	problem := "Couldn't parse the CIB"
 	switch given := p.Value("xml-text"); {
@@ -121,7 +114,7 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (*etree.Elem
 			return nil, exitcode.IOErr, err.Error()
 		}
 		text, problem = b, "Couldn't parse input from STDIN\n"
-	case given != "":
+	case p.Has("xml-text"):
 		text, problem = []byte(given), "Couldn't parse input string: "+given+"\n"
 	default:
 		c, err := cibclient.Open(ctx)
@@ -139,8 +132,13 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (*etree.Elem
 		}
 		text = resp.Xml
 	}
+	root, err := cibdoc.ParseRecover(text)
+	if err != nil {
+		output.LogNoElement(stderr, string(text))
+		return nil, exitcode.DataErr, problem
+	}
 	doc := etree.NewDocument()
-	if err := doc.ReadFromBytes(text); err != nil || doc.Root() == nil {
+	if err := doc.ReadFromBytes(root.Bytes()); err != nil || doc.Root() == nil {
 		return nil, exitcode.DataErr, problem
 	}
 	return doc.Root(), exitcode.OK, ""

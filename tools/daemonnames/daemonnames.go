@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
+	"linuxha/internal/clusteropt"
 	"linuxha/internal/exitcode"
 	"linuxha/tools/output"
 )
@@ -21,17 +21,11 @@ const (
 	build   = "a3f44794f94"
 )
 
-// option is a cluster option as clients see it.
-type option struct {
-	name, kind, initial string // kind: boolean, integer, time, select, string
-	values              []string
-	help                string
-}
-
-// description is what one daemon's `metadata` prints.
-type description struct {
-	short, long string
-	options     []option
+// components are the daemons that describe options, by the name clients call.
+var components = map[string]*clusteropt.Component{
+	clusteropt.CIB.Name:        clusteropt.CIB,
+	clusteropt.Controller.Name: clusteropt.Controller,
+	clusteropt.Scheduler.Name:  clusteropt.Scheduler,
 }
 
 // Run is the entry for pacemaker-based, -controld and -schedulerd.
@@ -39,7 +33,7 @@ func Run(_ context.Context, name string, args []string, _ io.Reader, stdout, std
 	text := ""
 	switch {
 	case slices.Equal(args, []string{"metadata"}):
-		text = metadata(name, descriptions[name])
+		text = components[name].Metadata()
 	case slices.Equal(args, []string{"version"}):
 		text = fmt.Sprintf("CRM Version: %s (%s)\n", version, build)
 	case slices.Equal(args, []string{"--version"}), slices.Equal(args, []string{"-$"}):
@@ -68,31 +62,4 @@ func write(w io.Writer, text string) int {
 		return int(exitcode.IOErr)
 	}
 	return 0
-}
-
-// metadata is the description in the form of agents' meta-data.
-func metadata(name string, d description) string {
-	params := output.New("parameters")
-	for _, o := range d.options {
-		long := o.help
-		if len(o.values) > 0 {
-			long += "  Allowed values: " + strings.Join(o.values, ", ")
-		}
-		content := output.New("content", "type", o.kind, "default", o.initial)
-		for _, v := range o.values {
-			content.Add(output.New("option", "value", v))
-		}
-		params.Add(output.New("parameter", "name", o.name).Add(text("longdesc", long), text("shortdesc", o.help), content))
-	}
-	root := output.New("resource-agent", "name", name, "version", version).Add(
-		&output.Element{Name: "version", Text: "1.1"}, text("longdesc", d.long), text("shortdesc", d.short), params)
-	var b strings.Builder
-	b.WriteString("<?xml version=\"1.0\"?>\n")
-	// A strings.Builder never fails.
-	_ = root.Write(&b, 0)
-	return b.String()
-}
-
-func text(name, s string) *output.Element {
-	return &output.Element{Name: name, Attrs: []output.Attr{{Name: "lang", Value: "en"}}, Text: s}
 }

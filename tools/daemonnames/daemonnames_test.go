@@ -44,8 +44,8 @@ func TestVersions(t *testing.T) {
 
 // TestMetadata: what crmsh and pcs read of each option is there.
 func TestMetadata(t *testing.T) {
-	seen := map[string]string{}
-	for daemon := range descriptions {
+	seen := map[string]*etree.Element{}
+	for daemon := range components {
 		code, out := run(t, daemon, "metadata")
 		doc := etree.NewDocument()
 		if err := doc.ReadFromString(out); err != nil || code != 0 {
@@ -57,12 +57,12 @@ func TestMetadata(t *testing.T) {
 		}
 		for _, p := range params {
 			name := p.SelectAttrValue("name", "")
-			if other, ok := seen[name]; ok {
-				t.Errorf("%s is described by %s and %s", name, other, daemon)
+			if other := seen[name]; other != nil && xml(other) != xml(p) {
+				t.Errorf("%s is described in two ways:\n%s\n%s", name, xml(other), xml(p))
 			}
-			seen[name] = daemon
+			seen[name] = p
 			content := p.SelectElement("content")
-			if content == nil || content.SelectAttr("default") == nil || p.SelectElement("shortdesc").Text() == "" || p.SelectElement("longdesc").Text() == "" {
+			if content == nil || content.SelectAttr("default") == nil && name != "cluster-name" || p.SelectElement("shortdesc").Text() == "" || p.SelectElement("longdesc").Text() == "" {
 				t.Errorf("%s: something is missing", name)
 				continue
 			}
@@ -80,7 +80,7 @@ func TestMetadata(t *testing.T) {
 				if initial != "true" && initial != "false" {
 					t.Errorf("%s: %q is no boolean", name, initial)
 				}
-			case "integer", "time", "string":
+			case "integer", "time", "string", "percentage":
 			default:
 				t.Errorf("%s has the type %q", name, kind)
 			}
@@ -89,4 +89,14 @@ func TestMetadata(t *testing.T) {
 	if len(seen) != 47 {
 		t.Errorf("%d options, clients 3.3 lists 47", len(seen))
 	}
+}
+
+func xml(e *etree.Element) string {
+	doc := etree.NewDocument()
+	doc.SetRoot(e.Copy())
+	text, err := doc.WriteToString()
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }

@@ -18,8 +18,11 @@ import (
 
 var spec = &cliopt.Spec{
 	Tool: "iso8601", Synopsis: "[OPTION...]", Summary: "Display and parse ISO 8601 dates and times",
-	Options: append([]cliopt.Option{
+	Options: []cliopt.Option{
 		{Short: 'h', Long: "help", Help: "show help options"},
+		{Long: "help-all", Help: "show all help options"},
+		{Short: '$', Long: "version", Help: "display software version and exit"},
+		{Short: 'V', Long: "verbose", Help: "increase debug output (may be specified multiple times)"},
 		{Short: 'n', Long: "now", Help: "display the current date/time", Group: "Commands"},
 		{Short: 'd', Long: "date", Arg: cliopt.RequiredArg, Name: "DATE", Help: "parse an ISO 8601 date/time (for example, '2019-09-24 00:30:00 +01:00' or '2019-040')", Group: "Commands"},
 		{Short: 'p', Long: "period", Arg: cliopt.RequiredArg, Name: "PERIOD", Help: "parse an ISO 8601 period (interval) with start time (for example, '2005-040/2005-043')", Group: "Commands"},
@@ -30,33 +33,23 @@ var spec = &cliopt.Spec{
 		{Short: 'L', Long: "local", Help: "show result as a 'local' date/time", Group: "Output modifiers"},
 		{Short: 'O', Long: "ordinal", Help: "show result as an 'ordinal' date/time", Group: "Output modifiers"},
 		{Short: 'W', Long: "week", Help: "show result as an 'calendar week' date/time", Group: "Output modifiers"},
-	}, output.Common("text")...),
+	},
 }
 
-// Run is the tool's entry.
+// Run is the tool's entry. Without a command it does nothing, successfully, as
+// the reference does; operands are ignored.
 func Run(_ context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	p, err := spec.Parse(args)
-	if err == nil {
-		err = output.NoOperands(p.Operands)
-	}
-	if err != nil {
-		return output.Usage(stderr, name, err)
-	}
-	switch {
-	case p.Has("help"), p.Has("help-all"):
-		fmt.Fprint(stdout, spec.Help())
-		return 0
-	case p.Has("version"):
-		fmt.Fprint(stdout, output.VersionText)
-		return 0
+	p, status, done := output.Begin(spec, name, args, stdout, stderr)
+	if done {
+		return status
 	}
 	t := tool{p: p, out: stdout, now: time.Now()}
 	code, err := t.run()
 	if err != nil {
-		if output.LogsToStderr() && t.why != "" {
-			fmt.Fprintln(stderr, t.why)
+		if e, ok := errors.AsType[*isotime.Error](err); ok && output.LogsToStderr() {
+			fmt.Fprintln(stderr, output.LogLine(e.Where, "error", e.Text))
 		}
-		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(stderr, "%s: %s\n", name, strings.SplitN(err.Error(), "\n", 2)[0])
 	}
 	return int(code)
 }
@@ -65,31 +58,32 @@ type tool struct {
 	p   *cliopt.Parsed
 	out io.Writer
 	now time.Time
-	why string // a log line on what is wrong with the input
 }
 
 func (t *tool) run() (exitcode.Code, error) {
 	var shown string
-	var date isotime.Date
-	have := false
-	if t.p.Has("now") {
-		date, have = isotime.FromTime(t.now), true
-		shown = t.show(date)
-		fmt.Fprintf(t.out, "Current date/time: %s\n", shown)
+	date, have := isotime.FromTime(t.now), false
+	label := "Current date/time"
+	// refused is what is told of a text that cannot be read; its reason is for the log.
+	refused := func(what, text string, reason error) (exitcode.Code, error) {
+		return exitcode.InvalidParam, errors.Join(fmt.Errorf("Invalid %s specified: %s", what, text), reason)
 	}
-	if v := t.p.Value("date"); t.p.Has("date") {
-		d, ok := isotime.Parse(v, t.now)
-		if !ok {
-			return exitcode.InvalidParam, fmt.Errorf("Invalid date/time specified: %s", v)
+	if v := t.p.Value("date"); t.p.Has("date") && v != "now" {
+		var err error
+		if date, err = isotime.ParseDate(v, t.now); err != nil {
+			return refused("date/time", v, err)
 		}
-		date, have = d, true
+		label = "Date"
+	}
+	if t.p.Has("date") || t.p.Has("now") {
+		have = true
 		shown = t.show(date)
-		fmt.Fprintf(t.out, "Date: %s\n", shown)
+		fmt.Fprintf(t.out, "%s: %s\n", label, shown)
 	}
 	if v := t.p.Value("duration"); t.p.Has("duration") {
-		d, ok := isotime.ParseDuration(v)
-		if !ok {
-			return exitcode.InvalidParam, fmt.Errorf("Invalid duration specified: %s", v)
+		d, err := isotime.ReadDuration(v)
+		if err != nil {
+			return refused("duration", v, err)
 		}
 		shown = durationText(d)
 		fmt.Fprintf(t.out, "Duration: %s\n", shown)
@@ -103,61 +97,49 @@ func (t *tool) run() (exitcode.Code, error) {
 	if v := t.p.Value("period"); t.p.Has("period") {
 		start, end, err := t.period(v)
 		if err != nil {
-			return exitcode.InvalidParam, fmt.Errorf("Invalid interval specified: %s", v)
+			return refused("interval", v, err)
 		}
 		shown = t.show(start) + " to " + t.show(end)
 		fmt.Fprintf(t.out, "Period: %s\n", shown)
 	}
-	switch {
-	case shown == "":
-		return exitcode.Usage, errors.New("choose one of --now, --date, --duration or --period (--help lists them)")
-	case t.p.Has("expected") && shown != t.p.Value("expected"):
-		return exitcode.Error, fmt.Errorf("got %s, expected %s", shown, t.p.Value("expected"))
+	if t.p.Has("expected") && shown != t.p.Value("expected") {
+		return exitcode.Error, nil
 	}
 	return exitcode.OK, nil
 }
 
-var errPeriod = errors.New("no period")
-
 // period reads START/END, START/DURATION or DURATION/END.
 func (t *tool) period(v string) (start, end isotime.Date, err error) {
 	first, second, both := strings.Cut(v, "/")
-	wrong := func(format string, a ...any) error {
-		t.why = output.LogLine("crm_time_parse_period", "error", fmt.Sprintf(format, a...))
-		return errPeriod
-	}
-	if v == "" {
-		return start, end, wrong("No ISO 8601 time period given")
-	}
-	if !both {
-		return start, end, wrong("'%s' is not a valid ISO 8601 time period because it has no duration or ending time", v)
-	}
-	if strings.HasPrefix(first, "P") && strings.HasPrefix(second, "P") {
-		return start, end, wrong("'%s' is not a valid ISO 8601 time period because it has two durations", v)
-	}
-	at := func(text string) isotime.Date {
-		d, ok := isotime.Parse(text, t.now)
-		if !ok {
-			err = errPeriod
+	no := func(why string) error {
+		text := "No ISO 8601 time period given"
+		if v != "" {
+			text = fmt.Sprintf("'%s' is not a valid ISO 8601 time period because it has %s", v, why)
 		}
-		return d
-	}
-	length := func(text string) isotime.Duration {
-		d, ok := isotime.ParseDuration(text)
-		if !ok {
-			err = errPeriod
-		}
-		return d
+		return &isotime.Error{Where: "crm_time_parse_period", Text: text}
 	}
 	switch {
+	case !both:
+		return start, end, no("no duration or ending time")
+	case strings.HasPrefix(first, "P") && strings.HasPrefix(second, "P"):
+		return start, end, no("two durations")
+	}
+	// What is first is told with all that follows it.
+	var length isotime.Duration
+	switch {
 	case strings.HasPrefix(first, "P"):
-		end = at(second)
-		start = end.Subtract(length(first))
+		if length, err = isotime.ReadDuration(v); err == nil {
+			end, err = isotime.ParseDate(second, t.now)
+		}
+		return end.Subtract(length), end, err
 	case strings.HasPrefix(second, "P"):
-		start = at(first)
-		end = start.Add(length(second))
-	default:
-		start, end = at(first), at(second)
+		if start, err = isotime.ParseDate(v, t.now); err == nil {
+			length, err = isotime.ReadDuration(second)
+		}
+		return start, start.Add(length), err
+	}
+	if start, err = isotime.ParseDate(v, t.now); err == nil {
+		end, err = isotime.ParseDate(second, t.now)
 	}
 	return start, end, err
 }
@@ -209,7 +191,7 @@ func durationText(d isotime.Duration) string {
 			fmt.Fprintf(&b, "%*d %s%s ", part.width, part.n, part.name, plural(part.n))
 		}
 	}
-	if d.Seconds == 0 {
+	if d.Seconds == 0 && b.Len() > 0 {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%d second%s", d.Seconds, plural(d.Seconds))

@@ -176,6 +176,30 @@ func LogsToStderr() bool {
 	return false
 }
 
+// LogNoElement logs why text holds no element at all, in the words of the XML
+// library that the reference uses: the line, and a mark below the place.
+func LogNoElement(w io.Writer, text string) {
+	if !LogsToStderr() {
+		return
+	}
+	why, at := "Start tag expected, '<' not found", len(text)-len(strings.TrimLeft(text, " \t\r\n"))
+	switch {
+	case text == "":
+		why = "Document is empty"
+	case strings.HasPrefix(text[at:], "<"):
+		why, at = "StartTag: invalid element name", at+1
+	}
+	begin := strings.LastIndexByte(text[:at], '\n') + 1
+	line, _, _ := strings.Cut(text[begin:], "\n")
+	for _, l := range []string{
+		fmt.Sprintf("Entity: line %d: parser error : %s", strings.Count(text[:at], "\n")+1, why),
+		line,
+		strings.Repeat(" ", at-begin) + "^",
+	} {
+		fmt.Fprintln(w, LogLine("log_xmllib_err", "error", "XML Error: "+l))
+	}
+}
+
 // NoOperands refuses words that no option takes.
 func NoOperands(words []string) error {
 	if len(words) == 0 {
