@@ -37,7 +37,8 @@ type node struct {
 	log      *slog.Logger
 	acc      supervise.Accounts
 	watchdog *supervise.Watchdog
-	loaded   time.Time // when ha.cf was read
+	loaded   time.Time // when ha.cf was last written before it was read
+	keysRead time.Time // the same of authkeys
 }
 
 // runDaemon is heartbeatd itself, from the configuration to the exit status.
@@ -97,7 +98,8 @@ func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
 // configure reads ha.cf and authkeys.
 func (n *node) configure(name string) (*hamsg.Keys, error) {
 	opt := hacf.Options{Dir: n.layout.Config(), Node: name, NoResources: n.cmd.noResources}
-	n.loaded = time.Now()
+	changed(filepath.Join(opt.Dir, "ha.cf"), &n.loaded)
+	changed(filepath.Join(opt.Dir, "authkeys"), &n.keysRead)
 	var err error
 	if n.cfg, err = hacf.Load(opt); err != nil {
 		return nil, err
@@ -137,26 +139,40 @@ func (n *node) logNotes(notes []hacf.Note) {
 
 // openLog opens the log that ha.cf names, or the default one.
 func (n *node) openLog(stderr io.Writer) error {
-	cfg, root := n.cfg, n.layout.Root
-	cfg.LogFile, cfg.DebugFile = hacf.Below(root, cfg.LogFile), hacf.Below(root, cfg.DebugFile)
-	if cfg.LogFile == "" && cfg.LogFacility == "" {
-		cfg.LogFile = filepath.Join(n.layout.Log(), "ha-log")
-	}
+	cfg := n.cfg
+	n.logFiles(cfg)
 	out, err := halog.Open(halog.Options{
 		Node: cfg.Node, File: cfg.LogFile, Debug: cfg.DebugFile, Facility: cfg.LogFacility, Stderr: stderr, Syslog: cfg.SyslogFormat,
 	})
 	if err != nil {
 		return err
 	}
+	n.out, n.log = out, out.Logger("heartbeat")
+	n.setLevel(cfg)
+	return nil
+}
+
+// logFiles puts the log's files below the root, and names one where ha.cf
+// names no place at all.
+func (n *node) logFiles(cfg *hacf.Config) {
+	root := n.layout.Root
+	cfg.LogFile, cfg.DebugFile = hacf.Below(root, cfg.LogFile), hacf.Below(root, cfg.DebugFile)
+	if cfg.LogFile == "" && cfg.LogFacility == "" {
+		cfg.LogFile = filepath.Join(n.layout.Log(), "ha-log")
+	}
+}
+
+// setLevel takes the debug level of ha.cf, the command line or HA_DEBUG.
+func (n *node) setLevel(cfg *hacf.Config) {
 	cfg.Debug = max(cfg.Debug, n.cmd.debug)
 	if d := os.Getenv("HA_DEBUG"); cfg.Debug == 0 && d != "" && d != "0" {
 		cfg.Debug = 1
 	}
+	level := slog.LevelInfo
 	if cfg.Debug > 0 {
-		out.SetLevel(slog.LevelDebug)
+		level = slog.LevelDebug
 	}
-	n.out, n.log = out, out.Logger("heartbeat")
-	return nil
+	n.out.SetLevel(level)
 }
 
 // errStop is the orderly end's cause.
@@ -179,7 +195,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	if err != nil {
 		return err
 	}
-	peers, err := server.LoadPeers(n.layout.State())
+	known, err := server.LoadKnown(n.layout.State(), cfg.Node)
 	if err != nil {
 		return err
 	}
@@ -212,14 +228,18 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	})
 	sup.KillLeftovers()
 	active := make(chan struct{})
-	paths := media.New(cfg.Media, cfg.PingNodes, n.log)
-	srv, err := server.New(server.Options{
-		Config: cfg, Identity: id, Peers: peers, Keys: keys, Media: paths, Links: paths.Names(), LinkUp: paths.Up, StateDir: n.layout.State(), Log: n.log,
-		Beat:       n.watchdog.Beat,
-		Active:     func() { close(active) },
-		Children:   sup.Status,
-		ReloadKeys: n.reloadKeys,
-		Stop:       func(reason string) { stop(fmt.Errorf("%w by request: %s", errStop, reason)) },
+	var srv *server.Server
+	paths := media.New(media.Options{
+		Media: cfg.Media, Pings: cfg.PingNodes, Log: n.log, LockDir: hacf.Below(n.layout.Root, "/var/lock"), LineTime: cfg.DeadTime / 2,
+		Classic: func(p []byte) ([]byte, error) { return srv.Classic(p) },
+	})
+	srv, err = server.New(server.Options{
+		Config: cfg, Identity: id, Known: known, Keys: keys, Media: paths, Links: paths.Names(), States: paths.States, StateDir: n.layout.State(), Log: n.log,
+		Beat:     n.watchdog.Beat,
+		Active:   func() { close(active) },
+		Children: sup.Status,
+		Reload:   func() (server.Reloaded, error) { return n.reload(paths) },
+		Stop:     func(reason string) { stop(fmt.Errorf("%w by request: %s", errStop, reason)) },
 	})
 	if err != nil {
 		return err
@@ -278,7 +298,7 @@ func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, 
 				switch sig {
 				case syscall.SIGHUP:
 					n.out.Reopen()
-					if _, err := srv.ReloadKeys(); err != nil {
+					if _, err := srv.ReloadFiles(); err != nil {
 						n.log.Error("reload failed", "err", err)
 					}
 				case syscall.SIGUSR1:
@@ -296,13 +316,42 @@ func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, 
 	return &wg
 }
 
-// reloadKeys reads authkeys again. ha.cf is read at start only.
-func (n *node) reloadKeys() (*hamsg.Keys, error) {
-	if st, err := os.Stat(filepath.Join(n.layout.Config(), "ha.cf")); err == nil && st.ModTime().After(n.loaded) {
-		n.log.Warn("ha.cf has changed: restart heartbeatd for the change to take effect")
+// reload reads what has changed of ha.cf and authkeys (HB 20.4).
+func (n *node) reload(paths *media.Set) (server.Reloaded, error) {
+	var r server.Reloaded
+	dir := n.layout.Config()
+	if changed(filepath.Join(dir, "authkeys"), &n.keysRead) {
+		keys, notes, err := hacf.LoadKeys(dir)
+		n.logNotes(notes)
+		if err != nil {
+			return r, err
+		}
+		r.Keys = keys
 	}
-	keys, _, err := hacf.LoadKeys(n.layout.Config())
-	return keys, err
+	if !changed(filepath.Join(dir, "ha.cf"), &n.loaded) {
+		return r, nil
+	}
+	cfg, err := hacf.Load(hacf.Options{Dir: dir, Node: n.cfg.Node, NoResources: n.cmd.noResources})
+	if err != nil {
+		return r, err
+	}
+	n.logFiles(cfg)
+	n.out.Redirect(cfg.LogFile, cfg.DebugFile)
+	n.setLevel(cfg)
+	paths.Change(cfg.Media, cfg.PingNodes)
+	r.Config, r.Links = cfg, paths.Names()
+	return r, nil
+}
+
+// changed tells whether a file was written after it was read, and takes it for
+// read now.
+func changed(file string, read *time.Time) bool {
+	st, err := os.Stat(file)
+	if err != nil || !st.ModTime().After(*read) {
+		return false
+	}
+	*read = st.ModTime()
+	return true
 }
 
 func (n *node) openWatchdog() {

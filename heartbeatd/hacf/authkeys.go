@@ -1,6 +1,7 @@
 package hacf
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -44,6 +45,18 @@ func invalidKeys(before []Note, text, hint string) error {
 
 // ParseKeys reads the text of authkeys; file is its name for messages.
 func ParseKeys(file string, text []byte) (*hamsg.Keys, []Note, error) {
+	keys, notes, err := parseKeys(file, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	var salt [16]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return nil, nil, err
+	}
+	return keys, notes, keys.UseSalt(salt)
+}
+
+func parseKeys(file string, text []byte) (*hamsg.Keys, []Note, error) {
 	keys := &hamsg.Keys{Send: -1, All: map[int]hamsg.Key{}}
 	var notes []Note
 	sendSeen := false // the auth line came before its key
@@ -78,7 +91,7 @@ func ParseKeys(file string, text []byte) (*hamsg.Keys, []Note, error) {
 				Note{Error, fmt.Sprintf("LoadPlugin on %s returned 5: No such plugin/interface/interface type", method)},
 				Note{Error, fmt.Sprintf("Lookup extended#2 returned FALSE for %s", method)},
 				Note{Error, "Table size: 0"}),
-				fmt.Sprintf("Invalid authtype [%s]", method), at("methods are crc, md5, sha1 and sha256"))
+				fmt.Sprintf("Invalid authtype [%s]", method), at("methods are "+strings.Join(hamsg.Methods, ", ")))
 		}
 		key := hamsg.Key{Method: method}
 		switch {

@@ -2,6 +2,8 @@ package hacf
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,12 +34,12 @@ func init() { // not a literal: some of them look into the table
 		{name: "baud", def: "19200", help: "speed of serial media", apply: applyBaud},
 		{name: "auto_failback", def: "legacy", help: "on, off or legacy: resources return to their owner", apply: applyAutoFailback},
 		{name: "hbgenmethod", def: "file", help: "file or time: where generations come from", apply: choice("Illegal hb generation method [%s]", []string{"file", "time"}, func(c *Config, v string) { c.GenerationTime = v == "time" })},
-		{name: "realtime", def: "true", help: "run with real-time priority", apply: boolean("realtime", nil)},
+		{name: "realtime", def: "true", help: "run with real-time priority", apply: boolean("realtime", func(c *Config) *bool { return &c.Realtime })},
 		{name: "msgfmt", def: "classic", help: "classic or netstring: add an inner authentication or not", apply: choice("", []string{"classic", "netstring"}, func(c *Config, v string) { c.InnerAuth = v == "classic" })},
-		{name: "conn_logd_time", def: "60", help: "interval of attempts to reach logd", apply: duration("conn_logd_time", nil)},
+		{name: "conn_logd_time", def: "60", help: "interval of attempts to reach logd", apply: duration("conn_logd_time", func(c *Config) *time.Duration { return &c.LogdRetry })},
 		{name: "log_badpack", def: "true", help: "log packets that fail authentication", apply: boolean("log_badpack", func(c *Config) *bool { return &c.LogBadPackets })},
 		{name: "syslogmsgfmt", def: "true", help: "log lines in syslog's format", apply: boolean("syslogmsgfmt", func(c *Config) *bool { return &c.SyslogFormat })},
-		{name: "coredumps", def: "true", help: "allow core dumps", apply: boolean("coredumps", nil)},
+		{name: "coredumps", def: "true", help: "allow core dumps", apply: boolean("coredumps", func(c *Config) *bool { return &c.CoreDumps })},
 		{name: "pacemaker", def: "false", help: "no, yes, respawn, manual or ccm-only: run the CRM", apply: applyCRM},
 		{name: "autojoin", def: "none", help: "none, other or any: unknown nodes join", apply: choice("Invalid autojoin directive [%s]", []string{"none", "other", "any"}, func(c *Config, v string) { c.AutoJoin = AutoJoin(v) })},
 		{name: "uuidfrom", def: "file", help: "file or nodename: where the node's UUID comes from", apply: choice("Invalid uuidfrom directive [%s]", []string{"file", "nodename"}, func(c *Config, v string) { c.UUIDFromName = v == "nodename" })},
@@ -48,7 +50,7 @@ func init() { // not a literal: some of them look into the table
 		{name: "record_config_changes", def: "on", help: "passed to the CRM", apply: configBoolean("record_config_changes")},
 		{name: "record_pengine_inputs", def: "on", help: "passed to the CRM", apply: configBoolean("record_pengine_inputs")},
 		{name: "enable_config_writes", def: "on", help: "passed to the CRM", apply: configBoolean("enable_config_writes")},
-		{name: "memreserve", def: "6500", help: "KiB of memory touched before locking", apply: number("memreserve", 1, 1<<31-1, nil)},
+		{name: "memreserve", def: "6500", help: "KiB of memory touched before locking", apply: number("memreserve", 1, 1<<22, func(c *Config) *int { return &c.MemReserve })},
 
 		{name: "apiauth", whole: true, help: "who may sign on under a name", apply: applyAPIAuth},
 		{name: "nice_failback", help: "obsolete, see auto_failback", apply: applyNiceFailback},
@@ -62,10 +64,10 @@ func init() { // not a literal: some of them look into the table
 		{name: "ucast", whole: true, medium: true, help: "UDP to one peer: IF ADDR", apply: applyUcast},
 		{name: "ucast6", whole: true, medium: true, help: "UDP to one peer over IPv6: IF ADDR", apply: applyUcast6},
 		{name: "serial", medium: true, help: "serial devices", apply: applySerial},
-		{name: "ping", help: "ping nodes", apply: applyPing("ping membership")},
-		{name: "ping6", help: "ping nodes over IPv6", apply: applyPing("ping6 membership")},
+		{name: "ping", help: "ping nodes", apply: applyPing("ping membership", false)},
+		{name: "ping6", help: "ping nodes over IPv6", apply: applyPing("ping6 membership", true)},
 		{name: "ping_group", whole: true, help: "group of ping nodes: NAME ADDR...", apply: applyPingGroup},
-		{name: "coreroot", help: "directory of core dumps", apply: func(*parser, string) {}},
+		{name: "coreroot", help: "directory of core dumps", apply: func(p *parser, v string) { p.cfg.CoreRoot = v }},
 		{name: "crm_daemon_dir", help: "directory of the CRM's daemons", apply: func(p *parser, v string) { p.cfg.CRMDaemonDir = v }},
 		{name: "crmd_spawns_pengine", help: "crmd starts pengine itself", apply: boolean("crmd_spawns_pengine", func(c *Config) *bool { return &c.SpawnPEngine })},
 		{name: "crm", help: "same as pacemaker", apply: applyCRM},
@@ -82,12 +84,13 @@ func init() { // not a literal: some of them look into the table
 		{name: "logfacility", help: "syslog facility", apply: applyFacility},
 		{name: "logfile", help: "log file", apply: func(p *parser, v string) { p.cfg.LogFile = v }},
 		{name: "node", help: "names of the cluster's nodes", apply: applyNode},
-		{name: "quorum_server", help: "host of the quorum server", apply: func(p *parser, v string) { p.cfg.Cluster = v }},
+		{name: "quorum_server", help: "host of the quorum server", apply: func(p *parser, v string) { p.cfg.QuorumServer = v }},
+		{name: "metrics", help: "ADDRESS:PORT of figures for Prometheus (not in 3.0.6)", apply: applyMetrics},
 		{name: "rtprio", help: "real-time priority", apply: applyRTPrio},
 		{name: "stonith", whole: true, help: "TYPE CONFIGFILE: fencing without the CRM", apply: applyStonith},
 		{name: "stonith_host", whole: true, help: "HOST TYPE PARAMS: fencing without the CRM", apply: applyStonithHost},
 		{name: "udpport", help: "port of bcast and ucast", apply: applyPort},
-		{name: "use_apphbd", help: "register with apphbd", apply: boolean("use_apphbd", nil)},
+		{name: "use_apphbd", help: "register with apphbd", apply: boolean("use_apphbd", func(c *Config) *bool { return &c.UseAppHBD })},
 		{name: "use_logd", help: "log through logd", apply: applyLogd},
 		{name: "warntime", help: "gap between status messages that is logged", apply: applyWarnTime},
 		{name: "watchdog", help: "watchdog device", apply: applyWatchdog},
@@ -364,11 +367,29 @@ func applyPort(p *parser, v string) {
 		p.fail(fmt.Sprintf("heartbeat: invalid port [%s] specified.", v), "write a number from 1 to 65535")
 		return
 	}
+	if p.sys.PortName != nil {
+		if name := p.sys.PortName(n); name != "" && name != "ha-cluster" {
+			p.note(Warn, "heartbeat: udp port %s reserved for service %q.", v, name)
+		}
+	}
 	if p.mediaSeen {
 		p.note(Warn, "heartbeat: udpport setting must precede media statements")
 		p.hint("media above it use another port: move it up")
 	}
 	p.cfg.Port = n
+}
+
+func applyMetrics(p *parser, v string) {
+	host, port, err := net.SplitHostPort(v)
+	n, perr := strconv.Atoi(port)
+	if err == nil && host != "" {
+		_, err = netip.ParseAddr(host)
+	}
+	if err != nil || perr != nil || n < 0 || n > 65535 {
+		p.bad("metrics", v, "`metrics ADDRESS:PORT`, for instance 127.0.0.1:9694")
+		return
+	}
+	p.cfg.Metrics = v
 }
 
 func applyLogd(p *parser, v string) {
@@ -377,7 +398,7 @@ func applyLogd(p *parser, v string) {
 		p.bad("use_logd", v, "on or off")
 		return
 	}
-	p.useLogd = "off"
+	p.useLogd, p.cfg.UseLogd = "off", on
 	if on {
 		p.useLogd = "on"
 		p.note(Info, "Enabling logging daemon ")
@@ -409,15 +430,26 @@ func applyStonith(p *parser, v string) {
 		p.fail("No Stonith type given", "write `stonith TYPE CONFIGFILE`")
 	case 1:
 		p.fail("Invalid Stonith config file []", "write `stonith TYPE CONFIGFILE`")
+	default:
+		if _, err := p.sys.Stat(words[1]); err != nil {
+			p.fail(fmt.Sprintf("Invalid Stonith config file [%s]", words[1]), err.Error())
+			return
+		}
+		p.cfg.Stonith = &Stonith{Type: words[0], File: words[1]}
 	}
 }
 
 func applyStonithHost(p *parser, v string) {
-	switch len(strings.Fields(v)) {
+	words := strings.Fields(v)
+	switch len(words) {
 	case 0:
 		p.fail("No Stonith hostname argument given", "write `stonith_host HOST TYPE PARAMETERS`")
 	case 1:
 		p.fail("No Stonith type given", "write `stonith_host HOST TYPE PARAMETERS`")
+	default:
+		if host := strings.ToLower(words[0]); host == "*" || host == p.cfg.Node {
+			p.cfg.Stonith = &Stonith{Type: words[1], Params: words[2:]}
+		}
 	}
 }
 

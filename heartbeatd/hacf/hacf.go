@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"linuxha/heartbeatd/haresources"
 )
 
 // Config is a checked ha.cf.
@@ -38,22 +40,34 @@ type Config struct {
 	CRMDaemonDir string // "": beside heartbeatd's own executable
 	SpawnPEngine bool   // crmd_spawns_pengine: crmd starts pengine itself
 
+	// Groups are haresources, where ha.cf leaves resources to it.
+	Groups  []haresources.Group
+	Stonith *Stonith // without the CRM; nil: no device
 	Respawn []Child
 	APIAuth map[string]APIAuth
 
 	Cluster        string
 	LogFile        string
 	DebugFile      string
-	LogFacility    string // "" or none: no syslog
-	SyslogFormat   bool   // HB 16.1
+	LogFacility    string        // "" or none: no syslog
+	UseLogd        bool          // log through ha_logd
+	LogdRetry      time.Duration // conn_logd_time: between attempts to reach it
+	SyslogFormat   bool          // HB 16.1
 	LogBadPackets  bool
 	Debug          int
 	Watchdog       string // "": none
 	HopFudge       int
+	Realtime       bool // run in the real-time class, with memory locked
 	RTPriority     int  // of heartbeatd's threads where realtime is on
-	GenerationTime bool // hbgenmethod time
-	UUIDFromName   bool // uuidfrom nodename
-	InnerAuth      bool // msgfmt classic (HB 3.5.2)
+	MemReserve     int  // KiB touched before memory is locked
+	CoreDumps      bool
+	CoreRoot       string // folder of core dumps; each user has one in it
+	UseAppHBD      bool   // register with apphbd
+	Metrics        string // ADDRESS:PORT where figures for Prometheus are to be had; "": nowhere
+	QuorumServer   string // host, host:port: asked by the quorum plugin quorumd
+	GenerationTime bool   // hbgenmethod time
+	UUIDFromName   bool   // uuidfrom nodename
+	InnerAuth      bool   // msgfmt classic (HB 3.5.2)
 	Compression    string
 	Threshold      int  // bytes (ha.cf has KiB)
 	CompressWhole  bool // traditional_compression
@@ -95,8 +109,9 @@ func (m CRMMode) Enabled() bool { return m != CRMOff }
 // PingNode is an address or a group of addresses outside the cluster.
 type PingNode struct {
 	Name  string
-	Addrs []string
+	Addrs []string // literal, or names
 	Group bool
+	V6    bool // ping6: names stand for IPv6 addresses
 }
 
 // Medium is one line or word that names a communication path (HB 2).
@@ -186,6 +201,7 @@ type System struct {
 	Exec      func(path string) error // nil: an executable file
 	Stat      func(path string) (os.FileInfo, error)
 	Service   func(name string) (port int, ok bool) // UDP port in /etc/services
+	PortName  func(port int) string                 // UDP service in /etc/services, "" if none; may be nil
 }
 
 // Options are what a configuration is read with.
@@ -241,6 +257,7 @@ func Machine() System {
 		Exec:      checkExec,
 		Stat:      os.Stat,
 		Service:   lookupService,
+		PortName:  lookupPort,
 	}
 }
 

@@ -79,8 +79,12 @@ func TestFiles(t *testing.T) {
 				return fmt.Sprintf("%ssend %d of %v\n", join(notes), keys.Send, keys.All)
 			case "resources":
 				var b strings.Builder
-				for _, g := range ParseResources([]byte(d.Input)) {
-					fmt.Fprintf(&b, "%s: %s\n", g.Owner, strings.Join(g.Resources, " | "))
+				groups, problems := haresources.Parse("haresources", []byte(d.Input))
+				for _, g := range groups {
+					fmt.Fprintln(&b, g)
+				}
+				for _, p := range problems {
+					fmt.Fprintln(&b, p)
 				}
 				return b.String()
 			}

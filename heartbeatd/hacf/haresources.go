@@ -5,33 +5,17 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"linuxha/heartbeatd/haresources"
 )
 
 const charDevice = os.ModeDevice | os.ModeCharDevice
 
-// Group is one logical line of haresources (HB 14).
-type Group struct {
-	Owner     string // lower case
-	Resources []string
-}
-
-// ParseResources reads haresources.
-func ParseResources(text []byte) []Group {
-	var groups []Group
-	logical := ""
-	for _, line := range strings.Split(string(text), "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimRight(line, " \t\r")
-		if head, more := strings.CutSuffix(line, "\\"); more {
-			logical += head + " "
-			continue
-		}
-		if words := strings.Fields(logical + line); len(words) > 0 {
-			groups = append(groups, Group{Owner: strings.ToLower(words[0]), Resources: words[1:]})
-		}
-		logical = ""
-	}
-	return groups
+// Stonith is the fencing device of a cluster without the CRM (HB 8.5).
+type Stonith struct {
+	Type   string
+	File   string   // of parameters; "": they are in Params
+	Params []string // the rest of a stonith_host line
 }
 
 // checkResources looks at haresources where ha.cf leaves resources to it, and
@@ -58,17 +42,19 @@ func (c *Config) checkResources(file string) error {
 			fmt.Sprintf("Please copy it to %s, read it, customize it, and try again.", file),
 			"To run the cluster resource manager instead, add `crm respawn` to ha.cf; for messaging alone, start heartbeatd with -M.")
 	}
-	groups := ParseResources(text)
+	groups, problems := haresources.Parse(file, text)
 	for _, g := range groups {
 		if !slices.Contains(c.Nodes, g.Owner) {
-			return fail(fmt.Sprintf("Bad nodename in %s [%s]", file, g.Owner), "name one of: "+strings.Join(c.Nodes, " "))
+			return fail(fmt.Sprintf("Bad nodename in %s [%s]", file, g.Owner), fmt.Sprintf("%s line %d: name one of: %s", file, g.Line, strings.Join(c.Nodes, " ")))
 		}
 	}
-	if len(groups) > 0 {
-		return fail(fmt.Sprintf("%s lists resources, but this version of heartbeatd does not run them itself.", file),
-			"Convert the cluster: put the resources into the CIB and add `crm respawn` to ha.cf on all nodes; or stay with Heartbeat 3.0.6 for this cluster.",
-			"For messaging alone, start heartbeatd with -M.")
+	if len(c.Nodes) > 2 {
+		return fail(fmt.Sprintf("haresources clusters have two nodes, but ha.cf lists %d: %s", len(c.Nodes), strings.Join(c.Nodes, " ")),
+			"Keep two `node` entries; for larger clusters add `crm respawn` to ha.cf on all nodes and put the resources into the CIB; for messaging alone, start heartbeatd with -M.")
 	}
-	c.Notes = append(c.Notes, Note{Warn, fmt.Sprintf("No resources are managed: %s is empty and ha.cf has no `crm respawn`.", file)})
+	for _, p := range problems {
+		c.Notes = append(c.Notes, Note{Warn, p.String()})
+	}
+	c.Groups = groups
 	return nil
 }

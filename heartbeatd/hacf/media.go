@@ -145,7 +145,16 @@ func applyUcast6(p *parser, v string) {
 		p.fail(fmt.Sprintf("ucast6 [%s] bad addr [%s]", words[0], words[1]), "write the peer's IPv6 address")
 		return
 	}
-	p.addMedium(Medium{Kind: "ucast6", Dev: words[0], Addr: words[1], Port: p.cfg.Port})
+	m := Medium{Kind: "ucast6", Dev: words[0], Addr: words[1], Port: p.cfg.Port}
+	if len(words) > 2 {
+		own, err := netip.ParseAddr(words[2])
+		if err != nil || !own.Is6() {
+			p.fail(fmt.Sprintf("ucast6 [%s] bad own address [%s]", words[0], words[2]), "write `ucast6 INTERFACE ADDRESS [OWN-ADDRESS]`")
+			return
+		}
+		m.Local = words[2]
+	}
+	p.addMedium(m)
 }
 
 func applySerial(p *parser, dev string) {
@@ -173,14 +182,19 @@ func applySerial(p *parser, dev string) {
 	p.addMedium(Medium{Kind: "serial", Dev: dev, Baud: baud})
 }
 
-func applyPing(kind string) func(*parser, string) {
+func applyPing(kind string, six bool) func(*parser, string) {
 	return func(p *parser, host string) {
+		if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() != six {
+			want := map[bool]string{false: "this is an IPv6 address: write ping6", true: "this is an IPv4 address: write ping"}[six]
+			p.fail(fmt.Sprintf("Illegal %s [%s] in config file [%s]", strings.Fields(kind)[0], kind, host), want)
+			return
+		}
 		if err := p.sys.Resolve(host); err != nil {
 			p.note(Error, "glib: unknown host: %s: %v", host, err)
 			p.fail(fmt.Sprintf("Illegal %s [%s] in config file [%s]", strings.Fields(kind)[0], kind, host), "write the ping node's IP address")
 			return
 		}
-		p.cfg.PingNodes = append(p.cfg.PingNodes, PingNode{Name: host, Addrs: []string{host}})
+		p.cfg.PingNodes = append(p.cfg.PingNodes, PingNode{Name: host, Addrs: []string{host}, V6: six})
 	}
 }
 

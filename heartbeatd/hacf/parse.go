@@ -9,6 +9,10 @@ import (
 	"unicode"
 )
 
+// Version is the Heartbeat whose files, protocol and texts these are; clients
+// ask for it as the parameter hbversion.
+const Version = "3.0.6"
+
 const maxLine = 5120 // bytes (HB 12.1)
 
 // parser carries what is known while lines are read in order.
@@ -57,7 +61,12 @@ func defaults(opt Options) *Config {
 		SyslogFormat:   true,
 		LogBadPackets:  true,
 		HopFudge:       1,
+		Realtime:       true,
 		RTPriority:     1,
+		MemReserve:     6500,
+		CoreDumps:      true,
+		CoreRoot:       "/var/lib/heartbeat/cores",
+		LogdRetry:      time.Minute,
 		InnerAuth:      true,
 		Compression:    "zlib",
 		Threshold:      2 << 10,
@@ -73,6 +82,7 @@ func defaults(opt Options) *Config {
 			cfg.Params[d.name] = d.def
 		}
 	}
+	cfg.Params["hbversion"] = Version
 	return cfg
 }
 
@@ -213,12 +223,8 @@ func (p *parser) finish(opt Options) {
 	if p.errors > 0 {
 		return // one mistake must not look like several
 	}
-	switch {
-	case len(cfg.Media) == 0:
+	if len(cfg.Media) == 0 {
 		p.fail("No heartbeat media defined", "add a line such as `bcast eth0` or `ucast eth0 <address of the peer>` to "+p.file)
-	case !slices.ContainsFunc(cfg.Media, func(m Medium) bool { return m.Kind != "serial" }):
-		// A node that hears nobody would declare, and fence, all the others.
-		p.fail("No heartbeat media defined", "this version has no serial media: add a line such as `bcast eth0` to "+p.file)
 	}
 	if len(cfg.Nodes) == 0 && cfg.AutoJoin != AutoJoinAny {
 		p.fail("no nodes defined", "add a line `node NAME...` with what `uname -n` prints on each node to "+p.file)
@@ -279,6 +285,7 @@ func (p *parser) warnings() {
 		p.note(Warn, "Logging daemon is disabled --enabling logging daemon is recommended")
 	case p.useLogd == "" && !logs:
 		p.note(Info, "No log entry found in ha.cf -- use logd")
+		cfg.UseLogd = true
 	}
 	if cfg.AutoFailback == "legacy" && !cfg.CRM.Enabled() {
 		p.note(Warn, "Deprecated 'legacy' auto_failback option selected.")

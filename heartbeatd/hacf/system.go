@@ -39,23 +39,41 @@ func resolve(host string) error {
 }
 
 // lookupService finds a UDP service's port in /etc/services.
-func lookupService(name string) (int, bool) {
-	f, err := os.Open("/etc/services")
+func lookupService(name string) (port int, ok bool) {
+	udpServices(func(service string, n int) bool {
+		port, ok = n, service == name
+		return !ok
+	})
+	return port, ok
+}
+
+// lookupPort finds the UDP service with a port.
+func lookupPort(port int) (name string) {
+	udpServices(func(service string, n int) bool {
+		if n == port {
+			name = service
+		}
+		return name == ""
+	})
+	return name
+}
+
+// udpServices calls f for each UDP line of /etc/services while it returns true.
+func udpServices(f func(name string, port int) bool) {
+	file, err := os.Open("/etc/services")
 	if err != nil {
-		return 0, false
+		return
 	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
+	defer file.Close()
+	for sc := bufio.NewScanner(file); sc.Scan(); {
 		line, _, _ := strings.Cut(sc.Text(), "#")
 		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != name {
+		if len(words) < 2 {
 			continue
 		}
-		if port, ok := strings.CutSuffix(words[1], "/udp"); ok {
-			if n, err := strconv.Atoi(port); err == nil {
-				return n, true
-			}
+		port, udp := strings.CutSuffix(words[1], "/udp")
+		if n, err := strconv.Atoi(port); udp && err == nil && !f(words[0], n) {
+			return
 		}
 	}
-	return 0, false
 }

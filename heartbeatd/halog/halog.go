@@ -46,8 +46,9 @@ type Log struct {
 	level   *slog.LevelVar
 	queue   chan line
 	dropped atomic.Uint64
-	reopen  atomic.Bool   // the writer shall open the files again
-	written chan struct{} // closed when the writer has ended
+	reopen  atomic.Bool               // the writer shall open the files again
+	names   atomic.Pointer[[2]string] // of the files, where Redirect has changed them
+	written chan struct{}             // closed when the writer has ended
 
 	mu     sync.RWMutex
 	closed bool // no more into queue
@@ -177,16 +178,27 @@ func (l *Log) write() {
 // one was rotated away.
 func (l *Log) Reopen() { l.reopen.Store(true) }
 
+// Redirect makes lines go to other files from the next one on; "": to none.
+func (l *Log) Redirect(file, debug string) {
+	l.names.Store(&[2]string{file, debug})
+	l.reopen.Store(true)
+}
+
 // openAgain keeps the old file where a new one cannot be opened.
 func (l *Log) openAgain() {
-	for _, f := range []struct {
-		open **os.File
-		path string
-	}{{&l.file, l.opt.File}, {&l.debug, l.opt.Debug}} {
-		if again, err := appendTo(f.path); err == nil && again != nil {
-			_ = (*f.open).Close()
-			*f.open = again
+	paths := [2]string{l.opt.File, l.opt.Debug}
+	if names := l.names.Load(); names != nil {
+		paths = *names
+	}
+	for i, open := range []**os.File{&l.file, &l.debug} {
+		again, err := appendTo(paths[i])
+		if err != nil {
+			continue
 		}
+		if *open != nil {
+			_ = (*open).Close()
+		}
+		*open = again
 	}
 }
 

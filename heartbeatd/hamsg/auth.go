@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strconv"
 )
 
@@ -22,18 +23,28 @@ var (
 
 // Key is one line of authkeys.
 type Key struct {
-	Method string // crc, md5, sha1, sha256
+	Method string // crc, md5, sha1, sha256, aes256-gcm
 	Secret string // "" with crc
 }
 
-// Keys are what a node signs and verifies with (HB 13).
+// Keys are what a node signs and verifies with (HB 13). They are not changed
+// once they are in use, and may be used by several goroutines.
 type Keys struct {
 	Send int // number of the key that signs
 	All  map[int]Key
+
+	sealer  *sealer // of the sending key, where that seals
+	openers openers
 }
 
+// Sealing reports whether messages go out sealed.
+func (k *Keys) Sealing() bool { return k.All[k.Send].Method == MethodSealed }
+
+// Methods are those that authkeys may name.
+var Methods = []string{"crc", "md5", "sha1", "sha256", MethodSealed}
+
 // KnownMethod reports whether authkeys may name method.
-func KnownMethod(method string) bool { return newHash(method) != nil || method == "crc" }
+func KnownMethod(method string) bool { return slices.Contains(Methods, method) }
 
 func newHash(method string) func() hash.Hash {
 	switch method {
@@ -79,25 +90,34 @@ func (k *Keys) sign(data []byte) ([]byte, error) {
 // sending key's text under the packet's method: both are right here, so that
 // keys can be rolled over (HB 3.5.1).
 func (k *Keys) verify(token, data []byte) error {
-	num, digest, ok := bytes.Cut(token, []byte{' '})
-	n, err := strconv.Atoi(string(num))
-	if !ok || err != nil {
+	n, digest, ok := splitToken(token)
+	if !ok {
 		return ErrBadAuth
 	}
 	key, known := k.All[n]
 	if !known {
 		return fmt.Errorf("%w (number %d)", ErrUnknownKey, n)
 	}
+	if key.Method == MethodSealed {
+		return ErrBadAuth // only what is sealed: nothing else proves that key
+	}
 	if hmac.Equal(key.Digest(data), digest) {
 		return nil
 	}
-	if own, ok := k.All[k.Send]; ok && n != k.Send && key.Method != "crc" {
+	if own, ok := k.All[k.Send]; ok && n != k.Send && key.Method != "crc" && own.Method != MethodSealed {
 		own.Method = key.Method
 		if own.Secret != "" && hmac.Equal(own.Digest(data), digest) {
 			return nil
 		}
 	}
 	return ErrBadAuth
+}
+
+// splitToken takes "<number> <digest>" apart.
+func splitToken(token []byte) (n int, digest []byte, ok bool) {
+	num, digest, ok := bytes.Cut(token, []byte{' '})
+	n, err := strconv.Atoi(string(num))
+	return n, digest, ok && err == nil
 }
 
 // crc32 has polynomial 0x04C11DB7, most significant bit first, initial value

@@ -94,7 +94,7 @@ func decompress(alg string, data []byte) ([]byte, error) {
 // m compressed (HB 3.6.2). netstring is m's body in that encoding.
 func compressWhole(m *Message, netstring []byte, keys *Keys, opt Options) ([]byte, error) {
 	plain := netstring
-	if opt.InnerAuth && !hasStruct(m) {
+	if opt.InnerAuth && keys != nil && !hasStruct(m) {
 		text, err := encodeClassicSigned(m, keys)
 		if err != nil {
 			return nil, err

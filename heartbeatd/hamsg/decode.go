@@ -17,29 +17,71 @@ var ErrNotMessage = errors.New("not a message")
 type Packet struct {
 	Format  Format
 	Message *Message // as on the wire: not yet expanded
-	signed  []byte
-	token   []byte
+	// Inner is what a sealed message holds, once Verify has opened it.
+	Inner  *Message
+	signed []byte
+	token  []byte
 }
 
-// Decode parses p, verifies its signature with keys and expands what is
-// compressed. The message does not share p's memory.
-func Decode(p []byte, keys *Keys) (*Message, error) {
-	pkt, err := Parse(p)
+// Decode verifies p's signature with keys, parses it and expands what is
+// compressed. The message shares p's memory. method is the one of the key that
+// p is signed with.
+func Decode(p []byte, keys *Keys) (m *Message, method string, err error) {
+	if len(p) > MaxWire {
+		return nil, "", fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(p), MaxWire)
+	}
+	// What is not authentic is found out before anything else is looked at.
+	if signed, token := trailer(p); token != nil && !bytes.HasSuffix(token, []byte(" "+sealedToken)) {
+		if err := keys.verify(token, signed); err != nil {
+			return nil, "", err
+		}
+	}
+	pkt, err := parse(p)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := pkt.Verify(keys); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return pkt.Message.Expand()
+	n, _, _ := splitToken(pkt.token)
+	m = pkt.Message
+	if pkt.Inner != nil {
+		m = pkt.Inner
+	}
+	m, err = m.Expand()
+	return m, keys.All[n].Method, err
 }
 
-// Parse takes one datagram apart without trusting it.
+// trailer finds a netstring packet's authentication without parsing the rest;
+// token is nil where the packet does not look like one.
+func trailer(p []byte) (signed, token []byte) {
+	const longest = 96 // bytes of a trailer
+	if !bytes.HasPrefix(p, []byte(start)) {
+		return nil, nil
+	}
+	from := max(0, len(p)-longest)
+	i := bytes.LastIndex(p[from:], []byte(end))
+	if i < 0 {
+		return nil, nil
+	}
+	i += from + len(end)
+	token, rest, err := peel(p[i:])
+	if err != nil || len(rest) > 0 {
+		return nil, nil
+	}
+	return p[:i], token
+}
+
+// Parse takes one datagram apart without trusting it. The packet does not
+// share p's memory.
 func Parse(p []byte) (*Packet, error) {
 	if len(p) > MaxWire {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(p), MaxWire)
 	}
-	p = bytes.Clone(p)
+	return parse(bytes.Clone(p))
+}
+
+func parse(p []byte) (*Packet, error) {
 	switch {
 	case bytes.HasPrefix(p, []byte(start)):
 		m, rest, err := parseNetstring(p, 0)
@@ -64,12 +106,32 @@ func Parse(p []byte) (*Packet, error) {
 	return nil, ErrNotMessage
 }
 
-// Verify checks the packet's signature.
+// Verify checks the packet's signature; a sealed one is opened by that.
 func (p *Packet) Verify(keys *Keys) error {
 	if p.token == nil {
 		return ErrNoAuth
 	}
-	return keys.verify(p.token, p.signed)
+	n, digest, ok := splitToken(p.token)
+	if !ok || string(digest) != sealedToken {
+		return keys.verify(p.token, p.signed)
+	}
+	value := p.Message.Field(sealedField)
+	if value == nil || value.Type != Binary {
+		return ErrBadAuth
+	}
+	plain, err := keys.unseal(n, value.Value)
+	if err != nil {
+		return err
+	}
+	inner, rest, err := parseNetstring(plain, 0)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%d bytes after the message", len(rest))
+	}
+	if err != nil {
+		return fmt.Errorf("sealed message: %w", err)
+	}
+	p.Inner = inner
+	return nil
 }
 
 // Auth returns the number and digest that the packet was signed with, "" if

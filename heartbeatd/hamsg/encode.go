@@ -46,6 +46,9 @@ var ErrTooBig = errors.New("message too big")
 // Encode returns m as it goes on the wire, signed with keys; nil keys leave it
 // unsigned (FIFO). m is not changed.
 func Encode(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	if keys != nil && keys.Sealing() {
+		return encodeSealed(m, keys, opt)
+	}
 	if opt.Format == Classic {
 		return encodeClassicSigned(m, keys)
 	}
@@ -69,6 +72,61 @@ func Encode(m *Message, keys *Keys, opt Options) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(body), MaxWire)
 	}
 	return body, nil
+}
+
+// encodeSealed seals m; what would be the inner authentication is of no use.
+func encodeSealed(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	body, err := netstringBody(m, nil, Options{})
+	if err != nil {
+		return nil, err
+	}
+	if opt.Compress != "" && len(body) > opt.Threshold {
+		if body, err = compressWhole(m, body, nil, Options{Compress: opt.Compress}); err != nil {
+			return nil, err
+		}
+	}
+	outer, err := keys.seal(body)
+	if err != nil {
+		return nil, err
+	}
+	token := fmt.Appendf(nil, "%d %s", keys.Send, sealedToken)
+	var out []byte
+	if opt.Format == Classic {
+		if out, err = classicFields([]byte(classicStart), outer, 0); err != nil {
+			return nil, err
+		}
+		out = append(append(append(out, "auth="...), token...), '\n')
+		out = append(out, classicEnd...)
+	} else {
+		if out, err = netstringBody(outer, nil, Options{}); err != nil {
+			return nil, err
+		}
+		out = appendNetstring(out, token)
+	}
+	if len(out) > MaxWire {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(out), MaxWire)
+	}
+	return out, nil
+}
+
+// Reframe returns the message of p, which this node made, in the classic form
+// and signed anew: what serial lines carry (HB 10).
+func Reframe(p []byte, keys *Keys) ([]byte, error) {
+	pkt, err := Parse(p)
+	if err != nil {
+		return nil, err
+	}
+	m := pkt.Message
+	if _, digest, ok := splitToken(pkt.token); ok && string(digest) == sealedToken {
+		out, err := classicFields([]byte(classicStart), m, 0)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(append(out, "auth="...), pkt.token...), '\n')
+		return append(out, classicEnd...), nil
+	}
+	m.Del("auth")
+	return encodeClassicSigned(m, keys)
 }
 
 // netstringBody is the message up to and including "%%%\n".

@@ -90,7 +90,7 @@ func TestPacketsOfHeartbeat306(t *testing.T) {
 						want = err
 					}
 				}
-				m, err := Decode(p.bytes, p.keys)
+				m, _, err := Decode(p.bytes, p.keys)
 				if !errors.Is(err, want) || want == nil && err != nil {
 					t.Fatalf("Decode: %v, want %v", err, want)
 				}
@@ -142,7 +142,7 @@ func TestAFlippedBitIsNoticed(t *testing.T) {
 		for at := 0; at < len(p.bytes); at += 1 + len(p.bytes)/16 {
 			bad := bytes.Clone(p.bytes)
 			bad[at] ^= 1
-			if _, err := Decode(bad, p.keys); err == nil {
+			if _, _, err := Decode(bad, p.keys); err == nil {
 				t.Errorf("%s: bit 0 of byte %d flipped: accepted", p.file, at)
 			}
 		}
@@ -158,13 +158,13 @@ func TestKeys(t *testing.T) {
 		receiver *Keys
 		want     error
 	}{
-		{"crc", &Keys{1, all}, &Keys{1, all}, nil},
-		{"sha1, receiver sends with md5", &Keys{2, all}, &Keys{3, all}, nil},
-		{"sha256", &Keys{4, all}, &Keys{2, all}, nil},
-		{"other secret", &Keys{2, all}, &Keys{2, map[int]Key{2: {"sha1", "HO!"}}}, ErrBadAuth},
-		{"number unknown", &Keys{4, all}, &Keys{2, map[int]Key{2: {"sha1", "HI!"}}}, ErrUnknownKey},
-		{"as 3.0.6 signs in a roll-over", &Keys{2, map[int]Key{2: {"sha1", "Hello!"}}}, &Keys{3, all}, nil},
-		{"a secret with crc protects nothing", &Keys{1, all}, &Keys{2, all}, nil},
+		{"crc", &Keys{Send: 1, All: all}, &Keys{Send: 1, All: all}, nil},
+		{"sha1, receiver sends with md5", &Keys{Send: 2, All: all}, &Keys{Send: 3, All: all}, nil},
+		{"sha256", &Keys{Send: 4, All: all}, &Keys{Send: 2, All: all}, nil},
+		{"other secret", &Keys{Send: 2, All: all}, &Keys{Send: 2, All: map[int]Key{2: {"sha1", "HO!"}}}, ErrBadAuth},
+		{"number unknown", &Keys{Send: 4, All: all}, &Keys{Send: 2, All: map[int]Key{2: {"sha1", "HI!"}}}, ErrUnknownKey},
+		{"as 3.0.6 signs in a roll-over", &Keys{Send: 2, All: map[int]Key{2: {"sha1", "Hello!"}}}, &Keys{Send: 3, All: all}, nil},
+		{"a secret with crc protects nothing", &Keys{Send: 1, All: all}, &Keys{Send: 2, All: all}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, format := range []Format{Netstring, Classic} {
@@ -175,7 +175,7 @@ func TestKeys(t *testing.T) {
 				if format == Classic && strings.Contains(tc.name, "3.0.6") {
 					continue // classic packets are verified with the right key
 				}
-				if _, err := Decode(p, tc.receiver); !errors.Is(err, tc.want) || tc.want == nil && err != nil {
+				if _, _, err := Decode(p, tc.receiver); !errors.Is(err, tc.want) || tc.want == nil && err != nil {
 					t.Errorf("%v: %v, want %v", format, err, tc.want)
 				}
 			}
@@ -202,7 +202,7 @@ func TestBrokenPackets(t *testing.T) {
 		{"bottomless", strings.Repeat(">>>\n", 3), "without its end"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Decode([]byte(tc.in), &Keys{1, map[int]Key{1: {"crc", ""}}})
+			_, _, err := Decode([]byte(tc.in), &Keys{Send: 1, All: map[int]Key{1: {"crc", ""}}})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%v, want %q", err, tc.want)
 			}
@@ -246,7 +246,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Decode(p, keys)
+		got, _, err := Decode(p, keys)
 		if err != nil {
 			t.Fatalf("%v\n%q", err, p)
 		}

@@ -27,6 +27,7 @@ func (l *Link) start(now time.Time) {
 		}
 	}
 	l.nextCheck = now
+	l.probeNext = now.Add(firstProbe)
 	l.beat(now)
 	l.status = StatusUp
 	l.beat(now)
@@ -127,6 +128,7 @@ func (l *Link) check(now time.Time) {
 func (l *Link) dead(n *node) {
 	n.lastStatus, n.status, n.seen = n.status, StatusDead, true
 	n.held, n.askAt, n.gapAt = nil, time.Time{}, time.Time{}
+	n.proof.generation, n.proof.asked = 0, time.Time{}
 	for i := range n.links {
 		l.linkDead(n, &n.links[i])
 	}
@@ -137,26 +139,21 @@ func (l *Link) dead(n *node) {
 	}
 }
 
-func (l *Link) linkHeard(now time.Time, n *node, medium string) {
-	var k *nodeLink
-	for i := range n.links {
-		if n.links[i].medium == medium {
-			k = &n.links[i]
-			break
-		}
-	}
+func (l *Link) linkHeard(now time.Time, n *node, medium string) *nodeLink {
+	k := n.link(medium)
 	if k == nil {
 		n.links = append(n.links, nodeLink{medium: medium})
 		k = &n.links[len(n.links)-1]
 	}
 	k.heardAt = now
 	if k.up {
-		return
+		return k
 	}
 	k.up = true
 	l.checkBy(l.linkDeadline(n, k))
 	l.note(Info, "Link "+n.Name+":"+medium+" up.")
 	l.change(LinkUp, n).Medium = medium
+	return k
 }
 
 func (l *Link) linkDeadline(n *node, k *nodeLink) time.Time {
@@ -316,15 +313,23 @@ type NodeState struct {
 type LinkState struct {
 	Medium string
 	Up     bool
+	LinkFigures
 }
 
 // Nodes is the node table, ourselves not included, sorted by name.
-func (l *Link) Nodes() []NodeState {
+func (l *Link) Nodes() []NodeState { return l.NodesAt(time.Time{}) }
+
+// NodesAt is Nodes with LastHeard of the links as of now.
+func (l *Link) NodesAt(now time.Time) []NodeState {
 	all := make([]NodeState, 0, len(l.nodes))
 	for _, n := range l.nodes {
 		s := NodeState{Node: n.Node, Status: n.status}
 		for _, k := range n.links {
-			s.Links = append(s.Links, LinkState{k.medium, k.up})
+			f := k.figures
+			if !now.IsZero() {
+				f.LastHeard = now.Sub(k.heardAt)
+			}
+			s.Links = append(s.Links, LinkState{k.medium, k.up, f})
 		}
 		all = append(all, s)
 	}

@@ -65,6 +65,17 @@ type Node struct {
 	// Generation is the last one that an earlier run of this daemon has seen;
 	// packets of older ones are replays. 0: not known.
 	Generation uint64
+	Weight     int // for quorum, if WeightSet; else DefaultWeight (HB 6.4)
+	WeightSet  bool
+	Site       string
+}
+
+// QuorumWeight is the node's weight.
+func (n Node) QuorumWeight() int {
+	if n.WeightSet {
+		return n.Weight
+	}
+	return DefaultWeight
 }
 
 // Options are all that a Link must know from ha.cf and the state directory.
@@ -90,6 +101,13 @@ type Options struct {
 	// being taken for a process that was paused; default 20 ms.
 	Tolerance time.Duration
 	Hopfudge  int // added to the number of nodes in ttl; default 1
+	// ProbeEvery is the interval of echoes that measure round trips; 0: none.
+	ProbeEvery time.Duration
+	// Modern: our packets are signed with a method that 3.0.6 does not have, so
+	// all who understand them are of this stack.
+	Modern bool
+	// Weight and Site are this node's own, if they were set.
+	Self Node
 	// Seed makes the random delays; any value, best a different one per node.
 	Seed uint64
 }
@@ -145,25 +163,28 @@ type Kind uint8
 // be heard with that generation, Dead that it cannot, Broken that messages of
 // it were lost for good although it lives.
 const (
-	Up          Kind = iota + 1 // heard for the first time
-	Returned                    // was dead, same generation: a partition healed (HB 7.3)
-	Restarted                   // a higher generation (HB 7.2); the old one is gone
-	Dead                        // silent for its dead time, or never heard in initdead
-	Broken                      // irretrievably lost messages; the stream goes on behind them
-	NewStatus                   // its status message says another st
-	LinkUp                      // first packet over Medium
-	LinkDead                    // none over Medium for the dead time
-	Added                       // the node came into the table (autojoin, repnodes)
-	Removed                     // the node left the table
-	LocalUp                     // our own status is now "up": first status messages are out
-	AllHeard                    // every node was heard or is dead; we ask for the node list (HB 6.1)
-	LocalActive                 // our own status is now "active": clients may be served
+	Up           Kind = iota + 1 // heard for the first time
+	Returned                     // was dead, same generation: a partition healed (HB 7.3)
+	Restarted                    // a higher generation (HB 7.2); the old one is gone
+	Dead                         // silent for its dead time, or never heard in initdead
+	Broken                       // irretrievably lost messages; the stream goes on behind them
+	NewStatus                    // its status message says another st
+	LinkUp                       // first packet over Medium
+	LinkDead                     // none over Medium for the dead time
+	Added                        // the node came into the table (autojoin, repnodes)
+	Removed                      // the node left the table
+	LocalUp                      // our own status is now "up": first status messages are out
+	AllHeard                     // every node was heard or is dead; we ask for the node list (HB 6.1)
+	LocalActive                  // our own status is now "active": clients may be served
+	LocalDeleted                 // somebody deleted this node from the cluster: stop
+	Described                    // a node's weight or site was set
 )
 
 var kindNames = [...]string{
 	Up: "up", Returned: "returned", Restarted: "restarted", Dead: "dead", Broken: "broken", NewStatus: "status",
 	LinkUp: "link up", LinkDead: "link dead", Added: "added", Removed: "removed",
 	LocalUp: "local up", AllHeard: "all heard", LocalActive: "local active",
+	LocalDeleted: "local deleted", Described: "described",
 }
 
 func (k Kind) String() string { return kindNames[k] }
@@ -204,6 +225,7 @@ type Output struct {
 	Deliver []*Packet // for this node, in order per sender; Src names it
 	Send    []*Packet // to every medium, in this order
 	Notes   []Note
+	Resent  int // messages in Send that were sent before
 	// Congested: too much is not acknowledged (HB 4.4). Take nothing more from
 	// clients until it is false again.
 	Congested bool
@@ -229,6 +251,7 @@ type Link struct {
 	named map[string]*node
 
 	deleted map[string]bool
+	self    Node
 	src     []byte // our name
 	load    []byte
 	extra   time.Duration // DeadtimeRaised
@@ -238,6 +261,13 @@ type Link struct {
 	heardAll  bool
 	asking    int // index of the node asked for its list
 	askAgain  time.Time
+
+	nonce     uint64 // of challenges
+	probeID   uint64
+	probeAt   time.Time
+	probeNext time.Time
+	strangers limited // lines
+	replays   limited
 
 	history  history
 	nextBeat time.Time
@@ -261,7 +291,9 @@ func New(opts Options) *Link {
 		src:     []byte(opts.Node),
 		load:    []byte("n/a"),
 		status:  StatusInit,
+		self:    opts.Self,
 	}
+	l.self.Name, l.self.ID, l.self.Generation = opts.Node, opts.ID, opts.Generation
 	for _, name := range opts.Deleted {
 		l.deleted[name] = true
 	}
@@ -317,6 +349,8 @@ func (l *Link) Step(now time.Time, ev Event) Output {
 	case DeadtimeRaised:
 		l.extra = ev.By
 		l.beat(now)
+	case Configured:
+		l.configure(now, ev)
 	case NodesAdded:
 		for _, n := range ev.Nodes {
 			l.addLate(now, n)
@@ -339,6 +373,9 @@ func (l *Link) Step(now time.Time, ev Event) Output {
 		}
 	}
 	l.wake = l.nextBeat
+	if at := l.probe(now); !at.IsZero() && at.Before(l.wake) {
+		l.wake = at
+	}
 	if l.nextCheck.Before(l.wake) {
 		l.wake = l.nextCheck
 	}

@@ -38,12 +38,24 @@ type node struct {
 	ackSent  uint64
 	acked    uint64 // what it has acknowledged of ours
 	acksSeen bool
+
+	ours  bool   // it has sent what only this stack sends
+	asked uint64 // highest number whose sending again was requested
+	proof proof
 }
 
 type nodeLink struct {
 	medium  string
 	up      bool
 	heardAt time.Time
+
+	// For the figures:
+	figures    LinkFigures
+	generation uint64
+	high       uint64
+	recent     [linkWindow + 14]uint64 // a number n came if recent[n mod 64] is n
+	repliedAt  time.Time
+	probed     uint64
 }
 
 func (n *node) alive() bool { return n.seen && n.status != StatusDead }
@@ -92,7 +104,7 @@ func (l *Link) remove(name string, remember bool) {
 	if n == nil {
 		return
 	}
-	if n.alive() {
+	if n.alive() && !n.Ping {
 		l.note(Warn, "deletion failed: node "+name+" is not dead")
 		return
 	}
@@ -137,7 +149,7 @@ func (l *Link) find(now time.Time, p *Packet) *node {
 		return n
 	}
 	if l.opts.Autojoin == AutojoinNone || l.deleted[p.Src] || p.Type == typePing {
-		l.note(Error, "process_status_message: bad node ["+p.Src+"] in message")
+		l.noteSometimes(now, Error, &l.strangers, func() string { return "process_status_message: bad node [" + p.Src + "] in message" })
 		return nil
 	}
 	// The packet itself is thrown away (HB 6.3).
@@ -159,11 +171,13 @@ func (l *Link) received(now time.Time, medium string, p *Packet) {
 	case n.Ping:
 		l.pingReply(now, n, medium, p)
 	case p.Generation < n.Generation:
-		l.note(Error, fmt.Sprintf("should_drop_message: attempted replay attack [%s]? [gen = %d, curgen = %d]", n.Name, p.Generation, n.Generation))
+		l.noteSometimes(now, Error, &l.replays, func() string {
+			return fmt.Sprintf("should_drop_message: attempted replay attack [%s]? [gen = %d, curgen = %d]", n.Name, p.Generation, n.Generation)
+		})
 	case p.Seq == 0:
-		if p.Generation == n.Generation && n.alive() && l.forUs(p) {
-			l.service(now, n, p)
-		}
+		l.unnumbered(now, n, medium, p)
+	case p.Modern && (!n.started || p.Generation > n.Generation || !n.alive()) && !l.proven(now, n, p):
+		// Who it is will be known in a moment.
 	default:
 		l.numbered(now, n, medium, p)
 	}
@@ -179,6 +193,26 @@ func (l *Link) pingReply(now time.Time, n *node, medium string, p *Packet) {
 		n.status, n.seen = StatusPing, true
 		l.change(Up, n)
 		l.noteStatus(n)
+	}
+}
+
+// unnumbered takes in what is not part of a stream.
+func (l *Link) unnumbered(now time.Time, n *node, medium string, p *Packet) {
+	switch {
+	case !l.forUs(p):
+	case p.Type == typeChallenge && p.Modern:
+		l.challenged(now, n, p)
+	case p.Type == typeProof && p.Modern:
+		l.answered(n, p)
+	case p.Generation != n.Generation || !n.alive():
+	case p.Type == typeEcho:
+		l.echo(now, n, medium, p)
+	case p.Modern && !l.forThisLife(p):
+		// Said to an earlier run of ours.
+	case p.Type == typeEchoReply:
+		l.echoed(now, n, medium, p)
+	default:
+		l.service(now, n, p)
 	}
 }
 
@@ -230,15 +264,16 @@ func (l *Link) numbered(now time.Time, n *node, medium string, p *Packet) {
 		l.begin(now, n, p, kind)
 	}
 
+	n.ours = n.ours || strings.HasPrefix(p.Type, ownTypes)
 	fresh := p.Seq > n.last || p.Seq >= n.next && n.held[p.Seq] == nil
 	if !fresh {
 		if p.Seq+linkWindow > n.last {
-			l.linkHeard(now, n, medium)
+			l.linkHeard(now, n, medium).count(n, p)
 		}
 		return
 	}
 	n.heardAt = now
-	l.linkHeard(now, n, medium)
+	l.linkHeard(now, n, medium).count(n, p)
 	if p.Type == typeStatus && p.Seq > n.last {
 		l.statusMessage(now, n, p)
 	}
@@ -251,7 +286,7 @@ func (l *Link) begin(now time.Time, n *node, p *Packet, kind Kind) {
 	n.seen, n.started, n.shutdown = true, true, false
 	n.next, n.last = p.Seq, p.Seq-1
 	n.held, n.askAt, n.gapAt = nil, time.Time{}, time.Time{}
-	n.ackSent = 0
+	n.ackSent, n.asked = 0, 0
 	n.acked, n.acksSeen = l.history.high, false
 	n.statusAt = time.Time{}
 	n.heardAt = now
@@ -353,6 +388,7 @@ func (l *Link) deliver(now time.Time, n *node, p *Packet) {
 		n.shutdown = true
 		fallthrough
 	default:
+		l.tableMessage(now, p.Message)
 		l.out.Deliver = append(l.out.Deliver, p)
 	}
 }
@@ -413,6 +449,7 @@ func (l *Link) request(now time.Time, n *node) {
 		m.Add("dest", n.Name)
 		m.AddDecimal("firstseq", first)
 		m.AddDecimal("lastseq", seq-1)
+		n.asked = max(n.asked, seq-1)
 		l.submit(now, m)
 	}
 	n.askAt = now.Add(l.opts.MaxRexmitDelay)

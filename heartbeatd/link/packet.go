@@ -47,6 +47,7 @@ type Packet struct {
 	Generation uint64
 	Status     Status        // of status messages
 	Deadtime   time.Duration // of status messages; 0: not told
+	Modern     bool          // signed with a method that 3.0.6 does not have
 	Message    *hamsg.Message
 }
 
@@ -80,6 +81,9 @@ func Parse(m *hamsg.Message) (*Packet, error) {
 	}
 	return p, nil
 }
+
+// ownTypes begins the types that 3.0.6 does not know.
+const ownTypes = "lha_"
 
 // unnumbered: NS_ messages have no number and are never sent again (HB 4.2).
 func unnumbered(typ string) bool { return strings.HasPrefix(typ, "NS_") }

@@ -66,6 +66,9 @@ func (l *Link) ackPoint() uint64 {
 // submit numbers m, remembers it, sends it, and delivers it here if it is for
 // us (HB 4.1: a node processes its own messages at once).
 func (l *Link) submit(now time.Time, m *hamsg.Message) {
+	if unnumbered(m.Type()) {
+		l.aim(m)
+	}
 	p := l.stamp(now, m)
 	if !unnumbered(p.Type) {
 		l.history.push(p)
@@ -79,6 +82,7 @@ func (l *Link) submit(now time.Time, m *hamsg.Message) {
 	}
 	l.out.Send = append(l.out.Send, p)
 	if l.forUs(p) && !internalType(p.Type) {
+		l.tableMessage(now, m)
 		l.out.Deliver = append(l.out.Deliver, p)
 	}
 }
@@ -146,6 +150,9 @@ func internalType(typ string) bool {
 	return typ == typeStatus || typ == typeReqNodes || typ == typeRepNodes || unnumbered(typ)
 }
 
+// Unacknowledged is how many of our messages wait for acknowledgement.
+func (l *Link) Unacknowledged() int { return int(l.history.unacked(l.ackPoint())) }
+
 // rexmit answers a request (HB 4.3).
 func (l *Link) rexmit(now time.Time, n *node, m *hamsg.Message) {
 	first, ok1 := m.Decimal("firstseq")
@@ -181,5 +188,6 @@ func (l *Link) rexmit(now time.Time, n *node, m *hamsg.Message) {
 		}
 		r.again = now
 		l.out.Send = append(l.out.Send, r.packet)
+		l.out.Resent++
 	}
 }

@@ -2,15 +2,20 @@ package media
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"linuxha/heartbeatd/hacf"
 )
+
+var quiet = slog.New(slog.DiscardHandler)
 
 // freePort finds a UDP port that nobody uses on the addresses of the tests.
 func freePort(t *testing.T) int {
@@ -68,9 +73,9 @@ func TestUcastOverLoopbackAddresses(t *testing.T) {
 		for _, p := range peers {
 			list = append(list, hacf.Medium{Kind: "ucast", Dev: "lo", Addr: p, Local: own, Port: port})
 		}
-		s := New(list, nil, slog.New(slog.DiscardHandler))
-		if len(s.paths) != 1 {
-			t.Fatalf("%d paths for the peers of one device, want 1", len(s.paths))
+		s := New(Options{Media: list, Log: quiet})
+		if n := len(*s.paths.Load()); n != 1 {
+			t.Fatalf("%d paths for the peers of one device, want 1", n)
 		}
 		run(t, s)
 		return s
@@ -86,13 +91,13 @@ func TestUcastOverLoopbackAddresses(t *testing.T) {
 
 func TestABadMediumStopsNoOther(t *testing.T) {
 	port := freePort(t)
-	a := New([]hacf.Medium{
+	a := New(Options{Log: quiet, Media: []hacf.Medium{
 		{Kind: "ucast", Dev: "nosuchdev", Addr: "10.0.0.1", Port: port},
 		{Kind: "mcast", Dev: "nosuchdev", Addr: "239.0.0.1", Port: port},
 		{Kind: "bcast", Dev: "nosuchdev", Port: port},
-		{Kind: "serial", Dev: "/dev/null"},
+		{Kind: "serial", Dev: "/dev/null", Baud: 19200},
 		{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: port},
-	}, nil, slog.New(slog.DiscardHandler))
+	}})
 	run(t, a)
 	exchange(t, a, a, "to myself", "lo")
 	if !a.Up("lo") || a.Up("nosuchdev") {
@@ -107,7 +112,7 @@ func TestABadMediumStopsNoOther(t *testing.T) {
 }
 
 func TestTooBigADatagramIsNotSent(t *testing.T) {
-	a := New([]hacf.Medium{{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: freePort(t)}}, nil, slog.New(slog.DiscardHandler))
+	a := New(Options{Log: quiet, Media: []hacf.Medium{{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: freePort(t)}}})
 	run(t, a)
 	a.Send(make([]byte, maxDatagram+1))
 	exchange(t, a, a, "small", "lo")
@@ -127,7 +132,7 @@ func TestPing(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("raw sockets need root")
 	}
-	a := New(nil, []hacf.PingNode{{Name: "group", Addrs: []string{"127.0.0.77", "127.0.0.78"}, Group: true}}, slog.New(slog.DiscardHandler))
+	a := New(Options{Log: quiet, Pings: []hacf.PingNode{{Name: "group", Addrs: []string{"127.0.0.77", "127.0.0.78"}, Group: true}}})
 	run(t, a)
 	deadline := time.After(5 * time.Second)
 	again := time.NewTicker(10 * time.Millisecond)
@@ -145,5 +150,139 @@ func TestPing(t *testing.T) {
 		case <-deadline:
 			t.Fatal("no reply")
 		}
+	}
+}
+
+// logged collects log lines.
+type logged struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logged) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), text)
+}
+
+// TestIPv6 carries datagrams over ::1, and over a multicast group on a device
+// that can.
+func TestIPv6(t *testing.T) {
+	if c, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	} else {
+		c.Close()
+	}
+	a := New(Options{Log: quiet, Media: []hacf.Medium{{Kind: "ucast6", Dev: "lo", Addr: "::1", Local: "::1", Port: freePort(t)}}})
+	run(t, a)
+	exchange(t, a, a, "over ucast6", "lo")
+
+	ifcs, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ifc := range ifcs {
+		if ifc.Flags&(net.FlagMulticast|net.FlagUp|net.FlagLoopback) != net.FlagMulticast|net.FlagUp || !hasLinkLocal(t, ifc) {
+			continue
+		}
+		m := hacf.Medium{Kind: "mcast6", Dev: ifc.Name, Addr: "ff02::4242", Port: freePort(t), TTL: 1, Loop: true}
+		b, c := New(Options{Log: quiet, Media: []hacf.Medium{m}}), New(Options{Log: quiet, Media: []hacf.Medium{m}})
+		run(t, b)
+		run(t, c)
+		exchange(t, b, c, "over mcast6", ifc.Name)
+		exchange(t, c, b, "and back", ifc.Name)
+		return
+	}
+	t.Log("no device for multicast over IPv6: only ucast6 was tested")
+}
+
+func hasLinkLocal(t *testing.T, ifc net.Interface) bool {
+	addrs, err := ifc.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			return true
+		}
+	}
+	return false
+}
+
+// TestChange: media come and go while others stay as they are.
+func TestChange(t *testing.T) {
+	port := freePort(t)
+	at := func(n int) hacf.Medium {
+		addr := fmt.Sprintf("127.0.0.%d", n)
+		return hacf.Medium{Kind: "ucast", Dev: "lo", Addr: addr, Local: addr, Port: port, Line: n}
+	}
+	s := New(Options{Log: quiet, Media: []hacf.Medium{at(2), at(3)}})
+	run(t, s)
+	exchange(t, s, s, "before", "lo")
+	kept, gone := (*s.paths.Load())[1], (*s.paths.Load())[0]
+	moved := at(3)
+	moved.Line = 1
+	s.Change([]hacf.Medium{moved, at(4)}, nil)
+	paths := *s.paths.Load()
+	if len(paths) != 2 || paths[0] != kept {
+		t.Fatalf("the path that is in both lists was not kept")
+	}
+	await(t, "the old path to close and the new one to open", func() bool { return !gone.up.Load() && paths[1].up.Load() })
+	exchange(t, s, s, "after", "lo")
+}
+
+func TestPing6(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("raw sockets need root")
+	}
+	if c, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	} else {
+		c.Close()
+	}
+	a := New(Options{Log: quiet, Pings: []hacf.PingNode{{Name: "six", Addrs: []string{"::1"}, V6: true}, {Name: "both", Addrs: []string{"::1", "127.0.0.1"}, Group: true}}})
+	run(t, a)
+	got := map[string]int{}
+	deadline := time.After(5 * time.Second)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for got["six"] < 2 || got["both"] < 2 {
+		select {
+		case p := <-a.Recv():
+			got[p.Medium]++
+		case <-again.C:
+			a.Ping("six", []byte("x"))
+			a.Ping("both", []byte("y"))
+		case <-deadline:
+			t.Fatalf("replies: %v", got)
+		}
+	}
+}
+
+// TestAReplyCountsOnce: what was not asked for, or was answered already, is no
+// sign of life.
+func TestAReplyCountsOnce(t *testing.T) {
+	p := newPinger(nil, quiet)
+	from := &net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}
+	p.asked[7] = asked{seq: 7, node: "router", addr: netip.MustParseAddr("192.0.2.1")}
+	if n := p.answered(7, &net.IPAddr{IP: net.IPv4(192, 0, 2, 2)}); n != "" {
+		t.Errorf("another address answered for %q", n)
+	}
+	if n := p.answered(7+remembered, from); n != "" {
+		t.Errorf("a number never sent answered for %q", n)
+	}
+	if n := p.answered(7, from); n != "router" {
+		t.Errorf("the answer was taken for one of %q", n)
+	}
+	if n := p.answered(7, from); n != "" {
+		t.Error("the same answer counted twice")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,19 +19,85 @@ import (
 
 const tosLowDelay = 0x10 // IPTOS_LOWDELAY of <netinet/ip.h>
 
-var errNoSupport = errors.New("this version has no serial media: use ucast, bcast or mcast")
+// errClosed says that a wire was closed.
+var errClosed = net.ErrClosed
 
-// open makes the sockets of one path as HB 2 describes.
-func open(ctx context.Context, m hacf.Medium, peers []string, log *slog.Logger) (*sockets, error) {
+// open makes the sockets of one path as HB 2 describes, or opens its line.
+func (p *path) open(ctx context.Context) (wire, error) {
+	m, log := p.spec, p.set.log
 	switch m.Kind {
 	case "ucast", "ucast6":
-		return openUcast(ctx, m, peers, log)
+		return opened(openUcast(ctx, m, p.peers, log))
 	case "bcast":
-		return openBcast(ctx, m, log)
+		return opened(openBcast(ctx, m, log))
 	case "mcast", "mcast6":
-		return openMcast(ctx, m, log)
+		return opened(openMcast(ctx, m, log))
+	case "serial":
+		l, err := openLine(m, p.set.opt.LockDir, log)
+		if err != nil {
+			return nil, err
+		}
+		l.classic = p.set.opt.Classic
+		return l, nil
 	}
-	return nil, errNoSupport
+	return nil, fmt.Errorf("unknown kind of medium %q", m.Kind)
+}
+
+func opened(so *sockets, err error) (wire, error) {
+	if err != nil {
+		return nil, err
+	}
+	return so, nil
+}
+
+// sockets are an open path's.
+type sockets struct {
+	in, out *net.UDPConn
+	to      []netip.AddrPort
+	once    sync.Once
+}
+
+func (s *sockets) close() {
+	s.once.Do(func() {
+		s.in.Close()
+		s.out.Close()
+	})
+}
+
+func (s *sockets) receive(emit func([]byte)) error {
+	buf := make([]byte, maxDatagram+1)
+	for {
+		n, _, err := s.in.ReadFromUDPAddrPort(buf)
+		switch {
+		case err == nil:
+			emit(append([]byte(nil), buf[:n]...))
+		case !transient(err):
+			return err
+		}
+	}
+}
+
+// send succeeds if any peer can be sent to: one that is away must not hide
+// the others.
+func (s *sockets) send(data []byte) error {
+	var failed error
+	good := len(s.to) == 0
+	for _, to := range s.to {
+		if _, err := s.out.WriteToUDPAddrPort(data, to); err != nil {
+			failed = err
+		} else {
+			good = true
+		}
+	}
+	if good {
+		return nil
+	}
+	return failed
+}
+
+// transient errors tell of earlier datagrams, not of the socket.
+func transient(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.ENETDOWN)
 }
 
 // device splits an alias ("lo:1") into what a socket can be bound to and the

@@ -16,6 +16,9 @@ type Node struct {
 	Weight int // of the plugin weight; 0 means 100, the default (HB 6.4)
 }
 
+// NoWeight is the Weight of a node that does not count in the plugin weight.
+const NoWeight = -1
+
 const defaultWeight = 100
 
 // Plugin is a rule of HB 21.4.
@@ -68,6 +71,7 @@ func Quorate(plugins []Plugin, members []string, configured []Node) bool {
 		if n.Weight == 0 {
 			n.Weight = defaultWeight
 		}
+		n.Weight = max(n.Weight, 0)
 		total++
 		sum += n.Weight
 		if slices.Contains(members, n.Name) {

@@ -82,9 +82,9 @@ func (s *Server) mayAttach(name string, p ipc.Peer) bool {
 	if s.opt.Privileged(p.UID) {
 		return true
 	}
-	auth, ok := s.opt.Config.APIAuth[name]
+	auth, ok := s.config().APIAuth[name]
 	if !ok {
-		auth, ok = s.opt.Config.APIAuth["default"]
+		auth, ok = s.config().APIAuth["default"]
 	}
 	return ok && auth.Allows(p.UID, p.GID)
 }
@@ -174,8 +174,8 @@ func (s *Server) attach(now time.Time, c *client, info map[string]string, peer i
 	s.clients[c.name] = c
 	s.log.Info("client attached", "client", c.name, "pid", peer.PID, "uid", peer.UID)
 	c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Welcome{Welcome: &heartbeatv1.Welcome{
-		Node: s.opt.Config.Node, NodeId: s.opt.Identity.ID.String(), Generation: s.opt.Identity.Generation,
-		Configured: s.configured(), Cluster: s.opt.Config.Cluster,
+		Node: s.config().Node, NodeId: s.opt.Identity.ID.String(), Generation: s.opt.Identity.Generation,
+		Configured: s.configured(), Cluster: s.config().Cluster,
 	}}})
 	if s.view != nil {
 		// What is new to this client is not a change: nobody is lost or joined.
@@ -208,7 +208,7 @@ func (s *Server) send(now time.Time, out send) {
 	if to == "" {
 		to = out.from.name
 	}
-	own := s.opt.Config.Node
+	own := s.config().Node
 	var stamp ccm.ViewID
 	if v := s.ccm.Current(); v != nil {
 		stamp = v.ViewID

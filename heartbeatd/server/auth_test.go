@@ -17,6 +17,7 @@ func TestWhoMayAttach(t *testing.T) {
 		"default": {UIDs: []uint32{7}},
 	}}
 	s := &Server{opt: Options{Config: cfg, Privileged: privileged(cfg)}}
+	s.cfg.Store(cfg)
 	for _, tc := range []struct {
 		name     string
 		client   string

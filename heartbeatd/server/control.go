@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -90,26 +89,11 @@ func (s *Server) Reload(ctx context.Context, _ *heartbeatv1.ReloadRequest) (*hea
 	if err := s.control(ctx, "reload the configuration"); err != nil {
 		return nil, err
 	}
-	text, err := s.ReloadKeys()
+	text, err := s.ReloadFiles()
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	return &heartbeatv1.ReloadResponse{Message: text}, nil
-}
-
-// ReloadKeys reads authkeys again; a file that cannot be used leaves the
-// present keys in force.
-func (s *Server) ReloadKeys() (string, error) {
-	if s.opt.ReloadKeys == nil {
-		return "Configuration unchanged.", nil
-	}
-	keys, err := s.opt.ReloadKeys()
-	if err != nil {
-		return "", fmt.Errorf("authkeys not reloaded, the present keys stay in force: %w", err)
-	}
-	s.keys.Store(keys)
-	s.log.Info("Rereading authentication file.")
-	return "Rereading authentication file.", nil
 }
 
 // Stop implements Control.

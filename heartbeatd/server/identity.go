@@ -131,38 +131,52 @@ func writeSynced(file string, data []byte) error {
 }
 
 // peerFile keeps the highest generation heard of each node, so that packets
-// recorded before a restart of ours are still replays after it. hostcache, in
-// 3.0.6's form, keeps UUIDs.
+// recorded before a restart of ours are still replays after it. hostcache and
+// delhostcache, in 3.0.6's form, keep UUIDs, weights and sites of the nodes and
+// of those that were deleted (HB 1.2).
 const (
-	peerFile = "peer_generations"
-	hostFile = "hostcache"
+	peerFile    = "peer_generations"
+	hostFile    = "hostcache"
+	deletedFile = "delhostcache"
 )
 
-// LoadPeers reads what an earlier run knew of other nodes.
-func LoadPeers(dir string) ([]link.Node, error) {
-	known := map[string]*link.Node{}
+// Known is what a run of this daemon leaves to the next one.
+type Known struct {
+	Self    link.Node   // weight and site
+	Nodes   []link.Node // the others, sorted by name
+	Deleted []string
+}
+
+// LoadKnown reads what an earlier run knew; own is this node's name.
+func LoadKnown(dir, own string) (Known, error) {
+	nodes := map[string]*link.Node{}
 	node := func(name string) *link.Node {
-		if known[name] == nil {
-			known[name] = &link.Node{Name: name}
+		if nodes[name] == nil {
+			nodes[name] = &link.Node{Name: name}
 		}
-		return known[name]
+		return nodes[name]
 	}
-	hosts, err := os.ReadFile(filepath.Join(dir, hostFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	hosts, err := hostLines(filepath.Join(dir, hostFile))
+	if err != nil {
+		return Known{}, err
 	}
-	for line := range strings.Lines(string(hosts)) {
-		words := strings.Split(strings.TrimRight(line, "\n"), "\t")
-		if len(words) < 2 {
-			continue
-		}
+	for _, words := range hosts {
+		n := node(words[0])
 		if id, err := link.ParseID(words[1]); err == nil {
-			node(words[0]).ID = id
+			n.ID = id
+		}
+		if len(words) > 2 {
+			if w, err := strconv.Atoi(words[2]); err == nil && w != link.DefaultWeight {
+				n.Weight, n.WeightSet = w, true
+			}
+		}
+		if len(words) > 3 {
+			n.Site = words[3]
 		}
 	}
 	generations, err := os.ReadFile(filepath.Join(dir, peerFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return Known{}, err
 	}
 	for line := range strings.Lines(string(generations)) {
 		name, number, _ := strings.Cut(strings.TrimSpace(line), "\t")
@@ -170,29 +184,60 @@ func LoadPeers(dir string) ([]link.Node, error) {
 			node(name).Generation = g
 		}
 	}
-	var out []link.Node
-	for _, n := range known {
-		out = append(out, *n)
+	k := Known{Self: link.Node{Name: own}}
+	for name, n := range nodes {
+		if name == own {
+			k.Self = *n
+		} else {
+			k.Nodes = append(k.Nodes, *n)
+		}
 	}
-	slices.SortFunc(out, func(a, b link.Node) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
+	slices.SortFunc(k.Nodes, func(a, b link.Node) int { return strings.Compare(a.Name, b.Name) })
+	deleted, err := hostLines(filepath.Join(dir, deletedFile))
+	for _, words := range deleted {
+		k.Deleted = append(k.Deleted, words[0])
+	}
+	return k, err
 }
 
-// savePeers writes both files; own is this node.
-func savePeers(dir string, own link.Node, nodes []link.NodeState) error {
-	var hosts, generations strings.Builder
-	fmt.Fprintf(&hosts, "%s\t%s\t100\t\n", own.Name, own.ID)
-	for _, n := range nodes {
-		if n.Ping {
-			continue
+// hostLines reads the columns of hostcache or delhostcache, at least two.
+func hostLines(file string) (out [][]string, err error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for line := range strings.Lines(string(text)) {
+		words := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
+		if len(words) > 1 && words[0] != "" {
+			out = append(out, words)
 		}
+	}
+	return out, err
+}
+
+// saveKnown writes the files; hostcache only where asked for: 3.0.6 has none
+// in haresources clusters.
+func saveKnown(dir string, k Known, hostcache bool) error {
+	var hosts, deleted, generations strings.Builder
+	line := func(n link.Node) { fmt.Fprintf(&hosts, "%s\t%s\t%d\t%s\n", n.Name, n.ID, n.QuorumWeight(), n.Site) }
+	line(k.Self)
+	for _, n := range k.Nodes {
 		if !n.ID.IsZero() {
-			fmt.Fprintf(&hosts, "%s\t%s\t100\t\n", n.Name, n.ID)
+			line(n)
 		}
 		if n.Generation > 0 {
 			fmt.Fprintf(&generations, "%s\t%d\n", n.Name, n.Generation)
 		}
 	}
-	return errors.Join(writeSynced(filepath.Join(dir, hostFile), []byte(hosts.String())),
-		writeSynced(filepath.Join(dir, peerFile), []byte(generations.String())))
+	for _, name := range k.Deleted {
+		fmt.Fprintf(&deleted, "%s\t%s\t%d\t\n", name, strings.Repeat("0", 8)+"-0000-0000-0000-"+strings.Repeat("0", 12), link.DefaultWeight)
+	}
+	errs := []error{
+		writeSynced(filepath.Join(dir, peerFile), []byte(generations.String())),
+		writeSynced(filepath.Join(dir, deletedFile), []byte(deleted.String())),
+	}
+	if hostcache {
+		errs = append(errs, writeSynced(filepath.Join(dir, hostFile), []byte(hosts.String())))
+	}
+	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 
+	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/hamsg"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
@@ -19,18 +20,34 @@ const (
 	// that a CIB of 2 MiB stays far below the history of 500 messages that can
 	// be sent again, small enough for a datagram.
 	fragmentSize = 32 << 10
-	compressFrom = 8 << 10 // below, compressing costs more than it saves
-	maxPayload   = 256 << 20
+	// smallestFragment keeps the number of fragments sane on slow serial lines.
+	smallestFragment = 256
+	compressFrom     = 8 << 10 // below, compressing costs more than it saves
+	maxPayload       = 256 << 20
 )
 
 // packer makes messages of payloads. It is not safe for concurrent use.
 type packer struct {
-	enc *zstd.Encoder
+	enc      *zstd.Encoder
+	fragment int // bytes of a payload in one message
 }
 
-func newPacker() (*packer, error) {
+func newPacker(fragment int) (*packer, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	return &packer{enc}, err
+	return &packer{enc, fragment}, err
+}
+
+// fragmentFor is fragmentSize, or less where a serial line would be occupied
+// too long: a message must leave room for heartbeats.
+func fragmentFor(cfg *hacf.Config) int {
+	size := fragmentSize
+	for _, m := range cfg.Media {
+		if m.Kind == "serial" {
+			perSecond := m.Baud / 10 * 3 / 4 // start and stop bits, base64
+			size = min(size, int(cfg.DeadTime.Seconds()*float64(perSecond)/8))
+		}
+	}
+	return max(size, smallestFragment)
 }
 
 // pack returns the messages that carry payload to node dest, "" for all.
@@ -40,15 +57,15 @@ func (p *packer) pack(dest, from, to string, view *heartbeatv1.CCMViewID, payloa
 	}
 	f := &heartbeatv1.Fragment{FromClient: from, ToClient: to, View: view, Size: uint64(len(payload))}
 	data := payload
-	if len(data) >= compressFrom {
+	if len(data) >= min(compressFrom, p.fragment) {
 		if packed := p.enc.EncodeAll(data, nil); len(packed) < len(data) {
 			data, f.Encoding = packed, heartbeatv1.Encoding_ENCODING_ZSTD
 		}
 	}
-	f.Count = uint32(max(1, (len(data)+fragmentSize-1)/fragmentSize))
+	f.Count = uint32(max(1, (len(data)+p.fragment-1)/p.fragment))
 	out := make([]*hamsg.Message, 0, f.Count)
 	for f.Index = 0; f.Index < f.Count; f.Index++ {
-		n := min(fragmentSize, len(data))
+		n := min(p.fragment, len(data))
 		f.Data, data = data[:n], data[n:]
 		pb, err := proto.Marshal(f)
 		if err != nil {
@@ -91,7 +108,7 @@ func (a *assembler) add(node string, m *hamsg.Message) (f *heartbeatv1.Fragment,
 	if err := proto.Unmarshal(m.Bytes("pb"), f); err != nil {
 		return nil, false, fmt.Errorf("fragment: %w", err)
 	}
-	if f.Count == 0 || f.Index >= f.Count || f.Size > maxPayload || uint64(f.Count) > maxPayload/fragmentSize+1 {
+	if f.Count == 0 || f.Index >= f.Count || f.Size > maxPayload || uint64(f.Count) > maxPayload/smallestFragment+1 {
 		return nil, false, fmt.Errorf("fragment %d of %d, %d bytes: impossible", f.Index, f.Count, f.Size)
 	}
 	key := stream{node, f.FromClient}

@@ -15,7 +15,7 @@ import (
 // TestPiecesOfSeveralClients: whatever the sizes, and with the pieces of
 // several clients mixed, each payload arrives whole and in its client's order.
 func TestPiecesOfSeveralClients(t *testing.T) {
-	p, err := newPacker()
+	p, err := newPacker(fragmentSize)
 	if err != nil {
 		t.Fatal(err)
 	}

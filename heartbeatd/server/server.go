@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"linuxha/heartbeatd/ccm"
+	"linuxha/heartbeatd/classic"
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/halog"
 	"linuxha/heartbeatd/hamsg"
@@ -39,17 +40,20 @@ const ours = "lha_"
 // sent last.
 const leaveLinger = 150 * time.Millisecond
 
+// probeEvery is the least interval at which round trips are measured.
+const probeEvery = 5 * time.Second
+
 // Options are what a Server is made of. All but those said to be optional must
 // be given.
 type Options struct {
 	Config   *hacf.Config
 	Identity Identity
-	Peers    []link.Node // what an earlier run knew (optional)
+	Known    Known // what an earlier run knew (optional)
 	Keys     *hamsg.Keys
 	Media    media.Media
 	Links    []string // names of the media
-	// LinkUp tells whether a medium of ours is open (optional: all are).
-	LinkUp   func(name string) bool
+	// States tells about the media (optional: all are open).
+	States   func() []media.State
 	StateDir string // where peers are remembered; "": nowhere
 	Log      *slog.Logger
 
@@ -59,8 +63,12 @@ type Options struct {
 	Active func()
 	// Children tells about supervised programs (optional).
 	Children func() []supervise.Status
-	// ReloadKeys reads authkeys again (optional).
-	ReloadKeys func() (*hamsg.Keys, error)
+	// Reload reads the configuration again (optional).
+	Reload func() (Reloaded, error)
+	// Classic runs resources without the CRM (optional).
+	Classic *Classic
+	// FIFO is where scripts write messages (optional); Run closes it.
+	FIFO *os.File
 	// Stop begins the orderly end of this node (optional).
 	Stop func(reason string)
 	// Privileged says who may attach as a daemon and control the node; nil:
@@ -75,7 +83,9 @@ type Server struct {
 
 	opt  Options
 	log  *slog.Logger
+	cfg  atomic.Pointer[hacf.Config]
 	keys atomic.Pointer[hamsg.Keys]
+	bad  atomic.Uint64 // packets that were not authentic
 
 	packets chan received
 	calls   chan func(now time.Time)
@@ -83,6 +93,7 @@ type Server struct {
 	done    chan struct{} // closed when the loop has ended
 
 	// All below belongs to the loop.
+	classic   *classicRoom // nil: this node manages no resources
 	link      *link.Link
 	ccm       *ccm.Core
 	gate      *ccm.Gate[arrived]
@@ -98,11 +109,16 @@ type Server struct {
 	watchers  map[*watcher]struct{}
 	view      *heartbeatv1.Membership // in force; replaced, never written to
 	loadRead  time.Time
-	saved     chan []link.NodeState // newest state for the peers' file
-	views     chan uint64           // number of the newest view, for its file
+	saved     chan Known  // newest state for the peers' files
+	views     chan uint64 // number of the newest view, for its file
 	active    bool
 	leaving   bool
+	resent    uint64
+	clock     clock
 }
+
+// config is the configuration in force; it is replaced, never written to.
+func (s *Server) config() *hacf.Config { return s.cfg.Load() }
 
 // received is an authentic packet.
 type received struct {
@@ -138,12 +154,13 @@ func New(opt Options) (*Server, error) {
 		done:     make(chan struct{}),
 		clients:  map[string]*client{},
 		watchers: map[*watcher]struct{}{},
-		saved:    make(chan []link.NodeState, 1),
+		saved:    make(chan Known, 1),
 		views:    make(chan uint64, 1),
 	}
+	s.cfg.Store(cfg)
 	s.keys.Store(opt.Keys)
 	var err error
-	if s.packer, err = newPacker(); err != nil {
+	if s.packer, err = newPacker(fragmentFor(cfg)); err != nil {
 		return nil, err
 	}
 	if s.assembler, err = newAssembler(); err != nil {
@@ -157,6 +174,9 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.quorum = quorum.New(quorum.Options{Plugins: plugins})
+	if opt.Classic != nil {
+		s.classic = newClassicRoom(*opt.Classic)
+	}
 	return s, nil
 }
 
@@ -178,19 +198,15 @@ func linkOptions(opt Options) link.Options {
 		Keepalive: cfg.Keepalive, Deadtime: cfg.DeadTime, Warntime: cfg.WarnTime, Initdead: cfg.InitDead, Deadping: cfg.DeadPing,
 		// With short dead times a lost request must be repeated often before
 		// its message counts as lost for good.
-		MaxRexmitDelay: min(cfg.MaxRexmitDelay, max(10*time.Millisecond, cfg.DeadTime/16)), Hopfudge: cfg.HopFudge, Seed: opt.Identity.Generation,
+		MaxRexmitDelay: rexmitDelay(cfg), Hopfudge: cfg.HopFudge, Seed: opt.Identity.Generation,
+		ProbeEvery: max(probeEvery, 10*cfg.Keepalive), Modern: modern(opt.Keys), Self: opt.Known.Self, Deleted: opt.Known.Deleted,
+		Autojoin: autojoin(cfg),
 	}
 	for _, b := range opt.Identity.ID {
 		o.Seed = o.Seed*31 + uint64(b)
 	}
-	switch cfg.AutoJoin {
-	case hacf.AutoJoinOther:
-		o.Autojoin = link.AutojoinOther
-	case hacf.AutoJoinAny:
-		o.Autojoin = link.AutojoinAny
-	}
 	known := map[string]link.Node{}
-	for _, n := range opt.Peers {
+	for _, n := range opt.Known.Nodes {
 		if n.Name != cfg.Node {
 			known[n.Name] = n
 		}
@@ -202,7 +218,7 @@ func linkOptions(opt Options) link.Options {
 		delete(known, name)
 	}
 	if o.Autojoin != link.AutojoinNone {
-		for _, n := range opt.Peers {
+		for _, n := range opt.Known.Nodes {
 			if _, left := known[n.Name]; left {
 				o.Nodes = append(o.Nodes, n)
 			}
@@ -213,6 +229,24 @@ func linkOptions(opt Options) link.Options {
 	}
 	return o
 }
+
+// rexmitDelay: with short dead times a lost request must be repeated often
+// before its message counts as lost for good.
+func rexmitDelay(cfg *hacf.Config) time.Duration {
+	return min(cfg.MaxRexmitDelay, max(10*time.Millisecond, cfg.DeadTime/16))
+}
+
+func autojoin(cfg *hacf.Config) link.Autojoin {
+	switch cfg.AutoJoin {
+	case hacf.AutoJoinOther:
+		return link.AutojoinOther
+	case hacf.AutoJoinAny:
+		return link.AutojoinAny
+	}
+	return link.AutojoinNone
+}
+
+func modern(keys *hamsg.Keys) bool { return hamsg.Modern(keys.All[keys.Send].Method) }
 
 // Register adds both services to g.
 func (s *Server) Register(g *grpc.Server) {
@@ -230,6 +264,12 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.opt.Media.Run(gctx) })
 	g.Go(func() error { s.decode(gctx); return nil })
 	g.Go(func() error { s.savePeers(gctx); return nil })
+	if s.classic != nil {
+		g.Go(func() error { s.classic.runWork(gctx); return nil })
+	}
+	if s.opt.FIFO != nil {
+		g.Go(func() error { s.readFIFO(gctx, s.opt.FIFO); return nil })
+	}
 	g.Go(func() error {
 		defer stopMedia()
 		defer close(s.done)
@@ -256,6 +296,9 @@ func (s *Server) loop(ctx, broken context.Context) {
 		if !s.ccmWake.IsZero() && s.ccmWake.Before(wake) {
 			wake = s.ccmWake
 		}
+		if at := s.classicWake(); !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
 		timer.Reset(time.Until(wake))
 		select {
 		case <-stop:
@@ -276,12 +319,16 @@ func (s *Server) loop(ctx, broken context.Context) {
 			s.send(time.Now(), out)
 		case <-timer.C:
 			now := time.Now()
+			s.clock.look(now, s.log)
 			if !now.Before(s.linkWake) {
 				s.readLoad(now)
 				s.stepLink(now, link.Woken{})
 			}
 			if !s.ccmWake.IsZero() && !now.Before(s.ccmWake) {
 				s.stepCCM(now, ccm.Woken{})
+			}
+			if at := s.classicWake(); !at.IsZero() && !now.Before(at) {
+				s.stepClassic(now, classic.Woken{})
 			}
 		}
 		s.flush(time.Now())
@@ -327,6 +374,7 @@ func (s *Server) stepLink(now time.Time, ev link.Event) {
 	for _, p := range out.Deliver {
 		s.deliver(now, p)
 	}
+	s.resent += uint64(out.Resent)
 	for _, p := range out.Send {
 		s.transmit(p)
 	}
@@ -347,9 +395,9 @@ func (s *Server) note(n link.Note) {
 
 // transmit signs a packet and puts it on all media.
 func (s *Server) transmit(p *link.Packet) {
-	opt := hamsg.Options{InnerAuth: s.opt.Config.InnerAuth && !strings.HasPrefix(p.Type, ours)}
-	if s.opt.Config.CompressWhole && !strings.HasPrefix(p.Type, ours) {
-		opt.Compress, opt.Threshold = s.opt.Config.Compression, s.opt.Config.Threshold
+	opt := hamsg.Options{InnerAuth: s.config().InnerAuth && !strings.HasPrefix(p.Type, ours)}
+	if s.config().CompressWhole && !strings.HasPrefix(p.Type, ours) {
+		opt.Compress, opt.Threshold = s.config().Compression, s.config().Threshold
 	}
 	data, err := hamsg.Encode(p.Message, s.keys.Load(), opt)
 	if err != nil {
@@ -369,7 +417,7 @@ func (s *Server) transmit(p *link.Packet) {
 // ping sends every ping node the message that it shall say in its reply
 // (HB 11), with each status message of ours.
 func (s *Server) ping(ts string) {
-	for _, n := range s.opt.Config.PingNodes {
+	for _, n := range s.config().PingNodes {
 		info := "ping"
 		if n.Group {
 			info = "ping_group"
@@ -379,7 +427,7 @@ func (s *Server) ping(ts string) {
 		m.Add("info", info)
 		m.Add("src", n.Name)
 		m.Add("ts", ts)
-		data, err := hamsg.Encode(m, s.keys.Load(), hamsg.Options{InnerAuth: s.opt.Config.InnerAuth})
+		data, err := hamsg.Encode(m, s.keys.Load(), hamsg.Options{InnerAuth: s.config().InnerAuth})
 		if err != nil {
 			s.log.Error("cannot encode a message", "type", "NS_st", "err", err)
 			return
@@ -415,15 +463,20 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 		case link.LocalActive:
 			events = append(events, ccm.Started{})
 			s.active = true
-		case link.Added, link.Removed:
+		case link.Added, link.Removed, link.Described:
 			s.rememberPeers()
 			s.requorum()
+		case link.LocalDeleted:
+			if s.opt.Stop != nil {
+				s.opt.Stop("this node was deleted from the cluster")
+			}
 		}
 	}
 	if len(events) > 0 {
 		s.stepCCM(now, events)
 	}
 	s.publishStatus(touched)
+	s.classicChanges(now, changes)
 	if s.active && s.opt.Active != nil {
 		s.opt.Active()
 		s.opt.Active = nil
@@ -432,7 +485,8 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 
 // deliver gives a message of link's streams to whom it is for.
 func (s *Server) deliver(now time.Time, p *link.Packet) {
-	if p.Src == s.opt.Config.Node {
+	s.classicMessage(now, p)
+	if p.Src == s.config().Node {
 		return // own messages were taken care of when they were sent
 	}
 	switch p.Type {
@@ -453,6 +507,9 @@ func (s *Server) deliver(now time.Time, p *link.Packet) {
 			s.arrive(arrived{p.Src, f})
 		}
 	case "shutdone":
+		if s.classic != nil {
+			return // said by the core
+		}
 		s.log.Info(fmt.Sprintf("Received shutdown notice from '%s'.", p.Src))
 	}
 }
@@ -483,6 +540,9 @@ func (s *Server) stepCCM(now time.Time, ev ccm.Event) {
 func (s *Server) leave(now time.Time) {
 	s.leaving = true
 	s.stepCCM(now, ccm.Left{})
+	if s.classic != nil {
+		return // sent when the resources were given up
+	}
 	bye := hamsg.New("shutdone")
 	bye.Add("st", "dead")
 	s.submits = append(s.submits, bye)
@@ -507,17 +567,19 @@ func (s *Server) decode(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-s.opt.Media.Recv():
-			m, err := hamsg.Decode(p.Data, s.keys.Load())
+			m, method, err := hamsg.Decode(p.Data, s.keys.Load())
 			var packet *link.Packet
 			if err == nil {
 				packet, err = link.Parse(m)
 			}
 			if err != nil {
-				if s.opt.Config.LogBadPackets && !errors.Is(err, hamsg.ErrNotMessage) {
+				s.bad.Add(1)
+				if s.config().LogBadPackets && !errors.Is(err, hamsg.ErrNotMessage) {
 					bad.report(s.log, p.Medium, err)
 				}
 				continue
 			}
+			packet.Modern = hamsg.Modern(method)
 			select {
 			case s.packets <- received{p.Medium, packet}:
 			case <-ctx.Done():
@@ -548,10 +610,15 @@ func (s *Server) rememberPeers() {
 	if s.opt.StateDir == "" {
 		return
 	}
-	nodes := s.link.Nodes()
+	known := Known{Self: s.link.Self(), Deleted: s.link.Deleted()}
+	for _, n := range s.link.Nodes() {
+		if !n.Ping {
+			known.Nodes = append(known.Nodes, n.Node)
+		}
+	}
 	for {
 		select {
-		case s.saved <- nodes:
+		case s.saved <- known:
 			return
 		case <-s.saved:
 		}
@@ -572,13 +639,12 @@ func (s *Server) rememberView(number uint64) {
 }
 
 func (s *Server) savePeers(ctx context.Context) {
-	own := link.Node{Name: s.opt.Config.Node, ID: s.opt.Identity.ID}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case nodes := <-s.saved:
-			if err := savePeers(s.opt.StateDir, own, nodes); err != nil {
+		case known := <-s.saved:
+			if err := saveKnown(s.opt.StateDir, known, s.config().CRM.Enabled()); err != nil {
 				s.log.Warn("cannot remember the nodes heard", "err", err)
 			}
 		case number := <-s.views:

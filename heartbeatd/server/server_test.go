@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +73,7 @@ type testNode struct {
 	cc     *grpc.ClientConn
 	stop   context.CancelCauseFunc // orderly
 	ended  chan struct{}
+	reload Reloaded // what ReloadFiles finds
 	logged *logBuffer
 }
 
@@ -98,6 +101,20 @@ type testCluster struct {
 	port  int
 	dead  time.Duration
 	nodes map[string]*testNode
+	// change alters a node's configuration before it is used; keys are its
+	// authkeys. Both may be nil.
+	change func(name string, cfg *hacf.Config)
+	keys   func() *hamsg.Keys
+}
+
+// keysOf reads authkeys.
+func keysOf(t testing.TB, text string) *hamsg.Keys {
+	t.Helper()
+	keys, _, err := hacf.ParseKeys("authkeys", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func newCluster(t testing.TB) *testCluster {
@@ -131,21 +148,31 @@ func (tc *testCluster) start(name, dir string) *testNode {
 			cfg.Media = append(cfg.Media, hacf.Medium{Kind: "ucast", Dev: "lo", Addr: fmt.Sprintf("127.0.0.%d", 10+i), Local: fmt.Sprintf("127.0.0.%d", 10+own), Port: tc.port})
 		}
 	}
+	if tc.change != nil {
+		tc.change(name, cfg)
+	}
+	keys := &hamsg.Keys{Send: 1, All: map[int]hamsg.Key{1: {Method: "sha256", Secret: "test"}}}
+	if tc.keys != nil {
+		keys = tc.keys()
+	}
 	id, err := LoadIdentity(dir, name, false, false, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	peers, err := LoadPeers(dir)
+	known, err := LoadKnown(dir, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &testNode{t: t, name: name, dir: dir, ended: make(chan struct{}), logged: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(n.logged, nil))
-	set := media.New(cfg.Media, cfg.PingNodes, log)
+	set := media.New(media.Options{
+		Media: cfg.Media, Pings: cfg.PingNodes, Log: log, LockDir: dir,
+		Classic: func(p []byte) ([]byte, error) { return n.srv.Classic(p) },
+	})
 	n.media = &lossy{Media: set, rng: rand.New(rand.NewPCG(uint64(own), 7))}
 	n.srv, err = New(Options{
-		Config: cfg, Identity: id, Peers: peers, Media: n.media, Links: set.Names(), StateDir: dir, Log: log,
-		Keys: &hamsg.Keys{Send: 1, All: map[int]hamsg.Key{1: {Method: "sha256", Secret: "test"}}},
+		Config: cfg, Identity: id, Known: known, Media: n.media, Links: set.Names(), States: set.States, StateDir: dir, Log: log,
+		Keys: keys, Reload: func() (Reloaded, error) { return n.reload, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -554,12 +581,18 @@ func TestIdentity(t *testing.T) {
 	if err != nil || third.Generation != 1795164924+3600 || third.ID == first.ID {
 		t.Errorf("uuidfrom nodename, hbgenmethod time: %+v, %v", third, err)
 	}
-	peers := []link.NodeState{{Node: link.Node{Name: "bob", ID: second.ID, Generation: 7}}, {Node: link.Node{Name: "ping", Ping: true}}}
-	if err := savePeers(dir, link.Node{Name: "alice", ID: first.ID}, peers); err != nil {
+	known := Known{
+		Self:    link.Node{Name: "alice", ID: first.ID, Site: "north"},
+		Nodes:   []link.Node{{Name: "bob", ID: second.ID, Generation: 7}, {Name: "carol", ID: third.ID, Weight: 0, WeightSet: true, Site: "a b"}},
+		Deleted: []string{"dave"},
+	}
+	if err := saveKnown(dir, known, true); err != nil {
 		t.Fatal(err)
 	}
-	got, err := LoadPeers(dir)
-	if err != nil || len(got) != 2 || got[0].ID != first.ID || got[1] != peers[0].Node {
-		t.Errorf("peers: %+v, %v", got, err)
+	if got, err := LoadKnown(dir, "alice"); err != nil || !reflect.DeepEqual(got, known) {
+		t.Errorf("known: %+v, %v", got, err)
+	}
+	if cache, err := os.ReadFile(filepath.Join(dir, "hostcache")); err != nil || !strings.Contains(string(cache), "carol\t"+third.ID.String()+"\t0\ta b\n") {
+		t.Errorf("hostcache: %q, %v", cache, err)
 	}
 }

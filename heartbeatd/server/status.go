@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"linuxha/heartbeatd/ccm"
 	"linuxha/heartbeatd/link"
+	"linuxha/heartbeatd/media"
 	"linuxha/heartbeatd/quorum"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
@@ -22,9 +24,12 @@ func (c *counter) load() uint64 { return c.n.Load() }
 
 // configured lists all known nodes, the own one included, sorted by name.
 func (s *Server) configured() []*heartbeatv1.NodeInfo {
-	out := []*heartbeatv1.NodeInfo{{Name: s.opt.Config.Node, Id: s.opt.Identity.ID.String(), Type: "normal"}}
+	info := func(n link.Node) *heartbeatv1.NodeInfo {
+		return &heartbeatv1.NodeInfo{Name: n.Name, Id: n.ID.String(), Type: nodeType(n.Ping), Weight: int64(n.QuorumWeight()), Site: n.Site}
+	}
+	out := []*heartbeatv1.NodeInfo{info(s.link.Self())}
 	for _, n := range s.link.Nodes() {
-		out = append(out, &heartbeatv1.NodeInfo{Name: n.Name, Id: n.ID.String(), Type: nodeType(n.Ping)})
+		out = append(out, info(n.Node))
 	}
 	slices.SortFunc(out, func(a, b *heartbeatv1.NodeInfo) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -39,15 +44,17 @@ func nodeType(ping bool) string {
 
 // nodeStatuses are those of the named nodes; nil: of all.
 func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
+	now := time.Now()
+	media := s.media()
 	var out []*heartbeatv1.NodeStatus
-	if own := s.opt.Config.Node; only == nil || only[own] {
+	if own := s.config().Node; only == nil || only[own] {
 		n := &heartbeatv1.NodeStatus{Node: own, Status: string(s.link.Status()), Type: "normal"}
 		for _, name := range s.opt.Links {
-			n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: s.ownLink(name)})
+			n.Links = append(n.Links, ownLink(name, media))
 		}
 		out = append(out, n)
 	}
-	for _, state := range s.link.Nodes() {
+	for _, state := range s.link.NodesAt(now) {
 		if only != nil && !only[state.Name] {
 			continue
 		}
@@ -60,22 +67,44 @@ func (s *Server) nodeStatuses(only map[string]bool) []*heartbeatv1.NodeStatus {
 	return out
 }
 
-func (s *Server) ownLink(name string) string {
-	if s.opt.LinkUp == nil || s.opt.LinkUp(name) {
-		return "up"
+// media tells about the media; nil: nothing is known of them.
+func (s *Server) media() []media.State {
+	if s.opt.States == nil {
+		return nil
 	}
-	return "dead"
+	return s.opt.States()
+}
+
+// ownLink is up if any medium of that name is open.
+func ownLink(name string, states []media.State) *heartbeatv1.LinkStatus {
+	l := &heartbeatv1.LinkStatus{Name: name, Status: "up"}
+	if states == nil {
+		return l
+	}
+	l.Status = "dead"
+	for _, st := range states {
+		if st.Name != name {
+			continue
+		}
+		if st.Up {
+			l.Status = "up"
+		}
+		if st.Trouble != "" {
+			l.Trouble = st.Kind + ": " + st.Trouble
+		}
+	}
+	return l
 }
 
 // rank is a node's place in ha.cf; nodes that joined by themselves come after
 // the listed ones, ping nodes last.
 func (s *Server) rank(n *heartbeatv1.NodeStatus) int {
-	i := slices.Index(s.opt.Config.Nodes, n.Node)
+	i := slices.Index(s.config().Nodes, n.Node)
 	switch {
 	case n.Type == "ping":
-		return len(s.opt.Config.Nodes) + 1
+		return len(s.config().Nodes) + 1
 	case i < 0:
-		return len(s.opt.Config.Nodes)
+		return len(s.config().Nodes)
 	}
 	return i
 }
@@ -86,16 +115,22 @@ func (s *Server) nodeStatus(state link.NodeState) *heartbeatv1.NodeStatus {
 	if state.Ping {
 		names = []string{state.Name} // one link of its own name (HB 11)
 	}
-	up := map[string]bool{}
+	heard := map[string]link.LinkState{}
 	for _, l := range state.Links {
-		up[l.Medium] = l.Up
+		heard[l.Medium] = l
 	}
 	for _, name := range names {
-		status := "dead"
-		if up[name] {
-			status = "up"
+		l, known := heard[name]
+		status := &heartbeatv1.LinkStatus{
+			Name: name, Status: "dead", Received: l.Received, Lost: l.Lost, Loss: l.Loss, RoundTripNs: l.RoundTrip.Nanoseconds(),
 		}
-		n.Links = append(n.Links, &heartbeatv1.LinkStatus{Name: name, Status: status})
+		if l.Up {
+			status.Status = "up"
+		}
+		if known {
+			status.SilentNs = l.LastHeard.Nanoseconds()
+		}
+		n.Links = append(n.Links, status)
 	}
 	return n
 }
@@ -167,7 +202,11 @@ func (s *Server) quorate(view *heartbeatv1.Membership) bool {
 	var configured []quorum.Node
 	for _, n := range s.configured() {
 		if n.Type == "normal" {
-			configured = append(configured, quorum.Node{Name: n.Name})
+			weight := int(n.Weight)
+			if weight == 0 {
+				weight = quorum.NoWeight
+			}
+			configured = append(configured, quorum.Node{Name: n.Name, Weight: weight})
 		}
 	}
 	return s.quorum.View(members, configured)
@@ -191,14 +230,18 @@ func (s *Server) requorum() {
 // snapshot is the whole state for GetStatus and the first WatchStatus event.
 func (s *Server) snapshot() *heartbeatv1.GetStatusResponse {
 	resp := &heartbeatv1.GetStatusResponse{
-		Node: s.opt.Config.Node, NodeId: s.opt.Identity.ID.String(), Nodes: s.nodeStatuses(nil),
-		Parameters: s.opt.Config.Params, Clients: s.clientNames(), ResourceState: "N/A",
+		Node: s.config().Node, NodeId: s.opt.Identity.ID.String(), Nodes: s.nodeStatuses(nil),
+		Parameters: s.config().Params, Clients: s.clientNames(), ResourceState: s.resourceState(),
+		Known: s.configured(), Deleted: s.link.Deleted(), Generation: s.opt.Identity.Generation,
+		BadPackets: s.bad.Load(), Resent: s.resent, Unacknowledged: uint64(s.link.Unacknowledged()),
+	}
+	for _, m := range s.media() {
+		resp.Media = append(resp.Media, &heartbeatv1.MediumStatus{
+			Kind: m.Kind, Name: m.Name, Up: m.Up, Trouble: m.Trouble, Sent: m.Sent, Received: m.Received, Dropped: m.Dropped, TooBig: m.TooBig,
+		})
 	}
 	if s.view != nil {
 		resp.Membership = proto.CloneOf(s.view)
-	}
-	if !s.opt.Config.CRM.Enabled() {
-		resp.ResourceState = "none" // v1 mode holds nothing in this version
 	}
 	if s.opt.Children != nil {
 		for _, c := range s.opt.Children() {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,9 +124,8 @@ func (s *Supervisor) KillLeftovers() {
 // one of them ends the node; then it stops them in reverse order, waiting for
 // each as long as it takes.
 func (s *Supervisor) Run(ctx context.Context) error {
-	forks := make(chan func())
-	defer close(forks)
-	go s.forker(forks)
+	forks := NewForker(s.opt.Log)
+	defer forks.Close()
 	for _, c := range s.kids {
 		first := make(chan struct{})
 		go s.keep(c, forks, first)
@@ -146,20 +144,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.stop(s.kids[i])
 	}
 	return err
-}
-
-// forker runs every fork on one thread that never ends: a child's parent-death
-// signal comes when the thread that forked it ends, not the process. Children
-// inherit its priority, which is an ordinary one.
-func (s *Supervisor) forker(forks <-chan func()) {
-	runtime.LockOSThread()
-	if err := normalPriority(); err != nil {
-		s.opt.Log.Warn("children run with heartbeatd's priority", "err", err)
-	}
-	for f := range forks {
-		f()
-	}
-	// Not unlocked: the thread ends, rather than run with this priority.
 }
 
 func (s *Supervisor) stop(c *child) {
@@ -200,7 +184,7 @@ func (s *Supervisor) kill(c *child) {
 }
 
 // keep runs one child again and again.
-func (s *Supervisor) keep(c *child, forks chan<- func(), first chan<- struct{}) {
+func (s *Supervisor) keep(c *child, forks *Forker, first chan<- struct{}) {
 	defer close(c.done)
 	defer os.Remove(s.pidFile(c.Name))
 	wait, shortLives := time.Duration(0), 0
@@ -267,7 +251,7 @@ type exit struct {
 }
 
 // runOnce starts the child and waits for its end.
-func (s *Supervisor) runOnce(c *child, forks chan<- func(), first chan<- struct{}) (exit, error) {
+func (s *Supervisor) runOnce(c *child, forks *Forker, first chan<- struct{}) (exit, error) {
 	if first != nil {
 		defer func() {
 			if first != nil {
@@ -290,9 +274,7 @@ func (s *Supervisor) runOnce(c *child, forks chan<- func(), first chan<- struct{
 		return exit{}, err
 	}
 	cmd.Stderr, cmd.Stdout = w, w
-	started := make(chan error, 1)
-	forks <- func() { started <- cmd.Start() }
-	err = <-started
+	err = forks.Start(cmd)
 	w.Close()
 	if err != nil {
 		r.Close()

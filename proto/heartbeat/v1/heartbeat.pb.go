@@ -475,8 +475,10 @@ func (x *Welcome) GetCluster() string {
 type NodeInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`     // UUID; empty until it was heard once
-	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"` // "normal" or "ping"
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`          // UUID; empty until it was heard once
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`      // "normal" or "ping"
+	Weight        int64                  `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"` // for quorum
+	Site          string                 `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -528,6 +530,20 @@ func (x *NodeInfo) GetId() string {
 func (x *NodeInfo) GetType() string {
 	if x != nil {
 		return x.Type
+	}
+	return ""
+}
+
+func (x *NodeInfo) GetWeight() int64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *NodeInfo) GetSite() string {
+	if x != nil {
+		return x.Site
 	}
 	return ""
 }
@@ -910,9 +926,17 @@ func (x *NodeStatus) GetType() string {
 }
 
 type LinkStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // device or medium
-	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"` // "up" or "dead"
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // device or medium
+	Status string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"` // "up" or "dead"
+	// Of links to other nodes:
+	Received    uint64  `protobuf:"varint,3,opt,name=received,proto3" json:"received,omitempty"`                            // numbered messages that came over it
+	Lost        uint64  `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`                                    // numbers that did not
+	Loss        float64 `protobuf:"fixed64,5,opt,name=loss,proto3" json:"loss,omitempty"`                                   // ratio of late (about the last 256 messages)
+	RoundTripNs int64   `protobuf:"varint,6,opt,name=round_trip_ns,json=roundTripNs,proto3" json:"round_trip_ns,omitempty"` // smoothed; 0: not known
+	SilentNs    int64   `protobuf:"varint,7,opt,name=silent_ns,json=silentNs,proto3" json:"silent_ns,omitempty"`            // since the last message
+	// Of our own:
+	Trouble       string `protobuf:"bytes,8,opt,name=trouble,proto3" json:"trouble,omitempty"` // why the medium does not work
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -961,6 +985,149 @@ func (x *LinkStatus) GetStatus() string {
 	return ""
 }
 
+func (x *LinkStatus) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetLoss() float64 {
+	if x != nil {
+		return x.Loss
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetRoundTripNs() int64 {
+	if x != nil {
+		return x.RoundTripNs
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetSilentNs() int64 {
+	if x != nil {
+		return x.SilentNs
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
+// MediumStatus is one medium of ha.cf on this node.
+type MediumStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`       // ucast, bcast, mcast, ucast6, mcast6, serial
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`       // device
+	Up            bool                   `protobuf:"varint,3,opt,name=up,proto3" json:"up,omitempty"`          // it is open
+	Trouble       string                 `protobuf:"bytes,4,opt,name=trouble,proto3" json:"trouble,omitempty"` // why it last failed; empty while it works
+	Sent          uint64                 `protobuf:"varint,5,opt,name=sent,proto3" json:"sent,omitempty"`
+	Received      uint64                 `protobuf:"varint,6,opt,name=received,proto3" json:"received,omitempty"`
+	Dropped       uint64                 `protobuf:"varint,7,opt,name=dropped,proto3" json:"dropped,omitempty"`             // messages that found its queue full
+	TooBig        uint64                 `protobuf:"varint,8,opt,name=too_big,json=tooBig,proto3" json:"too_big,omitempty"` // messages that it cannot carry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MediumStatus) Reset() {
+	*x = MediumStatus{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MediumStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MediumStatus) ProtoMessage() {}
+
+func (x *MediumStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MediumStatus.ProtoReflect.Descriptor instead.
+func (*MediumStatus) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *MediumStatus) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *MediumStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MediumStatus) GetUp() bool {
+	if x != nil {
+		return x.Up
+	}
+	return false
+}
+
+func (x *MediumStatus) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
+func (x *MediumStatus) GetSent() uint64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *MediumStatus) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *MediumStatus) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *MediumStatus) GetTooBig() uint64 {
+	if x != nil {
+		return x.TooBig
+	}
+	return 0
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -969,7 +1136,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1148,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,26 +1161,33 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{13}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{14}
 }
 
 type GetStatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	NodeId        string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	Nodes         []*NodeStatus          `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Membership    *Membership            `protobuf:"bytes,4,opt,name=membership,proto3" json:"membership,omitempty"`
-	Parameters    map[string]string      `protobuf:"bytes,5,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ha.cf directives in force: keepalive, deadtime, ... (cl_status hbparameter)
-	Clients       []string               `protobuf:"bytes,6,rep,name=clients,proto3" json:"clients,omitempty"`                                                                                 // names attached on this node
-	ResourceState string                 `protobuf:"bytes,7,opt,name=resource_state,json=resourceState,proto3" json:"resource_state,omitempty"`                                                // v1 mode's held resources: none|local|foreign|all|transition; with the CRM "N/A"
-	Children      []*ChildStatus         `protobuf:"bytes,8,rep,name=children,proto3" json:"children,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Node           string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	NodeId         string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Nodes          []*NodeStatus          `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Membership     *Membership            `protobuf:"bytes,4,opt,name=membership,proto3" json:"membership,omitempty"`
+	Parameters     map[string]string      `protobuf:"bytes,5,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ha.cf directives in force: keepalive, deadtime, ... (cl_status hbparameter)
+	Clients        []string               `protobuf:"bytes,6,rep,name=clients,proto3" json:"clients,omitempty"`                                                                                 // names attached on this node
+	ResourceState  string                 `protobuf:"bytes,7,opt,name=resource_state,json=resourceState,proto3" json:"resource_state,omitempty"`                                                // v1 mode's held resources: none|local|foreign|all|transition; with the CRM "N/A"
+	Children       []*ChildStatus         `protobuf:"bytes,8,rep,name=children,proto3" json:"children,omitempty"`
+	Known          []*NodeInfo            `protobuf:"bytes,9,rep,name=known,proto3" json:"known,omitempty"`      // all nodes, as in Membership.configured, also before there is one
+	Deleted        []string               `protobuf:"bytes,10,rep,name=deleted,proto3" json:"deleted,omitempty"` // nodes that were deleted (hb_delnode)
+	Media          []*MediumStatus        `protobuf:"bytes,11,rep,name=media,proto3" json:"media,omitempty"`
+	Generation     uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
+	BadPackets     uint64                 `protobuf:"varint,13,opt,name=bad_packets,json=badPackets,proto3" json:"bad_packets,omitempty"` // that were not authentic
+	Resent         uint64                 `protobuf:"varint,14,opt,name=resent,proto3" json:"resent,omitempty"`                           // messages sent again on request
+	Unacknowledged uint64                 `protobuf:"varint,15,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`           // messages that wait for acknowledgement
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1199,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1212,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{14}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetStatusResponse) GetNode() string {
@@ -1097,6 +1271,187 @@ func (x *GetStatusResponse) GetChildren() []*ChildStatus {
 	return nil
 }
 
+func (x *GetStatusResponse) GetKnown() []*NodeInfo {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetMedia() []*MediumStatus {
+	if x != nil {
+		return x.Media
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetBadPackets() uint64 {
+	if x != nil {
+		return x.BadPackets
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetResent() uint64 {
+	if x != nil {
+		return x.Resent
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetUnacknowledged() uint64 {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return 0
+}
+
+type SendMessageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fields        []*Field               `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"` // t among them; src, seq and so on are added
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendMessageRequest) Reset() {
+	*x = SendMessageRequest{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendMessageRequest) ProtoMessage() {}
+
+func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendMessageRequest.ProtoReflect.Descriptor instead.
+func (*SendMessageRequest) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SendMessageRequest) GetFields() []*Field {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type Field struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Field) Reset() {
+	*x = Field{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Field) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Field) ProtoMessage() {}
+
+func (x *Field) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Field.ProtoReflect.Descriptor instead.
+func (*Field) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Field) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Field) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type SendMessageResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendMessageResponse) Reset() {
+	*x = SendMessageResponse{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendMessageResponse) ProtoMessage() {}
+
+func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendMessageResponse.ProtoReflect.Descriptor instead.
+func (*SendMessageResponse) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{18}
+}
+
 type ChildStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1108,7 +1463,7 @@ type ChildStatus struct {
 
 func (x *ChildStatus) Reset() {
 	*x = ChildStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1475,7 @@ func (x *ChildStatus) String() string {
 func (*ChildStatus) ProtoMessage() {}
 
 func (x *ChildStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1488,7 @@ func (x *ChildStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildStatus.ProtoReflect.Descriptor instead.
 func (*ChildStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{15}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChildStatus) GetName() string {
@@ -1165,7 +1520,7 @@ type WatchStatusRequest struct {
 
 func (x *WatchStatusRequest) Reset() {
 	*x = WatchStatusRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1532,7 @@ func (x *WatchStatusRequest) String() string {
 func (*WatchStatusRequest) ProtoMessage() {}
 
 func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1545,7 @@ func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
 func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{16}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
 }
 
 type StatusEvent struct {
@@ -1203,7 +1558,7 @@ type StatusEvent struct {
 
 func (x *StatusEvent) Reset() {
 	*x = StatusEvent{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1570,7 @@ func (x *StatusEvent) String() string {
 func (*StatusEvent) ProtoMessage() {}
 
 func (x *StatusEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1583,7 @@ func (x *StatusEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusEvent.ProtoReflect.Descriptor instead.
 func (*StatusEvent) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{17}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusEvent) GetNodes() []*NodeStatus {
@@ -1253,7 +1608,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1620,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1633,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{18}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{22}
 }
 
 type ReloadResponse struct {
@@ -1290,7 +1645,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1657,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1670,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReloadResponse) GetMessage() string {
@@ -1334,7 +1689,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1701,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1714,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1377,7 +1732,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1744,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1757,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{25}
 }
 
 var File_proto_heartbeat_v1_heartbeat_proto protoreflect.FileDescriptor
@@ -1448,11 +1803,13 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\n" +
 	"configured\x18\x04 \x03(\v2\x1e.linuxha.heartbeat.v1.NodeInfoR\n" +
 	"configured\x12\x18\n" +
-	"\acluster\x18\x05 \x01(\tR\acluster\"B\n" +
+	"\acluster\x18\x05 \x01(\tR\acluster\"n\n" +
 	"\bNodeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\"\x8f\x03\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x03R\x06weight\x12\x12\n" +
+	"\x04site\x18\x05 \x01(\tR\x04site\"\x8f\x03\n" +
 	"\n" +
 	"Membership\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +
@@ -1495,12 +1852,27 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x126\n" +
 	"\x05links\x18\x03 \x03(\v2 .linuxha.heartbeat.v1.LinkStatusR\x05links\x12\x12\n" +
-	"\x04type\x18\x04 \x01(\tR\x04type\"8\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\"\xd7\x01\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\tR\x06status\"\x12\n" +
-	"\x10GetStatusRequest\"\xd2\x03\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1a\n" +
+	"\breceived\x18\x03 \x01(\x04R\breceived\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\x04R\x04lost\x12\x12\n" +
+	"\x04loss\x18\x05 \x01(\x01R\x04loss\x12\"\n" +
+	"\rround_trip_ns\x18\x06 \x01(\x03R\vroundTripNs\x12\x1b\n" +
+	"\tsilent_ns\x18\a \x01(\x03R\bsilentNs\x12\x18\n" +
+	"\atrouble\x18\b \x01(\tR\atrouble\"\xc3\x01\n" +
+	"\fMediumStatus\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02up\x18\x03 \x01(\bR\x02up\x12\x18\n" +
+	"\atrouble\x18\x04 \x01(\tR\atrouble\x12\x12\n" +
+	"\x04sent\x18\x05 \x01(\x04R\x04sent\x12\x1a\n" +
+	"\breceived\x18\x06 \x01(\x04R\breceived\x12\x18\n" +
+	"\adropped\x18\a \x01(\x04R\adropped\x12\x17\n" +
+	"\atoo_big\x18\b \x01(\x04R\x06tooBig\"\x12\n" +
+	"\x10GetStatusRequest\"\xdd\x05\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x126\n" +
@@ -1513,10 +1885,27 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"parameters\x12\x18\n" +
 	"\aclients\x18\x06 \x03(\tR\aclients\x12%\n" +
 	"\x0eresource_state\x18\a \x01(\tR\rresourceState\x12=\n" +
-	"\bchildren\x18\b \x03(\v2!.linuxha.heartbeat.v1.ChildStatusR\bchildren\x1a=\n" +
+	"\bchildren\x18\b \x03(\v2!.linuxha.heartbeat.v1.ChildStatusR\bchildren\x124\n" +
+	"\x05known\x18\t \x03(\v2\x1e.linuxha.heartbeat.v1.NodeInfoR\x05known\x12\x18\n" +
+	"\adeleted\x18\n" +
+	" \x03(\tR\adeleted\x128\n" +
+	"\x05media\x18\v \x03(\v2\".linuxha.heartbeat.v1.MediumStatusR\x05media\x12\x1e\n" +
+	"\n" +
+	"generation\x18\f \x01(\x04R\n" +
+	"generation\x12\x1f\n" +
+	"\vbad_packets\x18\r \x01(\x04R\n" +
+	"badPackets\x12\x16\n" +
+	"\x06resent\x18\x0e \x01(\x04R\x06resent\x12&\n" +
+	"\x0eunacknowledged\x18\x0f \x01(\x04R\x0eunacknowledged\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"I\n" +
+	"\x12SendMessageRequest\x123\n" +
+	"\x06fields\x18\x01 \x03(\v2\x1b.linuxha.heartbeat.v1.FieldR\x06fields\"1\n" +
+	"\x05Field\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x15\n" +
+	"\x13SendMessageResponse\"O\n" +
 	"\vChildStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1a\n" +
@@ -1534,12 +1923,13 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
 	"\fStopResponse2a\n" +
 	"\tMessaging\x12T\n" +
-	"\x06Attach\x12#.linuxha.heartbeat.v1.AttachRequest\x1a!.linuxha.heartbeat.v1.AttachEvent(\x010\x012\xe9\x02\n" +
+	"\x06Attach\x12#.linuxha.heartbeat.v1.AttachRequest\x1a!.linuxha.heartbeat.v1.AttachEvent(\x010\x012\xcd\x03\n" +
 	"\aControl\x12\\\n" +
 	"\tGetStatus\x12&.linuxha.heartbeat.v1.GetStatusRequest\x1a'.linuxha.heartbeat.v1.GetStatusResponse\x12\\\n" +
 	"\vWatchStatus\x12(.linuxha.heartbeat.v1.WatchStatusRequest\x1a!.linuxha.heartbeat.v1.StatusEvent0\x01\x12S\n" +
 	"\x06Reload\x12#.linuxha.heartbeat.v1.ReloadRequest\x1a$.linuxha.heartbeat.v1.ReloadResponse\x12M\n" +
-	"\x04Stop\x12!.linuxha.heartbeat.v1.StopRequest\x1a\".linuxha.heartbeat.v1.StopResponseB(Z&linuxha/proto/heartbeat/v1;heartbeatv1b\x06proto3"
+	"\x04Stop\x12!.linuxha.heartbeat.v1.StopRequest\x1a\".linuxha.heartbeat.v1.StopResponse\x12b\n" +
+	"\vSendMessage\x12(.linuxha.heartbeat.v1.SendMessageRequest\x1a).linuxha.heartbeat.v1.SendMessageResponseB(Z&linuxha/proto/heartbeat/v1;heartbeatv1b\x06proto3"
 
 var (
 	file_proto_heartbeat_v1_heartbeat_proto_rawDescOnce sync.Once
@@ -1553,42 +1943,46 @@ func file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP() []byte {
 	return file_proto_heartbeat_v1_heartbeat_proto_rawDescData
 }
 
-var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_proto_heartbeat_v1_heartbeat_proto_goTypes = []any{
-	(*AttachRequest)(nil),      // 0: linuxha.heartbeat.v1.AttachRequest
-	(*Hello)(nil),              // 1: linuxha.heartbeat.v1.Hello
-	(*SetInfo)(nil),            // 2: linuxha.heartbeat.v1.SetInfo
-	(*Send)(nil),               // 3: linuxha.heartbeat.v1.Send
-	(*AttachEvent)(nil),        // 4: linuxha.heartbeat.v1.AttachEvent
-	(*Welcome)(nil),            // 5: linuxha.heartbeat.v1.Welcome
-	(*NodeInfo)(nil),           // 6: linuxha.heartbeat.v1.NodeInfo
-	(*Membership)(nil),         // 7: linuxha.heartbeat.v1.Membership
-	(*Member)(nil),             // 8: linuxha.heartbeat.v1.Member
-	(*Process)(nil),            // 9: linuxha.heartbeat.v1.Process
-	(*Message)(nil),            // 10: linuxha.heartbeat.v1.Message
-	(*NodeStatus)(nil),         // 11: linuxha.heartbeat.v1.NodeStatus
-	(*LinkStatus)(nil),         // 12: linuxha.heartbeat.v1.LinkStatus
-	(*GetStatusRequest)(nil),   // 13: linuxha.heartbeat.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),  // 14: linuxha.heartbeat.v1.GetStatusResponse
-	(*ChildStatus)(nil),        // 15: linuxha.heartbeat.v1.ChildStatus
-	(*WatchStatusRequest)(nil), // 16: linuxha.heartbeat.v1.WatchStatusRequest
-	(*StatusEvent)(nil),        // 17: linuxha.heartbeat.v1.StatusEvent
-	(*ReloadRequest)(nil),      // 18: linuxha.heartbeat.v1.ReloadRequest
-	(*ReloadResponse)(nil),     // 19: linuxha.heartbeat.v1.ReloadResponse
-	(*StopRequest)(nil),        // 20: linuxha.heartbeat.v1.StopRequest
-	(*StopResponse)(nil),       // 21: linuxha.heartbeat.v1.StopResponse
-	nil,                        // 22: linuxha.heartbeat.v1.Hello.InfoEntry
-	nil,                        // 23: linuxha.heartbeat.v1.SetInfo.InfoEntry
-	nil,                        // 24: linuxha.heartbeat.v1.Membership.LostAtNsEntry
-	nil,                        // 25: linuxha.heartbeat.v1.Process.InfoEntry
-	nil,                        // 26: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	(*AttachRequest)(nil),       // 0: linuxha.heartbeat.v1.AttachRequest
+	(*Hello)(nil),               // 1: linuxha.heartbeat.v1.Hello
+	(*SetInfo)(nil),             // 2: linuxha.heartbeat.v1.SetInfo
+	(*Send)(nil),                // 3: linuxha.heartbeat.v1.Send
+	(*AttachEvent)(nil),         // 4: linuxha.heartbeat.v1.AttachEvent
+	(*Welcome)(nil),             // 5: linuxha.heartbeat.v1.Welcome
+	(*NodeInfo)(nil),            // 6: linuxha.heartbeat.v1.NodeInfo
+	(*Membership)(nil),          // 7: linuxha.heartbeat.v1.Membership
+	(*Member)(nil),              // 8: linuxha.heartbeat.v1.Member
+	(*Process)(nil),             // 9: linuxha.heartbeat.v1.Process
+	(*Message)(nil),             // 10: linuxha.heartbeat.v1.Message
+	(*NodeStatus)(nil),          // 11: linuxha.heartbeat.v1.NodeStatus
+	(*LinkStatus)(nil),          // 12: linuxha.heartbeat.v1.LinkStatus
+	(*MediumStatus)(nil),        // 13: linuxha.heartbeat.v1.MediumStatus
+	(*GetStatusRequest)(nil),    // 14: linuxha.heartbeat.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),   // 15: linuxha.heartbeat.v1.GetStatusResponse
+	(*SendMessageRequest)(nil),  // 16: linuxha.heartbeat.v1.SendMessageRequest
+	(*Field)(nil),               // 17: linuxha.heartbeat.v1.Field
+	(*SendMessageResponse)(nil), // 18: linuxha.heartbeat.v1.SendMessageResponse
+	(*ChildStatus)(nil),         // 19: linuxha.heartbeat.v1.ChildStatus
+	(*WatchStatusRequest)(nil),  // 20: linuxha.heartbeat.v1.WatchStatusRequest
+	(*StatusEvent)(nil),         // 21: linuxha.heartbeat.v1.StatusEvent
+	(*ReloadRequest)(nil),       // 22: linuxha.heartbeat.v1.ReloadRequest
+	(*ReloadResponse)(nil),      // 23: linuxha.heartbeat.v1.ReloadResponse
+	(*StopRequest)(nil),         // 24: linuxha.heartbeat.v1.StopRequest
+	(*StopResponse)(nil),        // 25: linuxha.heartbeat.v1.StopResponse
+	nil,                         // 26: linuxha.heartbeat.v1.Hello.InfoEntry
+	nil,                         // 27: linuxha.heartbeat.v1.SetInfo.InfoEntry
+	nil,                         // 28: linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	nil,                         // 29: linuxha.heartbeat.v1.Process.InfoEntry
+	nil,                         // 30: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
 }
 var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	1,  // 0: linuxha.heartbeat.v1.AttachRequest.hello:type_name -> linuxha.heartbeat.v1.Hello
 	3,  // 1: linuxha.heartbeat.v1.AttachRequest.send:type_name -> linuxha.heartbeat.v1.Send
 	2,  // 2: linuxha.heartbeat.v1.AttachRequest.set_info:type_name -> linuxha.heartbeat.v1.SetInfo
-	22, // 3: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
-	23, // 4: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
+	26, // 3: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
+	27, // 4: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
 	5,  // 5: linuxha.heartbeat.v1.AttachEvent.welcome:type_name -> linuxha.heartbeat.v1.Welcome
 	7,  // 6: linuxha.heartbeat.v1.AttachEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
 	10, // 7: linuxha.heartbeat.v1.AttachEvent.message:type_name -> linuxha.heartbeat.v1.Message
@@ -1596,31 +1990,36 @@ var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	6,  // 9: linuxha.heartbeat.v1.Welcome.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
 	8,  // 10: linuxha.heartbeat.v1.Membership.members:type_name -> linuxha.heartbeat.v1.Member
 	6,  // 11: linuxha.heartbeat.v1.Membership.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
-	24, // 12: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	28, // 12: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
 	9,  // 13: linuxha.heartbeat.v1.Member.processes:type_name -> linuxha.heartbeat.v1.Process
-	25, // 14: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
+	29, // 14: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
 	12, // 15: linuxha.heartbeat.v1.NodeStatus.links:type_name -> linuxha.heartbeat.v1.LinkStatus
 	11, // 16: linuxha.heartbeat.v1.GetStatusResponse.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
 	7,  // 17: linuxha.heartbeat.v1.GetStatusResponse.membership:type_name -> linuxha.heartbeat.v1.Membership
-	26, // 18: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
-	15, // 19: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
-	11, // 20: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
-	7,  // 21: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
-	0,  // 22: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
-	13, // 23: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
-	16, // 24: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
-	18, // 25: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
-	20, // 26: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
-	4,  // 27: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
-	14, // 28: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
-	17, // 29: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
-	19, // 30: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
-	21, // 31: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
-	27, // [27:32] is the sub-list for method output_type
-	22, // [22:27] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	30, // 18: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	19, // 19: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
+	6,  // 20: linuxha.heartbeat.v1.GetStatusResponse.known:type_name -> linuxha.heartbeat.v1.NodeInfo
+	13, // 21: linuxha.heartbeat.v1.GetStatusResponse.media:type_name -> linuxha.heartbeat.v1.MediumStatus
+	17, // 22: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
+	11, // 23: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
+	7,  // 24: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
+	0,  // 25: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
+	14, // 26: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
+	20, // 27: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
+	22, // 28: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
+	24, // 29: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
+	16, // 30: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
+	4,  // 31: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
+	15, // 32: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
+	21, // 33: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
+	23, // 34: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
+	25, // 35: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
+	18, // 36: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
+	31, // [31:37] is the sub-list for method output_type
+	25, // [25:31] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_proto_heartbeat_v1_heartbeat_proto_init() }
@@ -1645,7 +2044,7 @@ func file_proto_heartbeat_v1_heartbeat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_heartbeat_v1_heartbeat_proto_rawDesc), len(file_proto_heartbeat_v1_heartbeat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -133,6 +133,7 @@ const (
 	Control_WatchStatus_FullMethodName = "/linuxha.heartbeat.v1.Control/WatchStatus"
 	Control_Reload_FullMethodName      = "/linuxha.heartbeat.v1.Control/Reload"
 	Control_Stop_FullMethodName        = "/linuxha.heartbeat.v1.Control/Stop"
+	Control_SendMessage_FullMethodName = "/linuxha.heartbeat.v1.Control/SendMessage"
 )
 
 // ControlClient is the client API for Control service.
@@ -149,6 +150,9 @@ type ControlClient interface {
 	// Stop begins an orderly shutdown of this node's stack (root only); it
 	// returns at once.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
+	// SendMessage sends a message of Heartbeat's own form to the cluster, this
+	// node included, as a script does through the FIFO (HB 1.2, 18); root only.
+	SendMessage(ctx context.Context, in *SendMessageRequest, opts ...grpc.CallOption) (*SendMessageResponse, error)
 }
 
 type controlClient struct {
@@ -208,6 +212,16 @@ func (c *controlClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *controlClient) SendMessage(ctx context.Context, in *SendMessageRequest, opts ...grpc.CallOption) (*SendMessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SendMessageResponse)
+	err := c.cc.Invoke(ctx, Control_SendMessage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -222,6 +236,9 @@ type ControlServer interface {
 	// Stop begins an orderly shutdown of this node's stack (root only); it
 	// returns at once.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
+	// SendMessage sends a message of Heartbeat's own form to the cluster, this
+	// node included, as a script does through the FIFO (HB 1.2, 18); root only.
+	SendMessage(context.Context, *SendMessageRequest) (*SendMessageResponse, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -243,6 +260,9 @@ func (UnimplementedControlServer) Reload(context.Context, *ReloadRequest) (*Relo
 }
 func (UnimplementedControlServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
+}
+func (UnimplementedControlServer) SendMessage(context.Context, *SendMessageRequest) (*SendMessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SendMessage not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -330,6 +350,24 @@ func _Control_Stop_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_SendMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SendMessageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).SendMessage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_SendMessage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).SendMessage(ctx, req.(*SendMessageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -348,6 +386,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Stop",
 			Handler:    _Control_Stop_Handler,
+		},
+		{
+			MethodName: "SendMessage",
+			Handler:    _Control_SendMessage_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
