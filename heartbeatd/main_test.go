@@ -143,7 +143,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"keys for all", map[string]string{"ha.cf": solo + "crm yes\n", "authkeys+r": authkeys}, []string{
 			"ERROR: Bad permissions on keyfile [", "600 recommended.", "ERROR: Authentication configuration error.",
 		}},
-		{"haresources", map[string]string{"ha.cf": solo, "authkeys": authkeys, "haresources": "solo apache\n"}, []string{"does not run them itself", "crm respawn"}},
+		{"haresources", map[string]string{"ha.cf": solo, "authkeys": authkeys, "haresources": "duo apache\n"}, []string{"ERROR: Bad nodename in ", "haresources [duo]", "name one of: solo"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRoot(t, tc.files)

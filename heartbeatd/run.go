@@ -227,6 +227,16 @@ func (n *node) serve(keys *hamsg.Keys) error {
 		Output: n.out, Log: n.log, FailFast: n.failFast,
 	})
 	sup.KillLeftovers()
+	forks := supervise.NewForker(n.log)
+	defer forks.Close()
+	resources, err := n.classicMode(forks)
+	if err != nil {
+		return err
+	}
+	fifo, err := server.OpenFIFO(n.fifoPath())
+	if err != nil {
+		return err
+	}
 	active := make(chan struct{})
 	var srv *server.Server
 	paths := media.New(media.Options{
@@ -235,6 +245,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	})
 	srv, err = server.New(server.Options{
 		Config: cfg, Identity: id, Known: known, Keys: keys, Media: paths, Links: paths.Names(), States: paths.States, StateDir: n.layout.State(), Log: n.log,
+		Classic: resources, FIFO: fifo,
 		Beat:     n.watchdog.Beat,
 		Active:   func() { close(active) },
 		Children: sup.Status,
@@ -247,13 +258,20 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	signals := n.handleSignals(stopCtx, stop, srv)
 	defer signals.Wait()
 
+	childCtx, stopChildren := context.WithCancelCause(context.Background())
+	defer stopChildren(nil)
+	go func() { // resources first: children may be of use to them
+		<-stopCtx.Done()
+		srv.GiveUp()
+		stopChildren(context.Cause(stopCtx))
+	}()
 	supervised := make(chan error, 1)
 	go func() {
 		select {
 		case <-active:
-			supervised <- sup.Run(stopCtx)
-		case <-stopCtx.Done():
-			supervised <- context.Cause(stopCtx)
+			supervised <- sup.Run(childCtx)
+		case <-childCtx.Done():
+			supervised <- context.Cause(childCtx)
 		}
 		stopServing(nil) // the children are gone: leave the cluster
 	}()

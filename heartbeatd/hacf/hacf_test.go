@@ -77,16 +77,6 @@ func TestFiles(t *testing.T) {
 					return err.Error() + "\n"
 				}
 				return fmt.Sprintf("%ssend %d of %v\n", join(notes), keys.Send, keys.All)
-			case "resources":
-				var b strings.Builder
-				groups, problems := haresources.Parse("haresources", []byte(d.Input))
-				for _, g := range groups {
-					fmt.Fprintln(&b, g)
-				}
-				for _, p := range problems {
-					fmt.Fprintln(&b, p)
-				}
-				return b.String()
 			}
 			d.Fatalf(t, "unknown verb")
 			return ""
@@ -179,7 +169,8 @@ func TestLoad(t *testing.T) {
 		{"no ha.cf", nil, false, "Cannot open config file"},
 		{"no haresources", map[string]string{"ha.cf": good}, false, "Cannot open resources file"},
 		{"empty haresources", map[string]string{"ha.cf": good, "haresources": "# none\n"}, false, ""},
-		{"groups", map[string]string{"ha.cf": good, "haresources": "alice 10.0.0.1 \\\n apache\n"}, false, "does not run them itself"},
+		{"groups", map[string]string{"ha.cf": good, "haresources": "alice 10.0.0.1 \\\n apache\n"}, false, ""},
+		{"three nodes", map[string]string{"ha.cf": good + "node carol\n", "haresources": "alice apache\n"}, false, "haresources clusters have two nodes"},
 		{"foreign owner", map[string]string{"ha.cf": good, "haresources": "carol apache\n"}, false, "Bad nodename in"},
 		{"messaging alone", map[string]string{"ha.cf": good, "haresources": "alice apache\n"}, true, ""},
 		{"with the CRM", map[string]string{"ha.cf": good + "crm respawn\n", "haresources": "alice apache\n"}, false, ""},
@@ -257,6 +248,5 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("no key %d", k.Send)
 			}
 		}
-		ParseResources([]byte(cf))
 	})
 }

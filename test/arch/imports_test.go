@@ -24,12 +24,12 @@ var pureLibraries = []string{
 	"cib/cibdoc", "cib/ops", "cib/patch", "cib/schema", "cib/acl",
 	"pengine/schedule", "pengine/state", "pengine/rules", "pengine/constraint", "pengine/assign",
 	"pengine/action", "pengine/order", "pengine/graph", "pengine/simulate", "pengine/explain", "pengine/status",
-	"heartbeatd/hamsg", "heartbeatd/hacf",
+	"heartbeatd/hamsg", "heartbeatd/hacf", "heartbeatd/haresources",
 }
 
 // cores decide and do nothing: no clock, file, socket, process or logger.
 var cores = []string{
-	"heartbeatd/hamsg", "heartbeatd/link", "heartbeatd/ccm", "heartbeatd/quorum",
+	"heartbeatd/hamsg", "heartbeatd/link", "heartbeatd/ccm", "heartbeatd/quorum", "heartbeatd/haresources", "heartbeatd/classic",
 	"cib/cibdoc", "cib/ops", "cib/patch", "cib/schema", "cib/acl", "cib/replica",
 	"lrmd/oplist", "stonithd/topology", "stonithd/request", "stonithd/device", "stonithd/history",
 	"crmd/election", "crmd/join", "crmd/fsa", "crmd/te", "crmd/history", "crmd/attrd/core",
