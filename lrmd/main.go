@@ -38,7 +38,7 @@ func serve(ctx context.Context, env daemon.Env) error {
 		FencerLost: func(o oplist.Outcome) { srv.Post(oplist.ClassFailed{Class: class.Stonith, Outcome: o}) },
 	})
 	defer runner.Close()
-	srv = server.New(server.Options{Runner: runner, Log: env.Log, MaxRunning: limit})
+	srv = server.New(server.Options{Runner: runner, Alerts: runner, Log: env.Log, MaxRunning: limit})
 	env.Log.Info("OCF resource agent search path", "path", runner.SearchPath(), "ocf_root", runner.OCFRoot())
 
 	g, ctx := errgroup.WithContext(ctx)

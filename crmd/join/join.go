@@ -84,19 +84,23 @@ type FencedDown struct{ Node string }
 // Forgotten: a node was removed by an administrator.
 type Forgotten struct{ Node string }
 
+// OrderRefused: a node that was thought to take part does not obey this reign.
+type OrderRefused struct{ Node string }
+
 // Woken: the time named by WakeAt has come.
 type Woken struct{}
 
-func (Won) event()        {}
-func (Released) event()   {}
-func (Installed) event()  {}
-func (InStep) event()     {}
-func (Requested) event()  {}
-func (Written) event()    {}
-func (Leaving) event()    {}
-func (FencedDown) event() {}
-func (Forgotten) event()  {}
-func (Woken) event()      {}
+func (Won) event()          {}
+func (Released) event()     {}
+func (Installed) event()    {}
+func (InStep) event()       {}
+func (Requested) event()    {}
+func (Written) event()      {}
+func (Leaving) event()      {}
+func (FencedDown) event()   {}
+func (Forgotten) event()    {}
+func (OrderRefused) event() {}
+func (Woken) event()        {}
 
 // Effect is something for the shell to do.
 type Effect interface{ effect() }
@@ -285,6 +289,11 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 	case Forgotten:
 		if n := c.nodes[ev.Node]; n != nil && !n.member {
 			delete(c.nodes, ev.Node)
+		}
+	case OrderRefused:
+		if n := c.nodes[ev.Node]; n != nil && n.phase == phaseConfirmed {
+			n.phase = phaseOut // and is offered to join again
+			c.note(true, "Node "+ev.Node+" does not obey us, it has to join again")
 		}
 	case Woken:
 	}

@@ -103,6 +103,18 @@ func TestFirstFormation(t *testing.T) {
 	d.want("accept n1", "accept n2", "joined n1,n2 first=true")
 }
 
+func TestNodeThatRefusesOrdersJoinsAgain(t *testing.T) {
+	d := formed(t)
+	d.step(OrderRefused{Node: "n2"})
+	d.want("warn Node n2 does not obey us, it has to join again", "offer n2")
+	d.step(OrderRefused{Node: "n2"}) // another order that was under way
+	d.step(OrderRefused{Node: "n9"})
+	d.want()
+	d.request("n2")
+	d.written()
+	d.want("write n2(in=true crmd=true join=member exp=member hist=true attr=false)", "accept n2", "joined n2 first=false")
+}
+
 func TestRequestsThatArriveTogetherAreOneUpdate(t *testing.T) {
 	d := newDC(t)
 	d.step(Won{Term: "T", FeatureSet: "3.16.1"})

@@ -278,7 +278,7 @@ func (s *Server) joined(e join.Joined) {
 	if e.First {
 		s.reign.joined = true
 		s.stepTE(te.Started{UUID: s.uuid})
-		s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
+		s.stepTE(s.options.engine())
 		s.stepTE(te.Ready{Nodes: s.reign.ready})
 		if s.shutdown.asked {
 			s.requestShutdown()
@@ -546,7 +546,10 @@ func (s *Server) fence(e te.Initiate) {
 			} else {
 				s.log.Warn("Fencing failed", "node", a.Node, "action", action, "reason", reason)
 			}
-			s.stepTE(te.Done{Key: e.Key, OK: ok, Reason: reason})
+			s.stepTE(te.Done{
+				Key: e.Key, OK: ok, Reason: reason,
+				NoDevice: err == nil && resp.ExecStatus == history.StatusNoFence,
+			})
 		})
 	}()
 }

@@ -411,6 +411,7 @@ type fakeLRM struct {
 	watchers    map[chan *lrmv1.Event]bool
 	fail        map[string]int32 // rc per RSC_ACTION_INTERVAL
 	hang        map[string]chan struct{}
+	alerts      []map[string]string // environments of alert agents
 }
 
 func newFakeLRM(node string) *fakeLRM {
@@ -596,6 +597,30 @@ func (l *fakeLRM) runs(rsc string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.active[rsc]
+}
+
+func (l *fakeLRM) Alert(_ context.Context, r *lrmv1.AlertRequest) (*lrmv1.AlertResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alerts = append(l.alerts, r.Env)
+	return &lrmv1.AlertResponse{Sequence: int64(len(l.alerts))}, nil
+}
+
+// alerted counts the alerts whose variables CRM_alert_* have these values.
+func (l *fakeLRM) alerted(want map[string]string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, env := range l.alerts {
+		all := true
+		for k, v := range want {
+			all = all && env["CRM_alert_"+k] == v
+		}
+		if all {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *fakeLRM) setFail(key string, rc int32) {

@@ -38,6 +38,7 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 	if r.State == stonithv1.FenceRecord_STATE_PENDING {
 		return
 	}
+	s.alertFenced(ev)
 	result, not := "OK", ""
 	if !ok {
 		result, not = fmt.Sprintf("Error (%s)", r.Reason), " not"
@@ -53,6 +54,9 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		return
 	}
 	s.log.Info(fmt.Sprintf("Peer %s was%s terminated (%s) by %s on behalf of %s@%s: %s | event=%s", r.Target, not, r.Action, by, r.Client, r.Origin, result, r.Id))
+	if !ok && s.te != nil && !(s.el.Local() && s.reign.begun) {
+		s.te.Step(s.now(), te.FenceFailed{Target: r.Target}) // the DC counts by its own answers
+	}
 	if !ok || s.conn == nil {
 		return
 	}
@@ -74,6 +78,7 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		s.stepTE(te.Fenced{Target: r.Target})
 		return
 	}
+	s.te.Step(s.now(), te.Fenced{Target: r.Target})
 	s.fenced[r.Target] = true
 }
 

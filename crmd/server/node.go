@@ -351,6 +351,9 @@ func (s *Server) adopt(ev *lrmv1.Event) *operation {
 // done takes a result of lrmd.
 func (s *Server) done(run *operation, ev *lrmv1.Event) {
 	if ev.Removed && ev.OpStatus == history.StatusCancelled {
+		ended := run.op
+		ended.RC, ended.Status, ended.ExecMS = int(ev.Rc), history.StatusCancelled, ev.ExecTimeMs
+		s.alertResult(ended)
 		s.cancelled(run)
 		return
 	}
@@ -378,6 +381,7 @@ func (s *Server) finished(run *operation) {
 		delete(s.running, o.Key)
 	}
 	s.logResult(run)
+	s.alertResult(o)
 	if run.direct {
 		r := &crmv1.ActionResult{
 			Key: o.Key, Node: s.node, Resource: o.Resource.ID, OpKey: run.opKey, Task: o.Task, IntervalMs: o.IntervalMS,

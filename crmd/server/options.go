@@ -21,6 +21,7 @@ type options struct {
 	shutdownEscalation time.Duration
 	transitionDelay    time.Duration
 	nodeLimit          int
+	maxAttempts        int    // fencing failures of one target before it is given up
 	fenceReaction      string // "stop" or "panic"
 	values             map[string]property
 }
@@ -53,11 +54,22 @@ func readOptions(crmConfig *tree) options {
 	if n, err := strconv.Atoi(o.values["node-action-limit"].value); err == nil && n > 0 {
 		o.nodeLimit = n
 	}
+	o.maxAttempts = 10
+	if n, err := strconv.Atoi(o.values["stonith-max-attempts"].value); err == nil && n > 0 {
+		o.maxAttempts = n
+	}
 	o.fenceReaction = "stop"
 	if o.values["fence-reaction"].value == "panic" {
 		o.fenceReaction = "panic"
 	}
 	return o
+}
+
+// engine are the options of the transition engine.
+func (o *options) engine() te.Options {
+	return te.Options{
+		TransitionDelay: o.transitionDelay, Recheck: o.recheck, NodeLimit: o.nodeLimit, MaxAttempts: o.maxAttempts,
+	}
 }
 
 func (o *options) interval(missing time.Duration, names ...string) time.Duration {
@@ -76,6 +88,7 @@ func (s *Server) readDocument(doc []byte) {
 		s.log.Error("CIB cannot be read", "err", err)
 		return
 	}
+	s.readAlerts(doc)
 	s.takeOptions(t.child("configuration"))
 }
 
@@ -84,7 +97,7 @@ func (s *Server) takeOptions(configuration *tree) {
 	if s.optionsRead = true; s.el != nil {
 		s.stepElection(election.Configured{DCDeadtime: s.options.dcDeadtime})
 	}
-	s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
+	s.stepTE(s.options.engine())
 	s.nodeNames = map[string]string{}
 	if nodes := configuration.child("nodes"); nodes != nil {
 		for i := range nodes.Children {
@@ -113,6 +126,6 @@ func (s *Server) loadOptions() {
 			s.log.Error("cluster options cannot be read", "err", err)
 			return
 		}
-		s.post(func() { s.takeOptions(t) })
+		s.post(func() { s.readAlerts(resp.Xml); s.takeOptions(t) })
 	}()
 }

@@ -12,7 +12,7 @@ import (
 // change is what one CIB patch means to the controller (crm 5.8).
 type change struct {
 	config  bool // anything below configuration
-	options bool // crm_config, or the document as a whole
+	options bool // crm_config, alerts, or the document as a whole
 	nodes   bool // nodes section
 	aborts  []te.Aborted
 	results []te.Result
@@ -68,7 +68,7 @@ func (ch *change) read(c *tree, v te.Version, nodes nodeView) {
 				section = c.Children[i].name()
 			}
 		}
-		ch.options = ch.options || section == "crm_config" || section == ""
+		ch.options = ch.options || section == "crm_config" || section == "alerts" || section == ""
 		ch.nodes = ch.nodes || section == "nodes" || section == ""
 		ch.aborts = append(ch.aborts, te.Aborted{Reason: "Configuration change", Detail: op + " " + c.attr("path"), Version: v, Config: true})
 		return

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -65,16 +66,18 @@ func (s *Server) peerMessage(from string, m *crmv1.PeerMessage) {
 		s.acknowledged(from, k.JoinAck)
 	case *crmv1.PeerMessage_Order:
 		if !s.obeys(from, k.Order.Term) {
-			s.log.Warn("Ignoring an order of a node that is not our DC", "peer", from, "key", k.Order.Key)
+			s.refuseOrder(from, k.Order.Term, k.Order.Key)
 			return
 		}
 		s.obey(k.Order)
 	case *crmv1.PeerMessage_Leave:
 		if !s.obeys(from, k.Leave.Term) {
-			s.log.Warn("Ignoring an order of a node that is not our DC", "peer", from, "key", k.Leave.Key)
+			s.refuseOrder(from, k.Leave.Term, k.Leave.Key)
 			return
 		}
 		s.orderedToLeave()
+	case *crmv1.PeerMessage_Refusal:
+		s.refused(from, k.Refusal)
 	case *crmv1.PeerMessage_Result:
 		s.toldResult(k.Result)
 	case *crmv1.PeerMessage_Started:
@@ -97,6 +100,25 @@ func (s *Server) peerMessage(from string, m *crmv1.PeerMessage) {
 // obeys says whether an order comes from the DC that has accepted us.
 func (s *Server) obeys(from, term string) bool {
 	return s.accepted.asked == "" && s.accepted.term != "" && s.accepted.term == term && s.accepted.dc == from
+}
+
+// refuseOrder tells a node that it is not the DC which has accepted us, so that
+// it need not wait for an answer.
+func (s *Server) refuseOrder(from, term, key string) {
+	why := fmt.Sprintf("%s has not joined %s (its DC is %s)", s.node, from, cmp.Or(s.accepted.dc, "not known yet"))
+	s.log.Warn("Refusing an order of a node that is not our DC", "peer", from, "key", key, "dc", s.accepted.dc)
+	s.send(from, &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Refusal{Refusal: &crmv1.Refusal{Term: term, Key: key, Reason: why}}})
+}
+
+// refused: a node did not take our order. It has to join again, and what it did
+// not do is computed anew.
+func (s *Server) refused(from string, r *crmv1.Refusal) {
+	if !s.el.Local() || r.Term != s.reign.term {
+		return // of a reign that is over
+	}
+	s.log.Warn("Order refused", "peer", from, "key", r.Key, "reason", r.Reason)
+	s.stepJoin(join.OrderRefused{Node: from})
+	s.stepTE(te.Refused{Key: r.Key, Node: from})
 }
 
 // offered: the DC wants us to join. Only the DC of the view in force is heard.

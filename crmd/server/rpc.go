@@ -402,5 +402,6 @@ func (s *Server) forgetNode(node string) {
 	}
 	if s.jn != nil {
 		s.stepJoin(join.Forgotten{Node: node})
+		s.stepTE(te.Forgotten{Node: node})
 	}
 }

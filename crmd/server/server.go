@@ -15,6 +15,7 @@
 //	peer.go      messages between controllers
 //	shutdown.go  leaving in order
 //	rpc.go       the gRPC service
+//	alerts.go    what alert agents are told
 //	timeline.go  what happened when
 package server
 
@@ -31,6 +32,8 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/crmd/alert"
+	"linuxha/crmd/alert/send"
 	"linuxha/crmd/election"
 	"linuxha/crmd/fsa"
 	"linuxha/crmd/history"
@@ -120,10 +123,14 @@ type Server struct {
 	stopPrimary context.CancelFunc
 	primarySeq  uint64
 
-	reign     reign
-	claim     election.Claim
-	published map[string]string
-	fenced    map[string]bool // targets fenced while we were not DC (crm 1.7)
+	reign         reign
+	claim         election.Claim
+	published     map[string]string
+	alerts        alert.Config
+	alertProblems []string
+	sender        *send.Sender
+
+	fenced map[string]bool // targets fenced while we were not DC (crm 1.7)
 	// answered are the ids of our own fencing requests that succeeded.
 	answered map[string]bool
 	// leaving are the nodes that asked to leave, with the process that did:
@@ -180,6 +187,7 @@ func New(opts Options) (*Server, error) {
 		running:    map[string]*operation{}, metadata: map[history.Resource]*metadata{}, answers: map[uint64]chan *crmv1.PeerAnswer{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() { s.sender = send.New(s.lrm, s.log) }()
 	for _, c := range []struct {
 		name string
 		use  func(grpc.ClientConnInterface)
@@ -233,6 +241,7 @@ func (s *Server) Run(ctx context.Context) error {
 	go s.watchLRM(run)
 	go s.watchFencer(run)
 	go s.callLRM(run)
+	go s.sender.Run(run)
 	peDone := make(chan struct{})
 	if s.opts.PEngine != "" {
 		go func() { defer close(peDone); s.keepPEngine(run) }()
@@ -340,7 +349,7 @@ func (s *Server) attached(conn *cluster.Conn) {
 	s.el = election.New(s.node, s.options.dcDeadtime)
 	s.jn = join.New(s.node, join.Options{Grace: s.opts.Grace, Integration: s.options.interval(3*time.Minute, "join-integration-timeout", "crmd-integration-timeout")})
 	s.te = te.New(s.node)
-	s.stepTE(te.Options{TransitionDelay: s.options.transitionDelay, Recheck: s.options.recheck, NodeLimit: s.options.nodeLimit})
+	s.stepTE(s.options.engine())
 	s.log.Info("Pacemaker controller successfully started and accepting connections", "node", s.node, "id", s.nodeID)
 }
 
@@ -455,6 +464,7 @@ func (s *Server) noteMembers(old, m *heartbeatv1.Membership) {
 			s.log.Info("Node " + n + " state is now lost")
 		}
 	}
+	s.alertMembers(old, m)
 	s.timeline.add(&crmv1.TimelineEvent{
 		AtNs: s.now().UnixNano(), Kind: "view", Node: s.node,
 		Text: fmt.Sprintf("view %d of %s: members %v quorate=%t lost_at=%v", m.Number, m.Coordinator, is, m.Quorate, sortedMap(m.LostAtNs)),

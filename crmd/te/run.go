@@ -360,8 +360,11 @@ func (c *Core) finish(now time.Time) {
 
 func (c *Core) recheck(now time.Time, by int64) time.Time {
 	var at time.Time
-	if c.opts.Recheck > 0 {
+	switch {
+	case c.opts.Recheck > 0:
 		at = now.Add(c.opts.Recheck)
+	case len(c.failures) > 0:
+		at = now.Add(longestPause) // a node that could not be fenced is never left at that (crm 9.16)
 	}
 	if by > 0 {
 		t := time.Unix(by, 0)

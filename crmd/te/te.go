@@ -58,6 +58,9 @@ type Options struct {
 	TransitionDelay time.Duration
 	Recheck         time.Duration // 0: never
 	NodeLimit       int           // resource actions in flight per node; 0: no limit
+	// MaxAttempts is how often in a row fencing of a target may fail before it is
+	// given up until something else happens (stonith-max-attempts); 0: no bound.
+	MaxAttempts int
 }
 
 // Aborted: something changed that no graph in force knows of (crm 5.8).
@@ -121,7 +124,14 @@ type Done struct {
 	Key    string
 	OK     bool
 	Reason string
+	// NoDevice: fencing failed because no device can reach the target. It is not
+	// tried again before something changes (crm 5.15).
+	NoDevice bool
 }
+
+// Refused: a node did not take an order, because it has not joined this reign.
+// Nothing was done there.
+type Refused struct{ Key, Node string }
 
 // NodeLost: a node's controller left for good.
 type NodeLost struct{ Node string }
@@ -138,6 +148,13 @@ type Ready struct{ Nodes []string }
 
 // Fenced: somebody else had a node fenced.
 type Fenced struct{ Target string }
+
+// FenceFailed: fencing failed that was not this engine's, while another node is
+// DC. Every controller counts, so that a new DC goes on where the old one was.
+type FenceFailed struct{ Target string }
+
+// Forgotten: an administrator removed a node.
+type Forgotten struct{ Node string }
 
 // Counted: one CountFailure has reached the CIB, or could not.
 type Counted struct{}
@@ -162,7 +179,10 @@ func (Done) event()           {}
 func (NodeLost) event()       {}
 func (Ready) event()          {}
 func (Rejoined) event()       {}
+func (Refused) event()        {}
 func (Fenced) event()         {}
+func (FenceFailed) event()    {}
+func (Forgotten) event()      {}
 func (Counted) event()        {}
 func (TurnEnd) event()        {}
 func (Woken) event()          {}
@@ -275,7 +295,7 @@ type Core struct {
 	computeAt time.Time
 	hopeless  bool // last input killed the scheduler: only news may ask again
 
-	failures map[string]int       // failed fencing per target
+	failures map[string]int       // failed fencing per target, also while not active
 	retryAt  map[string]time.Time // no new attempt before
 	counted  map[string]bool      // failures counted already
 	granted  bool
@@ -335,10 +355,16 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 		c.start(ev)
 	case Stopped:
 		fresh := New(c.self)
-		fresh.opts, fresh.lastID, fresh.ref = c.opts, c.lastID, c.ref
+		fresh.opts, fresh.lastID, fresh.ref, fresh.failures = c.opts, c.lastID, c.ref, c.failures
 		*c = *fresh
 	case Options:
 		c.opts = ev
+	case Fenced:
+		c.forgive(ev.Target)
+	case FenceFailed:
+		c.failures[ev.Target]++
+	case Forgotten:
+		c.forgive(ev.Node)
 	}
 	if c.phase != PhaseStopped {
 		c.step(now, ev)
@@ -383,8 +409,14 @@ func (c *Core) step(now time.Time, ev Event) {
 			}
 		}
 		c.abort(now, "Node join", "node="+ev.Node, Version{})
+	case Refused:
+		if f := c.flights[ev.Key]; f != nil {
+			c.note(Notice, "Action %d (%s on %s) was refused by %s", f.Action.ID, f.Action.Key, f.Action.Node, ev.Node)
+			c.land(f, false)
+			c.abort(now, "Action refused", "action="+f.Key+" node="+ev.Node, Version{})
+		}
 	case Fenced:
-		c.fenced(now, ev.Target)
+		c.abort(now, "External Fencing Operation", "target="+ev.Target, Version{})
 	case Counted:
 		c.counting = max(0, c.counting-1)
 	}
@@ -560,10 +592,31 @@ func (c *Core) nodeLost(now time.Time, node string) {
 	}
 }
 
-func (c *Core) fenced(now time.Time, target string) {
+// forgive forgets that fencing of a node failed.
+func (c *Core) forgive(target string) {
 	delete(c.failures, target)
 	delete(c.retryAt, target)
-	c.abort(now, "External Fencing Operation", "target="+target, Version{})
+}
+
+// fencingFailed counts a failure and says whether the target is given up until
+// something else causes a computation (crm 5.15).
+func (c *Core) fencingFailed(now time.Time, f *flight, ev Done) (gaveUp bool) {
+	target := f.Action.Node
+	c.failures[target]++
+	n := c.failures[target]
+	switch {
+	case ev.NoDevice:
+		c.note(Warning, "Fence operation %d for %s failed: %s (aborting transition and giving up for now)", f.Action.ID, target, ev.Reason)
+	case c.opts.MaxAttempts > 0 && n >= c.opts.MaxAttempts:
+		c.note(Warning, "Too many failures (%d) to fence %s, giving up", n, target)
+	default:
+		wait := c.backoff(n)
+		c.retryAt[target] = now.Add(wait)
+		c.note(Warning, "Fencing of %s failed %d times (%s); next attempt in %s", target, n, ev.Reason, wait)
+		return false
+	}
+	delete(c.retryAt, target) // the next graph gets its one try
+	return true
 }
 
 // done ends an action that leaves no record.
@@ -574,19 +627,17 @@ func (c *Core) done(now time.Time, ev Done) {
 	}
 	target := f.Action.Node
 	adopted := c.cur != nil && (f.run == c.cur || f.servesAlso(c.cur))
-	if f.Action.IsFencing() {
-		if ev.OK {
-			delete(c.failures, target)
-			delete(c.retryAt, target)
-		} else {
-			c.failures[target]++
-			wait := c.backoff(c.failures[target])
-			c.retryAt[target] = now.Add(wait)
-			c.note(Warning, "Fencing of %s failed %d times (%s); next attempt in %s", target, c.failures[target], ev.Reason, wait)
-		}
+	gaveUp := false
+	switch {
+	case !f.Action.IsFencing():
+	case ev.OK:
+		c.forgive(target)
+	default:
+		gaveUp = c.fencingFailed(now, f, ev)
 	}
 	c.land(f, ev.OK)
 	switch {
+	case gaveUp: // what does not depend on it goes on; then the graph ends
 	case !ev.OK && f.Action.IsFencing():
 		c.abort(now, "Stonith failed", "target="+target, Version{})
 	case !ev.OK:
@@ -596,11 +647,15 @@ func (c *Core) done(now time.Time, ev Done) {
 	}
 }
 
+// longestPause is the time between two attempts to fence where no recheck
+// interval bounds it.
+const longestPause = 15 * time.Minute
+
 // backoff is the pause before fencing attempt n+1 (crm 9.16).
 func (c *Core) backoff(n int) time.Duration {
 	most := c.opts.Recheck
 	if most <= 0 {
-		most = 15 * time.Minute
+		most = longestPause
 	}
 	d := time.Second
 	for i := 1; i < n && d < most; i++ {

@@ -335,6 +335,107 @@ func TestFencingFailureBacksOff(t *testing.T) {
 	e.want("stonith@n2")
 }
 
+func TestFencingIsGivenUpAfterTheLastAttempt(t *testing.T) {
+	e := newEngine(t, "n1", "n2")
+	e.step(Options{Recheck: 15 * time.Minute, MaxAttempts: 3})
+	e.done = nil
+	e.graph(g(0, event(1, "stonith", "n3"), op(2, "a_start_0", "n1", 1), op(3, "b_start_0", "n1")))
+	e.want("stonith@n3", "b_start_0@n1")
+	e.result(0, 3, "b_start_0", "n1", 0, 0, 0)
+	for attempt := range 2 {
+		e.step(Done{Key: TransitionKey(1, attempt, 0, uuid), Reason: "it broke"})
+		e.want("compute")
+		e.now = e.now.Add(time.Hour)
+		e.graph(g(attempt+1, event(1, "stonith", "n3")))
+		e.want("stonith@n3")
+	}
+	e.step(Done{Key: TransitionKey(1, 2, 0, uuid), Reason: "it broke"})
+	e.want("idle") // no new computation, no new attempt
+	e.step(Woken{})
+	e.want()
+
+	// Whatever else causes a computation brings one more attempt, without a pause.
+	e.step(Aborted{Reason: "Transient attribute change"})
+	e.want("compute")
+	e.graph(g(3, event(1, "stonith", "n3")))
+	e.want("stonith@n3")
+	e.step(Done{Key: TransitionKey(1, 3, 0, uuid), Reason: "it broke"})
+	e.want("idle")
+
+	e.now = e.now.Add(15 * time.Minute)
+	e.step(Woken{})
+	e.want("compute") // the recheck
+	e.graph(g(4, event(1, "stonith", "n3")))
+	e.want("stonith@n3")
+	e.step(Done{Key: TransitionKey(1, 4, 0, uuid), OK: true})
+	e.want("idle")
+
+	e.step(Aborted{Reason: "Node failure"})
+	e.graph(g(5, event(1, "stonith", "n3")))
+	e.step(Done{Key: TransitionKey(1, 5, 0, uuid), Reason: "it broke"})
+	e.want("compute", "stonith@n3", "compute") // the success has made the count anew
+}
+
+func TestWhatDoesNotNeedTheFencingGoesOn(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.step(Options{MaxAttempts: 1})
+	e.done = nil
+	e.graph(g(0, event(1, "stonith", "n3"), op(2, "a_start_0", "n1", 1), op(3, "b_start_0", "n1"), op(4, "c_start_0", "n1", 3)))
+	e.step(Done{Key: TransitionKey(1, 0, 0, uuid), Reason: "it broke"})
+	e.want("stonith@n3", "b_start_0@n1")
+	e.result(0, 3, "b_start_0", "n1", 0, 0, 0)
+	e.want("c_start_0@n1")
+	e.result(0, 4, "c_start_0", "n1", 0, 0, 0)
+	e.want("idle")
+	e.now = e.now.Add(longestPause) // no recheck is configured
+	e.step(Woken{})
+	e.want("compute")
+}
+
+func TestWithoutADeviceFencingWaitsForAChange(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.step(Options{Recheck: 15 * time.Minute, MaxAttempts: 10})
+	e.done = nil
+	e.graph(g(0, event(1, "stonith", "n3")))
+	e.step(Done{Key: TransitionKey(1, 0, 0, uuid), Reason: "No device", NoDevice: true})
+	e.want("stonith@n3", "idle")
+}
+
+func TestFencingFailuresAreCountedAcrossReigns(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.step(Stopped{})
+	e.step(Options{Recheck: 15 * time.Minute, MaxAttempts: 3})
+	for range 2 {
+		e.step(FenceFailed{Target: "n3"}) // of another DC
+		e.step(FenceFailed{Target: "n4"})
+		e.step(FenceFailed{Target: "n5"})
+	}
+	e.step(Fenced{Target: "n4"})
+	e.step(Forgotten{Node: "n5"})
+	e.step(Started{UUID: uuid})
+	e.done = nil
+	e.graph(g(0, event(1, "stonith", "n3"), event(2, "stonith", "n4"), event(3, "stonith", "n5")))
+	e.step(Done{Key: TransitionKey(1, 0, 0, uuid), Reason: "it broke"})
+	e.want("stonith@n3", "stonith@n4", "stonith@n5") // the third failure: given up
+	e.step(Done{Key: TransitionKey(2, 0, 0, uuid), Reason: "it broke"})
+	e.want("compute") // the first one
+	e.graph(g(1, event(3, "stonith", "n5")))
+	e.step(Done{Key: TransitionKey(3, 0, 0, uuid), Reason: "it broke"})
+	e.want("compute") // the first one
+}
+
+func TestRefusedOrderIsNotWaitedFor(t *testing.T) {
+	e := newEngine(t, "n1", "n2")
+	e.graph(g(0, op(1, "a_start_0", "n2"), op(2, "b_start_0", "n2", 1)))
+	e.want("compute", "a_start_0@n2")
+	e.step(Refused{Key: TransitionKey(7, 0, 0, uuid), Node: "n2"}) // nothing that waits
+	e.want()
+	e.step(Refused{Key: TransitionKey(1, 0, 0, uuid), Node: "n2"})
+	e.want("compute") // and no failure is counted
+	e.graph(g(1, op(1, "a_start_0", "n2")))
+	e.want("a_start_0@n2")
+}
+
 func TestNodeLossFailsItsActions(t *testing.T) {
 	e := newEngine(t, "n1", "n2")
 	e.graph(g(0, op(1, "a_start_0", "n2"), op(2, "b_start_0", "n1")))

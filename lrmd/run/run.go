@@ -29,6 +29,8 @@ type Command struct {
 	Args []string // argv, the name included
 	Env  []string
 	Dir  string // empty: ours
+	// As is the user and group to run as, without supplementary groups. Nil: ours.
+	As *syscall.Credential
 	// Limit bounds what is kept of each output stream: the start of it and
 	// some of its end. Zero: DefaultLimit.
 	Limit int
@@ -164,7 +166,7 @@ func start(cmd Command, stdout, stderr *os.File) (*process, error) {
 	attr := &syscall.ProcAttr{
 		Dir: cmd.Dir, Env: cmd.Env,
 		Files: []uintptr{devNull.Fd(), stdout.Fd(), stderr.Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Credential: cmd.As},
 	}
 	starting.RLock()
 	defer starting.RUnlock()

@@ -14,6 +14,7 @@ import (
 	"os/user"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,12 +35,20 @@ type Runner interface {
 	Agents(ctx context.Context, class, provider string) []string
 }
 
+// Alerter runs alert agents: class.Runner, or a test's own. The error says
+// what kept the agent from running or from succeeding.
+type Alerter interface {
+	RunAlert(ctx context.Context, path string, env map[string]string) error
+}
+
 // Options of a Server.
 type Options struct {
 	Runner Runner
 	Log    *slog.Logger
 	// MaxRunning bounds the operations that run at once. Zero: no bound.
 	MaxRunning int
+	// Alerts runs alert agents. Nil: there are none, Alert is refused.
+	Alerts Alerter
 	// User may use the whole contract, beside root and our own user.
 	// Empty: hacluster.
 	User string
@@ -56,6 +65,8 @@ type Server struct {
 	calls   chan func()
 	events  chan oplist.Event
 	stopped chan struct{} // closed when Run has returned
+
+	alerts atomic.Int64 // begun so far
 
 	// The rest belongs to Run.
 	list     *oplist.List

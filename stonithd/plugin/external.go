@@ -16,9 +16,9 @@ import (
 // external is one of cluster-glue's external plugins.
 type external struct{ path, name string }
 
-// externalInfo: what every external plugin can do. Its status is about the
+// linuxHAInfo: what every Linux-HA plugin can do. Its status is about the
 // device, not about a target, so it is no means to find targets (execution 50).
-func externalInfo() device.Info {
+func linuxHAInfo() device.Info {
 	return device.Info{
 		NoHostParam: true,
 		Params:      map[string]bool{},
@@ -26,14 +26,33 @@ func externalInfo() device.Info {
 	}
 }
 
-// run translates the fencer's actions to the plugin's commands (48.2, 50).
-func (e external) run(ctx context.Context, j Job) device.Result {
+func (e external) info(context.Context, time.Duration) (device.Info, error) {
+	return linuxHAInfo(), nil
+}
+
+// linuxHAParams are the parameters that a Linux-HA plugin gets in its
+// environment, under their own names.
+func linuxHAParams(input []device.Param) map[string]string {
 	params := map[string]string{}
-	for _, p := range j.Input {
+	for _, p := range input {
 		if p.Name != "action" && p.Name != "nodename" {
 			params[p.Name] = p.Value
 		}
 	}
+	return params
+}
+
+// noValidation is the answer to validate-all (execution 50).
+var noValidation = device.Result{
+	RC: 1, Status: device.StatusNotSupported, Reason: "Cannot validate Linux-HA fence agents",
+}
+
+// run translates the fencer's actions to the plugin's commands (48.2, 50).
+func (e external) run(ctx context.Context, j Job) device.Result {
+	if j.Action == "validate-all" {
+		return noValidation
+	}
+	params := linuxHAParams(j.Input)
 	deadline := time.Time{}
 	if j.Timeout > 0 {
 		deadline = time.Now().Add(j.Timeout)

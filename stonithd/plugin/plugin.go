@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,21 +28,25 @@ type Job struct {
 
 // Run runs an agent's action and returns how it ended.
 func (f Finder) Run(ctx context.Context, j Job) device.Result {
-	path, err := f.Path(j.Agent)
+	a, err := f.find(j.Agent)
 	if err != nil {
 		return notInstalled(err)
 	}
-	if name, ok := isExternal(j.Agent); ok {
-		return external{path: path, name: name}.run(ctx, j)
-	}
+	return a.run(ctx, j)
+}
+
+// rhcs is an RHCS-style agent.
+type rhcs struct{ path, name string }
+
+func (a rhcs) run(ctx context.Context, j Job) device.Result {
 	var in bytes.Buffer
-	if strings.HasPrefix(j.Agent, "rhcs/") {
-		fmt.Fprintf(&in, "agent=%s\n", strings.TrimPrefix(j.Agent, "rhcs/"))
+	if name, ok := strings.CutPrefix(a.name, "rhcs/"); ok {
+		fmt.Fprintf(&in, "agent=%s\n", name)
 	}
 	for _, p := range j.Input {
 		fmt.Fprintf(&in, "%s=%s\n", p.Name, strings.ReplaceAll(p.Value, "\n", " "))
 	}
-	return process{path: path, env: environment(), stdin: in.Bytes(), timeout: j.Timeout}.run(ctx)
+	return process{path: a.path, env: environment(), stdin: in.Bytes(), timeout: j.Timeout}.run(ctx)
 }
 
 func notInstalled(err error) device.Result {
@@ -66,39 +71,51 @@ func environment() []string {
 
 // Metadata returns an agent's description as XML.
 func (f Finder) Metadata(ctx context.Context, agent string, timeout time.Duration) ([]byte, error) {
-	path, err := f.Path(agent)
+	a, err := f.find(agent)
 	if err != nil {
 		return nil, err
 	}
 	if timeout <= 0 {
 		timeout = MetadataTimeout
 	}
-	if name, ok := isExternal(agent); ok {
-		return external{path: path, name: name}.metadata(ctx, timeout)
-	}
-	res := process{path: path, env: environment(), stdin: []byte("action=metadata\n"), timeout: timeout}.run(ctx)
+	return a.metadata(ctx, timeout)
+}
+
+func (a rhcs) metadata(ctx context.Context, timeout time.Duration) ([]byte, error) {
+	return document(a.name, process{path: a.path, env: environment(), stdin: []byte("action=metadata\n"), timeout: timeout}.run(ctx))
+}
+
+// document is the metadata that a program has printed.
+func document(name string, res device.Result) ([]byte, error) {
 	if !res.OK() {
-		return nil, fmt.Errorf("metadata of %s: %s", agent, explain(res))
+		return nil, fmt.Errorf("metadata of %s: %s", name, explain(res))
 	}
 	if strings.TrimSpace(res.Output) == "" {
-		return nil, fmt.Errorf("metadata of %s: the agent printed none", agent)
+		return nil, fmt.Errorf("metadata of %s: the agent printed none", name)
 	}
 	return []byte(res.Output), nil
 }
 
 // Info is what the fencer needs of an agent's metadata.
 func (f Finder) Info(ctx context.Context, agent string, timeout time.Duration) (device.Info, error) {
-	if _, ok := isExternal(agent); ok {
-		if _, err := f.Path(agent); err != nil {
-			return device.Info{}, err
-		}
-		return externalInfo(), nil
-	}
-	doc, err := f.Metadata(ctx, agent, timeout)
+	a, err := f.find(agent)
 	if err != nil {
 		return device.Info{}, err
 	}
-	return device.ParseMetadata(doc)
+	if timeout <= 0 {
+		timeout = MetadataTimeout
+	}
+	return a.info(ctx, timeout)
+}
+
+func (a rhcs) info(ctx context.Context, timeout time.Duration) (device.Info, error) {
+	doc, err := a.metadata(ctx, timeout)
+	if err != nil {
+		return device.Info{}, err
+	}
+	info, err := device.ParseMetadata(doc)
+	info.NoHostParam = filepath.Base(a.name) == "fence_legacy" // it wants nodename alone (execution 31.2)
+	return info, err
 }
 
 func explain(r device.Result) string {

@@ -99,7 +99,12 @@ func (s *Server) write(ctx context.Context, w core.Write) {
 		done.Err, done.Denied = err.Error(), errors.Is(err, errDenied)
 	}
 	s.log.Debug("wrote attributes", "values", len(w.Pairs), "err", done.Err)
-	s.do(ctx, func() { s.step(done) })
+	s.do(ctx, func() {
+		s.step(done)
+		if done.Err == "" {
+			s.alert(w)
+		}
+	})
 }
 
 // errDenied: the ACLs do not allow the attribute's user to write it.
@@ -222,6 +227,11 @@ func (s *Server) watchCIB(ctx context.Context) error {
 		if first {
 			replaced = s.cibLost // a new CIB daemon may have lost the status
 			s.cibLost = false
+		}
+		if first || len(n.Document) > 0 || bytes.Contains(n.Patch, []byte("/cib/configuration")) || bytes.Contains(n.Patch, []byte(`path="/cib"`)) {
+			if err := s.readAlerts(ctx); err != nil {
+				return err
+			}
 		}
 		if replaced {
 			s.do(ctx, func() { s.step(core.CIBReplaced{}) })

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"linuxha/crmd/alert"
+	"linuxha/crmd/alert/send"
 	"linuxha/crmd/attrd/core"
 	"linuxha/internal/cluster"
 	"linuxha/internal/ipc"
@@ -21,6 +23,7 @@ import (
 	attrdv1 "linuxha/proto/attrd/v1"
 	cibv1 "linuxha/proto/cib/v1"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
+	lrmv1 "linuxha/proto/lrm/v1"
 )
 
 // Client is the attribute daemons' name at the messaging layer.
@@ -46,6 +49,7 @@ type Server struct {
 	wake  *time.Timer
 
 	cibLost bool // owned by followCIB
+	sender  *send.Sender
 
 	// Owned by Run's goroutine.
 	ctx     context.Context // ends with Run
@@ -53,6 +57,7 @@ type Server struct {
 	answers map[uint64]chan<- error
 	nextID  uint64
 	isReady bool
+	alerts  alert.Config
 }
 
 // New returns an attribute daemon that Run will bring to life.
@@ -77,12 +82,19 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer cc.Close()
 	s.cib = cibv1.NewCibClient(cc)
+	lrm, err := ipc.Dial(s.opts.Paths.Socket("lrmd"))
+	if err != nil {
+		return err
+	}
+	defer lrm.Close()
+	s.sender = send.New(lrmv1.NewLrmClient(lrm), s.log)
 	g, ctx := errgroup.WithContext(ctx)
 	s.ctx = ctx
 	s.wake = time.NewTimer(time.Hour)
 	defer s.wake.Stop()
 	g.Go(func() error { return s.followCluster(ctx) })
 	g.Go(func() error { return s.followCIB(ctx) })
+	g.Go(func() error { s.sender.Run(ctx); return context.Cause(ctx) })
 	g.Go(func() error {
 		for {
 			select {

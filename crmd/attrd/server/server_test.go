@@ -56,12 +56,12 @@ func (c *cib) has(text string) bool {
 	return strings.Contains(strings.Join(c.written, "\n"), text)
 }
 
-type daemon struct {
+type attrd struct {
 	client attrdv1.AttrdClient
 	stop   func()
 }
 
-func start(t *testing.T, l paths.Layout) *daemon {
+func start(t *testing.T, l paths.Layout) *attrd {
 	t.Helper()
 	var log io.Writer = io.Discard
 	if testing.Verbose() {
@@ -89,7 +89,7 @@ func start(t *testing.T, l paths.Layout) *daemon {
 		})
 	}
 	t.Cleanup(stop)
-	return &daemon{client: attrdv1.NewAttrdClient(cc), stop: stop}
+	return &attrd{client: attrdv1.NewAttrdClient(cc), stop: stop}
 }
 
 func layout(t *testing.T, node string) paths.Layout {
@@ -120,7 +120,7 @@ func TestThreeNodes(t *testing.T) {
 	hb := clustertest.New(t)
 	store := &cib{status: `<status><node_state id="` + clustertest.ID("a") + `" uname="a"><transient_attributes id="t"><instance_attributes id="status-` +
 		clustertest.ID("a") + `"><nvpair id="p" name="kept" value="5"/></instance_attributes></transient_attributes></node_state></status>`}
-	layouts, nodes := map[string]paths.Layout{}, map[string]*daemon{}
+	layouts, nodes := map[string]paths.Layout{}, map[string]*attrd{}
 	for _, n := range []string{"a", "b", "c"} {
 		layouts[n] = layout(t, n)
 		nodes[n] = start(t, layouts[n]) // before messaging and CIB are there

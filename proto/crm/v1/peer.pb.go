@@ -39,6 +39,7 @@ type PeerMessage struct {
 	//	*PeerMessage_Answer
 	//	*PeerMessage_ForgetNode
 	//	*PeerMessage_Leave
+	//	*PeerMessage_Refusal
 	Kind          isPeerMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -180,6 +181,15 @@ func (x *PeerMessage) GetLeave() *Leave {
 	return nil
 }
 
+func (x *PeerMessage) GetRefusal() *Refusal {
+	if x != nil {
+		if x, ok := x.Kind.(*PeerMessage_Refusal); ok {
+			return x.Refusal
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Kind interface {
 	isPeerMessage_Kind()
 }
@@ -228,6 +238,10 @@ type PeerMessage_Leave struct {
 	Leave *Leave `protobuf:"bytes,11,opt,name=leave,proto3,oneof"`
 }
 
+type PeerMessage_Refusal struct {
+	Refusal *Refusal `protobuf:"bytes,12,opt,name=refusal,proto3,oneof"`
+}
+
 func (*PeerMessage_JoinOffer) isPeerMessage_Kind() {}
 
 func (*PeerMessage_JoinRequest) isPeerMessage_Kind() {}
@@ -249,6 +263,8 @@ func (*PeerMessage_Answer) isPeerMessage_Kind() {}
 func (*PeerMessage_ForgetNode) isPeerMessage_Kind() {}
 
 func (*PeerMessage_Leave) isPeerMessage_Kind() {}
+
+func (*PeerMessage_Refusal) isPeerMessage_Kind() {}
 
 // JoinOffer: the DC asks a node to join (crm 3.2).
 type JoinOffer struct {
@@ -989,6 +1005,68 @@ func (x *Leave) GetKey() string {
 	return ""
 }
 
+// Refusal answers an order (Order, Leave) of a DC that the node has not joined:
+// nothing was done. The DC has the node join anew.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          string                 `protobuf:"bytes,1,opt,name=term,proto3" json:"term,omitempty"` // of the order
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`   // transition key of the order
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Refusal) GetTerm() string {
+	if x != nil {
+		return x.Term
+	}
+	return ""
+}
+
+func (x *Refusal) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Refusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ForgetNode: an administrator removed the node (crm 5.20).
 type ForgetNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -999,7 +1077,7 @@ type ForgetNode struct {
 
 func (x *ForgetNode) Reset() {
 	*x = ForgetNode{}
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[10]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1089,7 @@ func (x *ForgetNode) String() string {
 func (*ForgetNode) ProtoMessage() {}
 
 func (x *ForgetNode) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[10]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1102,7 @@ func (x *ForgetNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetNode.ProtoReflect.Descriptor instead.
 func (*ForgetNode) Descriptor() ([]byte, []int) {
-	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ForgetNode) GetNode() string {
@@ -1050,7 +1128,7 @@ type PeerCall struct {
 
 func (x *PeerCall) Reset() {
 	*x = PeerCall{}
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[11]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1140,7 @@ func (x *PeerCall) String() string {
 func (*PeerCall) ProtoMessage() {}
 
 func (x *PeerCall) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[11]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1153,7 @@ func (x *PeerCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerCall.ProtoReflect.Descriptor instead.
 func (*PeerCall) Descriptor() ([]byte, []int) {
-	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PeerCall) GetId() uint64 {
@@ -1153,7 +1231,7 @@ type PeerAnswer struct {
 
 func (x *PeerAnswer) Reset() {
 	*x = PeerAnswer{}
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[12]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1243,7 @@ func (x *PeerAnswer) String() string {
 func (*PeerAnswer) ProtoMessage() {}
 
 func (x *PeerAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_crm_v1_peer_proto_msgTypes[12]
+	mi := &file_proto_crm_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1256,7 @@ func (x *PeerAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerAnswer.ProtoReflect.Descriptor instead.
 func (*PeerAnswer) Descriptor() ([]byte, []int) {
-	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_proto_crm_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PeerAnswer) GetId() uint64 {
@@ -1213,7 +1291,7 @@ var File_proto_crm_v1_peer_proto protoreflect.FileDescriptor
 
 const file_proto_crm_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x17proto/crm/v1/peer.proto\x12\x0elinuxha.crm.v1\x1a\x16proto/crm/v1/crm.proto\"\x87\x05\n" +
+	"\x17proto/crm/v1/peer.proto\x12\x0elinuxha.crm.v1\x1a\x16proto/crm/v1/crm.proto\"\xbc\x05\n" +
 	"\vPeerMessage\x12:\n" +
 	"\n" +
 	"join_offer\x18\x01 \x01(\v2\x19.linuxha.crm.v1.JoinOfferH\x00R\tjoinOffer\x12@\n" +
@@ -1228,7 +1306,8 @@ const file_proto_crm_v1_peer_proto_rawDesc = "" +
 	"\vforget_node\x18\n" +
 	" \x01(\v2\x1a.linuxha.crm.v1.ForgetNodeH\x00R\n" +
 	"forgetNode\x12-\n" +
-	"\x05leave\x18\v \x01(\v2\x15.linuxha.crm.v1.LeaveH\x00R\x05leaveB\x06\n" +
+	"\x05leave\x18\v \x01(\v2\x15.linuxha.crm.v1.LeaveH\x00R\x05leave\x123\n" +
+	"\arefusal\x18\f \x01(\v2\x17.linuxha.crm.v1.RefusalH\x00R\arefusalB\x06\n" +
 	"\x04kind\"\x92\x01\n" +
 	"\tJoinOffer\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\tR\x04term\x12\x17\n" +
@@ -1302,7 +1381,11 @@ const file_proto_crm_v1_peer_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"-\n" +
 	"\x05Leave\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\tR\x04term\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\" \n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"G\n" +
+	"\aRefusal\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\tR\x04term\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\" \n" +
 	"\n" +
 	"ForgetNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"\xdf\x01\n" +
@@ -1331,7 +1414,7 @@ func file_proto_crm_v1_peer_proto_rawDescGZIP() []byte {
 	return file_proto_crm_v1_peer_proto_rawDescData
 }
 
-var file_proto_crm_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_proto_crm_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_proto_crm_v1_peer_proto_goTypes = []any{
 	(*PeerMessage)(nil),          // 0: linuxha.crm.v1.PeerMessage
 	(*JoinOffer)(nil),            // 1: linuxha.crm.v1.JoinOffer
@@ -1343,12 +1426,13 @@ var file_proto_crm_v1_peer_proto_goTypes = []any{
 	(*ActionStarted)(nil),        // 7: linuxha.crm.v1.ActionStarted
 	(*WantsShutdown)(nil),        // 8: linuxha.crm.v1.WantsShutdown
 	(*Leave)(nil),                // 9: linuxha.crm.v1.Leave
-	(*ForgetNode)(nil),           // 10: linuxha.crm.v1.ForgetNode
-	(*PeerCall)(nil),             // 11: linuxha.crm.v1.PeerCall
-	(*PeerAnswer)(nil),           // 12: linuxha.crm.v1.PeerAnswer
-	nil,                          // 13: linuxha.crm.v1.ActionSpec.AttributesEntry
-	(*DeleteHistoryRequest)(nil), // 14: linuxha.crm.v1.DeleteHistoryRequest
-	(*FailResourceRequest)(nil),  // 15: linuxha.crm.v1.FailResourceRequest
+	(*Refusal)(nil),              // 10: linuxha.crm.v1.Refusal
+	(*ForgetNode)(nil),           // 11: linuxha.crm.v1.ForgetNode
+	(*PeerCall)(nil),             // 12: linuxha.crm.v1.PeerCall
+	(*PeerAnswer)(nil),           // 13: linuxha.crm.v1.PeerAnswer
+	nil,                          // 14: linuxha.crm.v1.ActionSpec.AttributesEntry
+	(*DeleteHistoryRequest)(nil), // 15: linuxha.crm.v1.DeleteHistoryRequest
+	(*FailResourceRequest)(nil),  // 16: linuxha.crm.v1.FailResourceRequest
 }
 var file_proto_crm_v1_peer_proto_depIdxs = []int32{
 	1,  // 0: linuxha.crm.v1.PeerMessage.join_offer:type_name -> linuxha.crm.v1.JoinOffer
@@ -1358,19 +1442,20 @@ var file_proto_crm_v1_peer_proto_depIdxs = []int32{
 	6,  // 4: linuxha.crm.v1.PeerMessage.result:type_name -> linuxha.crm.v1.ActionResult
 	7,  // 5: linuxha.crm.v1.PeerMessage.started:type_name -> linuxha.crm.v1.ActionStarted
 	8,  // 6: linuxha.crm.v1.PeerMessage.wants_shutdown:type_name -> linuxha.crm.v1.WantsShutdown
-	11, // 7: linuxha.crm.v1.PeerMessage.call:type_name -> linuxha.crm.v1.PeerCall
-	12, // 8: linuxha.crm.v1.PeerMessage.answer:type_name -> linuxha.crm.v1.PeerAnswer
-	10, // 9: linuxha.crm.v1.PeerMessage.forget_node:type_name -> linuxha.crm.v1.ForgetNode
+	12, // 7: linuxha.crm.v1.PeerMessage.call:type_name -> linuxha.crm.v1.PeerCall
+	13, // 8: linuxha.crm.v1.PeerMessage.answer:type_name -> linuxha.crm.v1.PeerAnswer
+	11, // 9: linuxha.crm.v1.PeerMessage.forget_node:type_name -> linuxha.crm.v1.ForgetNode
 	9,  // 10: linuxha.crm.v1.PeerMessage.leave:type_name -> linuxha.crm.v1.Leave
-	5,  // 11: linuxha.crm.v1.Order.action:type_name -> linuxha.crm.v1.ActionSpec
-	13, // 12: linuxha.crm.v1.ActionSpec.attributes:type_name -> linuxha.crm.v1.ActionSpec.AttributesEntry
-	14, // 13: linuxha.crm.v1.PeerCall.delete_history:type_name -> linuxha.crm.v1.DeleteHistoryRequest
-	15, // 14: linuxha.crm.v1.PeerCall.fail_resource:type_name -> linuxha.crm.v1.FailResourceRequest
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	10, // 11: linuxha.crm.v1.PeerMessage.refusal:type_name -> linuxha.crm.v1.Refusal
+	5,  // 12: linuxha.crm.v1.Order.action:type_name -> linuxha.crm.v1.ActionSpec
+	14, // 13: linuxha.crm.v1.ActionSpec.attributes:type_name -> linuxha.crm.v1.ActionSpec.AttributesEntry
+	15, // 14: linuxha.crm.v1.PeerCall.delete_history:type_name -> linuxha.crm.v1.DeleteHistoryRequest
+	16, // 15: linuxha.crm.v1.PeerCall.fail_resource:type_name -> linuxha.crm.v1.FailResourceRequest
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_proto_crm_v1_peer_proto_init() }
@@ -1391,8 +1476,9 @@ func file_proto_crm_v1_peer_proto_init() {
 		(*PeerMessage_Answer)(nil),
 		(*PeerMessage_ForgetNode)(nil),
 		(*PeerMessage_Leave)(nil),
+		(*PeerMessage_Refusal)(nil),
 	}
-	file_proto_crm_v1_peer_proto_msgTypes[11].OneofWrappers = []any{
+	file_proto_crm_v1_peer_proto_msgTypes[12].OneofWrappers = []any{
 		(*PeerCall_GetState)(nil),
 		(*PeerCall_DeleteHistory)(nil),
 		(*PeerCall_FailResource)(nil),
@@ -1403,7 +1489,7 @@ func file_proto_crm_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_crm_v1_peer_proto_rawDesc), len(file_proto_crm_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

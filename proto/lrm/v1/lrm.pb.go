@@ -813,6 +813,118 @@ func (x *Event) GetRemoved() bool {
 	return false
 }
 
+type AlertRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                                                             // of the alert, for the log
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`                                                                         // the agent's program, absolute
+	TimeoutMs     int64                  `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`                                             // <= 0: 30 s
+	Env           map[string]string      `protobuf:"bytes,4,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // CRM_alert_* and the like; node_sequence is added here
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertRequest) Reset() {
+	*x = AlertRequest{}
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertRequest) ProtoMessage() {}
+
+func (x *AlertRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertRequest.ProtoReflect.Descriptor instead.
+func (*AlertRequest) Descriptor() ([]byte, []int) {
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AlertRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AlertRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *AlertRequest) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *AlertRequest) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+type AlertResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      int64                  `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertResponse) Reset() {
+	*x = AlertResponse{}
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertResponse) ProtoMessage() {}
+
+func (x *AlertResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertResponse.ProtoReflect.Descriptor instead.
+func (*AlertResponse) Descriptor() ([]byte, []int) {
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AlertResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 type ListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RscId         string                 `protobuf:"bytes,1,opt,name=rsc_id,json=rscId,proto3" json:"rsc_id,omitempty"`
@@ -822,7 +934,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[11]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +946,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[11]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +959,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{11}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRequest) GetRscId() string {
@@ -868,7 +980,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[12]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +992,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[12]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1005,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{12}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListResponse) GetResources() []*Resource {
@@ -928,7 +1040,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[13]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1052,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[13]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1065,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{13}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Resource) GetRscId() string {
@@ -991,7 +1103,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[14]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1115,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[14]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1128,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{14}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Operation) GetAction() string {
@@ -1071,7 +1183,7 @@ type GetMetadataRequest struct {
 
 func (x *GetMetadataRequest) Reset() {
 	*x = GetMetadataRequest{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[15]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1195,7 @@ func (x *GetMetadataRequest) String() string {
 func (*GetMetadataRequest) ProtoMessage() {}
 
 func (x *GetMetadataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[15]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1208,7 @@ func (x *GetMetadataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetadataRequest.ProtoReflect.Descriptor instead.
 func (*GetMetadataRequest) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{15}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetMetadataRequest) GetAgent() *Agent {
@@ -1124,7 +1236,7 @@ type GetMetadataResponse struct {
 
 func (x *GetMetadataResponse) Reset() {
 	*x = GetMetadataResponse{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[16]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1248,7 @@ func (x *GetMetadataResponse) String() string {
 func (*GetMetadataResponse) ProtoMessage() {}
 
 func (x *GetMetadataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[16]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1261,7 @@ func (x *GetMetadataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMetadataResponse.ProtoReflect.Descriptor instead.
 func (*GetMetadataResponse) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{16}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetMetadataResponse) GetXml() string {
@@ -1181,7 +1293,7 @@ type ListStandardsRequest struct {
 
 func (x *ListStandardsRequest) Reset() {
 	*x = ListStandardsRequest{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[17]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1305,7 @@ func (x *ListStandardsRequest) String() string {
 func (*ListStandardsRequest) ProtoMessage() {}
 
 func (x *ListStandardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[17]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1318,7 @@ func (x *ListStandardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStandardsRequest.ProtoReflect.Descriptor instead.
 func (*ListStandardsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{17}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{19}
 }
 
 type ListStandardsResponse struct {
@@ -1218,7 +1330,7 @@ type ListStandardsResponse struct {
 
 func (x *ListStandardsResponse) Reset() {
 	*x = ListStandardsResponse{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[18]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1342,7 @@ func (x *ListStandardsResponse) String() string {
 func (*ListStandardsResponse) ProtoMessage() {}
 
 func (x *ListStandardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[18]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1355,7 @@ func (x *ListStandardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStandardsResponse.ProtoReflect.Descriptor instead.
 func (*ListStandardsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{18}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListStandardsResponse) GetStandards() []string {
@@ -1262,7 +1374,7 @@ type ListProvidersRequest struct {
 
 func (x *ListProvidersRequest) Reset() {
 	*x = ListProvidersRequest{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[19]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1386,7 @@ func (x *ListProvidersRequest) String() string {
 func (*ListProvidersRequest) ProtoMessage() {}
 
 func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[19]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1399,7 @@ func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersRequest.ProtoReflect.Descriptor instead.
 func (*ListProvidersRequest) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{19}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListProvidersRequest) GetAgent() string {
@@ -1306,7 +1418,7 @@ type ListProvidersResponse struct {
 
 func (x *ListProvidersResponse) Reset() {
 	*x = ListProvidersResponse{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[20]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1430,7 @@ func (x *ListProvidersResponse) String() string {
 func (*ListProvidersResponse) ProtoMessage() {}
 
 func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[20]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1443,7 @@ func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersResponse.ProtoReflect.Descriptor instead.
 func (*ListProvidersResponse) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{20}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListProvidersResponse) GetProviders() []string {
@@ -1351,7 +1463,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[21]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1475,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[21]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1488,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{21}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListAgentsRequest) GetClass() string {
@@ -1402,7 +1514,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[22]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1526,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[22]
+	mi := &file_proto_lrm_v1_lrm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1539,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{22}
+	return file_proto_lrm_v1_lrm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListAgentsResponse) GetAgents() []string {
@@ -1516,7 +1628,18 @@ const file_proto_lrm_v1_lrm_proto_rawDesc = "" +
 	"\fKIND_STARTED\x10\x02\x12\r\n" +
 	"\tKIND_DONE\x10\x03\x12\x13\n" +
 	"\x0fKIND_REGISTERED\x10\x04\x12\x15\n" +
-	"\x11KIND_UNREGISTERED\x10\x05\"$\n" +
+	"\x11KIND_UNREGISTERED\x10\x05\"\xc2\x01\n" +
+	"\fAlertRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x03 \x01(\x03R\ttimeoutMs\x127\n" +
+	"\x03env\x18\x04 \x03(\v2%.linuxha.lrm.v1.AlertRequest.EnvEntryR\x03env\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +
+	"\rAlertResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"$\n" +
 	"\vListRequest\x12\x15\n" +
 	"\x06rsc_id\x18\x01 \x01(\tR\x05rscId\"\x8a\x01\n" +
 	"\fListResponse\x126\n" +
@@ -1557,7 +1680,7 @@ const file_proto_lrm_v1_lrm_proto_rawDesc = "" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\",\n" +
 	"\x12ListAgentsResponse\x12\x16\n" +
-	"\x06agents\x18\x01 \x03(\tR\x06agents2\xa1\x06\n" +
+	"\x06agents\x18\x01 \x03(\tR\x06agents2\xe7\x06\n" +
 	"\x03Lrm\x12M\n" +
 	"\bRegister\x12\x1f.linuxha.lrm.v1.RegisterRequest\x1a .linuxha.lrm.v1.RegisterResponse\x12S\n" +
 	"\n" +
@@ -1566,7 +1689,8 @@ const file_proto_lrm_v1_lrm_proto_rawDesc = "" +
 	"\x06Cancel\x12\x1d.linuxha.lrm.v1.CancelRequest\x1a\x1e.linuxha.lrm.v1.CancelResponse\x12>\n" +
 	"\x05Watch\x12\x1c.linuxha.lrm.v1.WatchRequest\x1a\x15.linuxha.lrm.v1.Event0\x01\x12A\n" +
 	"\x04List\x12\x1b.linuxha.lrm.v1.ListRequest\x1a\x1c.linuxha.lrm.v1.ListResponse\x12V\n" +
-	"\vGetMetadata\x12\".linuxha.lrm.v1.GetMetadataRequest\x1a#.linuxha.lrm.v1.GetMetadataResponse\x12\\\n" +
+	"\vGetMetadata\x12\".linuxha.lrm.v1.GetMetadataRequest\x1a#.linuxha.lrm.v1.GetMetadataResponse\x12D\n" +
+	"\x05Alert\x12\x1c.linuxha.lrm.v1.AlertRequest\x1a\x1d.linuxha.lrm.v1.AlertResponse\x12\\\n" +
 	"\rListStandards\x12$.linuxha.lrm.v1.ListStandardsRequest\x1a%.linuxha.lrm.v1.ListStandardsResponse\x12\\\n" +
 	"\rListProviders\x12$.linuxha.lrm.v1.ListProvidersRequest\x1a%.linuxha.lrm.v1.ListProvidersResponse\x12S\n" +
 	"\n" +
@@ -1585,7 +1709,7 @@ func file_proto_lrm_v1_lrm_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_lrm_v1_lrm_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_lrm_v1_lrm_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_proto_lrm_v1_lrm_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_proto_lrm_v1_lrm_proto_goTypes = []any{
 	(Event_Kind)(0),               // 0: linuxha.lrm.v1.Event.Kind
 	(*Agent)(nil),                 // 1: linuxha.lrm.v1.Agent
@@ -1599,57 +1723,63 @@ var file_proto_lrm_v1_lrm_proto_goTypes = []any{
 	(*CancelResponse)(nil),        // 9: linuxha.lrm.v1.CancelResponse
 	(*WatchRequest)(nil),          // 10: linuxha.lrm.v1.WatchRequest
 	(*Event)(nil),                 // 11: linuxha.lrm.v1.Event
-	(*ListRequest)(nil),           // 12: linuxha.lrm.v1.ListRequest
-	(*ListResponse)(nil),          // 13: linuxha.lrm.v1.ListResponse
-	(*Resource)(nil),              // 14: linuxha.lrm.v1.Resource
-	(*Operation)(nil),             // 15: linuxha.lrm.v1.Operation
-	(*GetMetadataRequest)(nil),    // 16: linuxha.lrm.v1.GetMetadataRequest
-	(*GetMetadataResponse)(nil),   // 17: linuxha.lrm.v1.GetMetadataResponse
-	(*ListStandardsRequest)(nil),  // 18: linuxha.lrm.v1.ListStandardsRequest
-	(*ListStandardsResponse)(nil), // 19: linuxha.lrm.v1.ListStandardsResponse
-	(*ListProvidersRequest)(nil),  // 20: linuxha.lrm.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil), // 21: linuxha.lrm.v1.ListProvidersResponse
-	(*ListAgentsRequest)(nil),     // 22: linuxha.lrm.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 23: linuxha.lrm.v1.ListAgentsResponse
-	nil,                           // 24: linuxha.lrm.v1.ExecRequest.ParamsEntry
-	nil,                           // 25: linuxha.lrm.v1.Event.ParamsEntry
+	(*AlertRequest)(nil),          // 12: linuxha.lrm.v1.AlertRequest
+	(*AlertResponse)(nil),         // 13: linuxha.lrm.v1.AlertResponse
+	(*ListRequest)(nil),           // 14: linuxha.lrm.v1.ListRequest
+	(*ListResponse)(nil),          // 15: linuxha.lrm.v1.ListResponse
+	(*Resource)(nil),              // 16: linuxha.lrm.v1.Resource
+	(*Operation)(nil),             // 17: linuxha.lrm.v1.Operation
+	(*GetMetadataRequest)(nil),    // 18: linuxha.lrm.v1.GetMetadataRequest
+	(*GetMetadataResponse)(nil),   // 19: linuxha.lrm.v1.GetMetadataResponse
+	(*ListStandardsRequest)(nil),  // 20: linuxha.lrm.v1.ListStandardsRequest
+	(*ListStandardsResponse)(nil), // 21: linuxha.lrm.v1.ListStandardsResponse
+	(*ListProvidersRequest)(nil),  // 22: linuxha.lrm.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil), // 23: linuxha.lrm.v1.ListProvidersResponse
+	(*ListAgentsRequest)(nil),     // 24: linuxha.lrm.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),    // 25: linuxha.lrm.v1.ListAgentsResponse
+	nil,                           // 26: linuxha.lrm.v1.ExecRequest.ParamsEntry
+	nil,                           // 27: linuxha.lrm.v1.Event.ParamsEntry
+	nil,                           // 28: linuxha.lrm.v1.AlertRequest.EnvEntry
 }
 var file_proto_lrm_v1_lrm_proto_depIdxs = []int32{
 	1,  // 0: linuxha.lrm.v1.RegisterRequest.agent:type_name -> linuxha.lrm.v1.Agent
-	24, // 1: linuxha.lrm.v1.ExecRequest.params:type_name -> linuxha.lrm.v1.ExecRequest.ParamsEntry
+	26, // 1: linuxha.lrm.v1.ExecRequest.params:type_name -> linuxha.lrm.v1.ExecRequest.ParamsEntry
 	11, // 2: linuxha.lrm.v1.ExecResponse.result:type_name -> linuxha.lrm.v1.Event
 	0,  // 3: linuxha.lrm.v1.Event.kind:type_name -> linuxha.lrm.v1.Event.Kind
-	25, // 4: linuxha.lrm.v1.Event.params:type_name -> linuxha.lrm.v1.Event.ParamsEntry
-	14, // 5: linuxha.lrm.v1.ListResponse.resources:type_name -> linuxha.lrm.v1.Resource
-	1,  // 6: linuxha.lrm.v1.Resource.agent:type_name -> linuxha.lrm.v1.Agent
-	15, // 7: linuxha.lrm.v1.Resource.operations:type_name -> linuxha.lrm.v1.Operation
-	11, // 8: linuxha.lrm.v1.Operation.last:type_name -> linuxha.lrm.v1.Event
-	1,  // 9: linuxha.lrm.v1.GetMetadataRequest.agent:type_name -> linuxha.lrm.v1.Agent
-	2,  // 10: linuxha.lrm.v1.Lrm.Register:input_type -> linuxha.lrm.v1.RegisterRequest
-	4,  // 11: linuxha.lrm.v1.Lrm.Unregister:input_type -> linuxha.lrm.v1.UnregisterRequest
-	6,  // 12: linuxha.lrm.v1.Lrm.Exec:input_type -> linuxha.lrm.v1.ExecRequest
-	8,  // 13: linuxha.lrm.v1.Lrm.Cancel:input_type -> linuxha.lrm.v1.CancelRequest
-	10, // 14: linuxha.lrm.v1.Lrm.Watch:input_type -> linuxha.lrm.v1.WatchRequest
-	12, // 15: linuxha.lrm.v1.Lrm.List:input_type -> linuxha.lrm.v1.ListRequest
-	16, // 16: linuxha.lrm.v1.Lrm.GetMetadata:input_type -> linuxha.lrm.v1.GetMetadataRequest
-	18, // 17: linuxha.lrm.v1.Lrm.ListStandards:input_type -> linuxha.lrm.v1.ListStandardsRequest
-	20, // 18: linuxha.lrm.v1.Lrm.ListProviders:input_type -> linuxha.lrm.v1.ListProvidersRequest
-	22, // 19: linuxha.lrm.v1.Lrm.ListAgents:input_type -> linuxha.lrm.v1.ListAgentsRequest
-	3,  // 20: linuxha.lrm.v1.Lrm.Register:output_type -> linuxha.lrm.v1.RegisterResponse
-	5,  // 21: linuxha.lrm.v1.Lrm.Unregister:output_type -> linuxha.lrm.v1.UnregisterResponse
-	7,  // 22: linuxha.lrm.v1.Lrm.Exec:output_type -> linuxha.lrm.v1.ExecResponse
-	9,  // 23: linuxha.lrm.v1.Lrm.Cancel:output_type -> linuxha.lrm.v1.CancelResponse
-	11, // 24: linuxha.lrm.v1.Lrm.Watch:output_type -> linuxha.lrm.v1.Event
-	13, // 25: linuxha.lrm.v1.Lrm.List:output_type -> linuxha.lrm.v1.ListResponse
-	17, // 26: linuxha.lrm.v1.Lrm.GetMetadata:output_type -> linuxha.lrm.v1.GetMetadataResponse
-	19, // 27: linuxha.lrm.v1.Lrm.ListStandards:output_type -> linuxha.lrm.v1.ListStandardsResponse
-	21, // 28: linuxha.lrm.v1.Lrm.ListProviders:output_type -> linuxha.lrm.v1.ListProvidersResponse
-	23, // 29: linuxha.lrm.v1.Lrm.ListAgents:output_type -> linuxha.lrm.v1.ListAgentsResponse
-	20, // [20:30] is the sub-list for method output_type
-	10, // [10:20] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	27, // 4: linuxha.lrm.v1.Event.params:type_name -> linuxha.lrm.v1.Event.ParamsEntry
+	28, // 5: linuxha.lrm.v1.AlertRequest.env:type_name -> linuxha.lrm.v1.AlertRequest.EnvEntry
+	16, // 6: linuxha.lrm.v1.ListResponse.resources:type_name -> linuxha.lrm.v1.Resource
+	1,  // 7: linuxha.lrm.v1.Resource.agent:type_name -> linuxha.lrm.v1.Agent
+	17, // 8: linuxha.lrm.v1.Resource.operations:type_name -> linuxha.lrm.v1.Operation
+	11, // 9: linuxha.lrm.v1.Operation.last:type_name -> linuxha.lrm.v1.Event
+	1,  // 10: linuxha.lrm.v1.GetMetadataRequest.agent:type_name -> linuxha.lrm.v1.Agent
+	2,  // 11: linuxha.lrm.v1.Lrm.Register:input_type -> linuxha.lrm.v1.RegisterRequest
+	4,  // 12: linuxha.lrm.v1.Lrm.Unregister:input_type -> linuxha.lrm.v1.UnregisterRequest
+	6,  // 13: linuxha.lrm.v1.Lrm.Exec:input_type -> linuxha.lrm.v1.ExecRequest
+	8,  // 14: linuxha.lrm.v1.Lrm.Cancel:input_type -> linuxha.lrm.v1.CancelRequest
+	10, // 15: linuxha.lrm.v1.Lrm.Watch:input_type -> linuxha.lrm.v1.WatchRequest
+	14, // 16: linuxha.lrm.v1.Lrm.List:input_type -> linuxha.lrm.v1.ListRequest
+	18, // 17: linuxha.lrm.v1.Lrm.GetMetadata:input_type -> linuxha.lrm.v1.GetMetadataRequest
+	12, // 18: linuxha.lrm.v1.Lrm.Alert:input_type -> linuxha.lrm.v1.AlertRequest
+	20, // 19: linuxha.lrm.v1.Lrm.ListStandards:input_type -> linuxha.lrm.v1.ListStandardsRequest
+	22, // 20: linuxha.lrm.v1.Lrm.ListProviders:input_type -> linuxha.lrm.v1.ListProvidersRequest
+	24, // 21: linuxha.lrm.v1.Lrm.ListAgents:input_type -> linuxha.lrm.v1.ListAgentsRequest
+	3,  // 22: linuxha.lrm.v1.Lrm.Register:output_type -> linuxha.lrm.v1.RegisterResponse
+	5,  // 23: linuxha.lrm.v1.Lrm.Unregister:output_type -> linuxha.lrm.v1.UnregisterResponse
+	7,  // 24: linuxha.lrm.v1.Lrm.Exec:output_type -> linuxha.lrm.v1.ExecResponse
+	9,  // 25: linuxha.lrm.v1.Lrm.Cancel:output_type -> linuxha.lrm.v1.CancelResponse
+	11, // 26: linuxha.lrm.v1.Lrm.Watch:output_type -> linuxha.lrm.v1.Event
+	15, // 27: linuxha.lrm.v1.Lrm.List:output_type -> linuxha.lrm.v1.ListResponse
+	19, // 28: linuxha.lrm.v1.Lrm.GetMetadata:output_type -> linuxha.lrm.v1.GetMetadataResponse
+	13, // 29: linuxha.lrm.v1.Lrm.Alert:output_type -> linuxha.lrm.v1.AlertResponse
+	21, // 30: linuxha.lrm.v1.Lrm.ListStandards:output_type -> linuxha.lrm.v1.ListStandardsResponse
+	23, // 31: linuxha.lrm.v1.Lrm.ListProviders:output_type -> linuxha.lrm.v1.ListProvidersResponse
+	25, // 32: linuxha.lrm.v1.Lrm.ListAgents:output_type -> linuxha.lrm.v1.ListAgentsResponse
+	22, // [22:33] is the sub-list for method output_type
+	11, // [11:22] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_proto_lrm_v1_lrm_proto_init() }
@@ -1663,7 +1793,7 @@ func file_proto_lrm_v1_lrm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_lrm_v1_lrm_proto_rawDesc), len(file_proto_lrm_v1_lrm_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

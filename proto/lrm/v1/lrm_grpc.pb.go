@@ -28,6 +28,7 @@ const (
 	Lrm_Watch_FullMethodName         = "/linuxha.lrm.v1.Lrm/Watch"
 	Lrm_List_FullMethodName          = "/linuxha.lrm.v1.Lrm/List"
 	Lrm_GetMetadata_FullMethodName   = "/linuxha.lrm.v1.Lrm/GetMetadata"
+	Lrm_Alert_FullMethodName         = "/linuxha.lrm.v1.Lrm/Alert"
 	Lrm_ListStandards_FullMethodName = "/linuxha.lrm.v1.Lrm/ListStandards"
 	Lrm_ListProviders_FullMethodName = "/linuxha.lrm.v1.Lrm/ListProviders"
 	Lrm_ListAgents_FullMethodName    = "/linuxha.lrm.v1.Lrm/ListAgents"
@@ -55,6 +56,10 @@ type LrmClient interface {
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// GetMetadata runs or recalls the agent's meta-data (cached by file identity).
 	GetMetadata(ctx context.Context, in *GetMetadataRequest, opts ...grpc.CallOption) (*GetMetadataResponse, error)
+	// Alert runs an alert agent as hacluster and returns as soon as it is under
+	// way; its result is only logged (execution 16.2, 16.4). Alerts of one caller
+	// get their sequence numbers in the order of the calls.
+	Alert(ctx context.Context, in *AlertRequest, opts ...grpc.CallOption) (*AlertResponse, error)
 	// ListStandards, ListProviders and ListAgents: what is installed here.
 	ListStandards(ctx context.Context, in *ListStandardsRequest, opts ...grpc.CallOption) (*ListStandardsResponse, error)
 	ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error)
@@ -148,6 +153,16 @@ func (c *lrmClient) GetMetadata(ctx context.Context, in *GetMetadataRequest, opt
 	return out, nil
 }
 
+func (c *lrmClient) Alert(ctx context.Context, in *AlertRequest, opts ...grpc.CallOption) (*AlertResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AlertResponse)
+	err := c.cc.Invoke(ctx, Lrm_Alert_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *lrmClient) ListStandards(ctx context.Context, in *ListStandardsRequest, opts ...grpc.CallOption) (*ListStandardsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListStandardsResponse)
@@ -200,6 +215,10 @@ type LrmServer interface {
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// GetMetadata runs or recalls the agent's meta-data (cached by file identity).
 	GetMetadata(context.Context, *GetMetadataRequest) (*GetMetadataResponse, error)
+	// Alert runs an alert agent as hacluster and returns as soon as it is under
+	// way; its result is only logged (execution 16.2, 16.4). Alerts of one caller
+	// get their sequence numbers in the order of the calls.
+	Alert(context.Context, *AlertRequest) (*AlertResponse, error)
 	// ListStandards, ListProviders and ListAgents: what is installed here.
 	ListStandards(context.Context, *ListStandardsRequest) (*ListStandardsResponse, error)
 	ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error)
@@ -234,6 +253,9 @@ func (UnimplementedLrmServer) List(context.Context, *ListRequest) (*ListResponse
 }
 func (UnimplementedLrmServer) GetMetadata(context.Context, *GetMetadataRequest) (*GetMetadataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMetadata not implemented")
+}
+func (UnimplementedLrmServer) Alert(context.Context, *AlertRequest) (*AlertResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Alert not implemented")
 }
 func (UnimplementedLrmServer) ListStandards(context.Context, *ListStandardsRequest) (*ListStandardsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStandards not implemented")
@@ -384,6 +406,24 @@ func _Lrm_GetMetadata_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Lrm_Alert_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AlertRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LrmServer).Alert(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Lrm_Alert_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LrmServer).Alert(ctx, req.(*AlertRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Lrm_ListStandards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListStandardsRequest)
 	if err := dec(in); err != nil {
@@ -468,6 +508,10 @@ var Lrm_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMetadata",
 			Handler:    _Lrm_GetMetadata_Handler,
+		},
+		{
+			MethodName: "Alert",
+			Handler:    _Lrm_Alert_Handler,
 		},
 		{
 			MethodName: "ListStandards",
