@@ -70,7 +70,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	case moving:
 	case r.Failed && r.MustStop:
 		needStop = true
-		c.Why.Restart(r, "it failed")
+		c.Why.Restart(r, state.ItFailed)
 	case r.Failed:
 		needPromote = r.NextRole == state.Promoted
 		c.Why.Restart(r, "it failed, and is demoted and promoted again rather than restarted")

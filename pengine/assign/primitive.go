@@ -93,6 +93,7 @@ func (a assigner) connectionPlaced(r *state.Resource) {
 
 // choose picks the best node of r's table (assignment 12).
 func (a assigner) choose(r *state.Resource, prefer *state.Node) {
+	asked := prefer
 	if p2 := a.checkUtilization(r); prefer == nil {
 		prefer = p2
 	}
@@ -110,7 +111,7 @@ func (a assigner) choose(r *state.Resource, prefer *state.Node) {
 		a.hashSort(list)
 	}
 	value.MergeSort(list, func(x, y candidate) int { return a.compareNodes(x, y, current) })
-	choice := a.ranking(list, prefer, current)
+	choice := a.ranking(list, prefer, asked, current)
 	best := list[0]
 	if prefer != nil {
 		if e := r.Allowed.Get(prefer); e != nil && e.Score >= best.score && e.Score >= 0 && prefer.Usable() {

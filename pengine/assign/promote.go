@@ -269,9 +269,11 @@ func (a assigner) decideRole(k, i *state.Resource, promoted int) bool {
 					r.NextRole = state.Promoted
 				}
 			})
+			a.explainRole(k, i, promoted, true)
 			return true
 		}
 	}
+	a.explainRole(k, i, promoted, false)
 	state.Each([]*state.Resource{i}, unpromote)
 	return false
 }

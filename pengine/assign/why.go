@@ -1,6 +1,8 @@
 package assign
 
 import (
+	"strconv"
+
 	"linuxha/pengine/state"
 )
 
@@ -61,11 +63,11 @@ func (a assigner) nowhere(d *state.Resource, x *state.Colocation) {
 
 // ranking keeps a sorted list of candidates before one of them is taken, nil
 // if nobody asks.
-func (a assigner) ranking(list []candidate, prefer, current *state.Node) *state.Choice {
+func (a assigner) ranking(list []candidate, prefer, asked, current *state.Node) *state.Choice {
 	if a.c.Why == nil {
 		return nil
 	}
-	ch := &state.Choice{Prefer: prefer}
+	ch := &state.Choice{Prefer: prefer, Capable: asked == nil && prefer != nil}
 	for _, x := range list {
 		ch.Ranking = append(ch.Ranking, state.Ranked{
 			Node: x.node, Score: x.score, Assigned: x.node.NumAssigned, Usable: x.node.Usable(), State: NodeProblem(x.node),
@@ -131,4 +133,40 @@ func NodeProblem(n *state.Node) string {
 		return "in maintenance mode"
 	}
 	return ""
+}
+
+// explainRole says why an instance is promoted or not (assignment 15.7); so
+// many instances have been promoted before it.
+func (a assigner) explainRole(k, i *state.Resource, before int, chosen bool) {
+	if a.c.Why == nil {
+		return
+	}
+	limit := strconv.Itoa(k.Clone.PromotedMax)
+	choice := state.RoleChoice{Promoted: chosen}
+	at := i.Location()
+	switch {
+	case chosen && !i.Managed:
+		choice.Text = "stays promoted: the cluster is not to touch it"
+	case chosen:
+		choice.Text = "promoted: number " + strconv.Itoa(before+1) + " by promotion score, of " + limit + " that promoted-max allows"
+	case i.SortIndex < 0:
+		choice.Text = "not promoted: its promotion score is negative"
+	case before >= k.Clone.PromotedMax && k.Managed:
+		choice.Text = "not promoted: the " + limit + " that promoted-max allows rank before it"
+	case at == nil:
+		choice.Text = "not promoted: it runs nowhere"
+	case !i.Managed:
+		choice.Text = "not promoted: the cluster is not to touch it"
+	case i.Priority < 0:
+		choice.Text = "not promoted: constraints forbid it on this node"
+	case !at.Node.Usable():
+		choice.Text = "not promoted: its node is " + NodeProblem(at.Node)
+	case k.Allowed.Get(at.Node) != nil && k.Allowed.Get(at.Node).Count >= k.Clone.PromotedNodeMax:
+		choice.Text = "not promoted: its node has the " + strconv.Itoa(k.Clone.PromotedNodeMax) + " that promoted-node-max allows"
+	case !a.c.Quorum && a.c.Opts.NoQuorum == state.QuorumFreeze:
+		choice.Text = "not promoted: there is no quorum, and no-quorum-policy is freeze"
+	default:
+		choice.Text = "not promoted: one of its members cannot be, or its guest node's container does not run"
+	}
+	a.c.Why.Role(i, choice)
 }

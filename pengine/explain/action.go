@@ -5,7 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"linuxha/pengine/order"
+	"linuxha/pengine/action"
+	"linuxha/pengine/internal/value"
 	"linuxha/pengine/state"
 )
 
@@ -61,8 +62,9 @@ func (x explainer) actions(e *Explanation, r *state.Resource) {
 		case Planned:
 			out.Why = x.needed(r, a)
 			for _, in := range a.Inputs {
-				if in.Emitted {
-					out.After = append(out.After, After{Action: what(in.First), Constraint: x.c.Why.EdgeID(in.First, a)})
+				after := After{Action: what(in.First), Constraint: x.c.Why.EdgeID(in.First, a)}
+				if in.Emitted && !slices.Contains(out.After, after) {
+					out.After = append(out.After, after)
 				}
 			}
 		case Blocked:
@@ -73,7 +75,7 @@ func (x explainer) actions(e *Explanation, r *state.Resource) {
 			out.Why = []string{x.optional(r, a)}
 		}
 		for _, in := range a.Before {
-			if in.First.Task == "stonith" && in.First.Required() {
+			if in.First.Task == "stonith" && in.First.Required() && out.State != Optional {
 				fences[in.First] = true
 			}
 		}
@@ -117,8 +119,16 @@ func what(a *state.Action) string {
 		return fmt.Sprintf("fencing (%s) of %s", a.Meta["stonith_action"], nodeName(a.Node))
 	case a.Task == "do_shutdown":
 		return "shutdown of " + nodeName(a.Node)
+	case strings.HasPrefix(a.Task, "load_stopped_"):
+		return "stops that free capacity on " + nodeName(a.Node)
 	case a.Rsc == nil:
 		return a.Key
+	case a.Task == "notify" || a.Task == "notified":
+		when := "pre"
+		if strings.Contains(a.Key, "post_notify_") {
+			when = "post"
+		}
+		return fmt.Sprintf("%s-notification of %s about %s", when, a.Rsc.ID, action.NotifiedOperation(a.Key))
 	}
 	b.WriteString(taskText(a))
 	b.WriteString(" of " + a.Rsc.ID)
@@ -162,23 +172,45 @@ func (x explainer) needed(r *state.Resource, a *state.Action) []string {
 			why.add("required by the " + what(c.By) + through(c.Edge))
 		}
 	}
-	for _, text := range x.own(r, a) {
+	for _, text := range x.own(r, a, len(why) > 0) {
 		why.add(text)
 	}
 	if len(why) == 0 && a.Reason != "" {
 		why.add(a.Reason)
 	}
 	if len(why) == 0 {
-		for _, c := range x.c.Why.Acts[a] {
-			if c.By != nil && c.Flag == state.Optional {
-				why.add("it goes with the " + what(c.By))
-			}
-		}
+		x.companions(r, a, &why)
 	}
 	if len(why) == 0 && a.IsOptional() {
 		why.add("shown although nothing needs it, since others are ordered with it")
 	}
 	return why
+}
+
+// companions adds the reasons of r's other actions that a goes with: a stop is
+// the first half of a restart, or the end of what may not be started.
+func (x explainer) companions(r *state.Resource, a *state.Action, why *list) {
+	for _, c := range x.c.Why.Acts[a] {
+		switch {
+		case c.By == nil || c.Flag != state.Optional:
+		case x.stateOf(c.By) == Blocked:
+			reasons, _ := x.blocked(r, c.By)
+			for _, text := range reasons {
+				why.add("the " + what(c.By) + " would not be possible: " + text)
+			}
+		default:
+			why.add("it goes with the " + what(c.By))
+			for _, other := range x.c.Why.Acts[c.By] {
+				switch {
+				case other.Flag != state.Optional:
+				case other.By == nil:
+					why.add(other.Text)
+				case other.By.Rsc != r:
+					why.add("that is required by the " + what(other.By) + through(other.Edge))
+				}
+			}
+		}
+	}
 }
 
 func through(constraint string) string {
@@ -188,14 +220,15 @@ func through(constraint string) string {
 	return " (constraint " + constraint + ")"
 }
 
-// own says why an action follows from where r is and is to be (actions 8).
-func (x explainer) own(r *state.Resource, a *state.Action) (why list) {
+// own says why an action follows from where r is and is to be (actions 8);
+// known: other reasons have been found.
+func (x explainer) own(r *state.Resource, a *state.Action, known bool) (why list) {
 	cur := r.CurrentNode()
 	var next *state.Node
 	if r.Assigned != nil {
 		next = r.Assigned.Node
 	}
-	restarts := x.c.Why.Restarts[r]
+	restarts := x.restarts(r)
 	switch {
 	case a.CancelTask != "":
 	case a.Task == "monitor" && a.Interval == 0:
@@ -207,7 +240,7 @@ func (x explainer) own(r *state.Resource, a *state.Action) (why list) {
 	case a.Task == "start" && cur == nil:
 		why.add("it runs nowhere and is to run on " + nodeName(next))
 	case a.Task == "start":
-		if len(restarts) == 0 {
+		if len(restarts) == 0 && !known {
 			why.add("it has to be started again after its stop")
 		}
 		for _, t := range restarts {
@@ -229,6 +262,21 @@ func (x explainer) own(r *state.Resource, a *state.Action) (why list) {
 		why.add("its history on the node is of no more use")
 	case a.Task == "clear_failcount":
 		why.add("its failures there no longer count: they have expired, or what failed has been changed")
+	}
+	return why
+}
+
+// restarts are the reasons for which r is stopped even if it is to run.
+func (x explainer) restarts(r *state.Resource) (why list) {
+	for _, text := range x.c.Why.Restarts[r] {
+		if text == state.ItFailed {
+			for _, f := range x.c.FailedOps {
+				if f.Resource == r {
+					text += ": " + failure(state.Cause{ID: f.Key, Base: value.Int(f.XML.Attr("rc-code")), Node: f.Node})
+				}
+			}
+		}
+		why.add(text)
 	}
 	return why
 }
@@ -281,6 +329,9 @@ func (x explainer) blocked(r *state.Resource, a *state.Action) (why list, hint s
 	if len(why) == 0 && a.Reason != "" {
 		why.add(a.Reason)
 	}
+	if start := r.Act("start", a.Node); len(why) == 0 && a.Interval > 0 && start != nil && !start.IsRunnable() {
+		why.add("the " + what(start) + " cannot be done")
+	}
 	if len(why) == 0 && !r.Managed {
 		why.add(unmanagedBecause(x.c, r))
 		hint = unmanagedHint(x.c, r)
@@ -300,8 +351,6 @@ func (x explainer) optional(r *state.Resource, a *state.Action) string {
 		return "nothing asks for it"
 	case a.Interval > 0:
 		return "it is being done already"
-	case !order.Emitted(a):
-		return "nothing needs it"
 	}
 	return "nothing needs it"
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"linuxha/pengine/internal/value"
@@ -37,10 +38,7 @@ func (x explainer) choice(r *state.Resource, ch state.Choice) Choice {
 	case state.ChoseBest:
 		c.Text = best(c, ch)
 	case state.ChosePreferred:
-		c.Text = "the node that was asked for, and no other has a higher score"
-		if r.Parent != nil && (r.Parent.Kind == state.Clone || r.Parent.Parent != nil) {
-			c.Text = "it runs here already, and no other node has a higher score: instances are not moved without need"
-		}
+		c.Text = preferred(r, ch)
 	case state.ChoseCurrent:
 		c.Text = fmt.Sprintf("no node has a higher score than %s, and it runs here already", value.ScoreText(ch.Score))
 	case state.ChoseUnmanaged:
@@ -61,6 +59,21 @@ func (x explainer) choice(r *state.Resource, ch state.Choice) Choice {
 		c.Hint = "raise clone-max"
 	}
 	return c
+}
+
+// preferred tells why a node was asked for.
+func preferred(r *state.Resource, ch state.Choice) string {
+	switch {
+	case r.Replica != nil && r.Replica.Node == ch.Node:
+		return "the inside of its own replica"
+	case ch.Node == r.PartialTarget:
+		return "a live migration to it has begun"
+	case slices.Contains(r.Active, ch.Node):
+		return "it runs here already, and no other node has a higher score: instances are not moved without need"
+	case ch.Capable:
+		return "no node has room for all that belongs together; this one has the most capacity"
+	}
+	return "what it belongs to goes there, and no other node has a higher score"
 }
 
 func nodeName(n *state.Node) string {
@@ -93,9 +106,11 @@ func none(ch state.Choice, r *state.Resource) (text, hint string) {
 	if len(ch.Ranking) == 0 {
 		return "no node is allowed to run it", "in an asymmetric cluster (symmetric-cluster=false) a location constraint has to admit a node"
 	}
-	var list []string
+	var list, banned []string
 	for _, k := range ch.Ranking {
 		switch {
+		case k.State == "" && k.Score <= -state.Infinity:
+			banned = append(banned, k.Node.Name)
 		case k.Score < 0 && k.State != "":
 			list = append(list, fmt.Sprintf("%s is %s and has %s", k.Node.Name, k.State, value.ScoreText(k.Score)))
 		case k.Score < 0:
@@ -106,6 +121,13 @@ func none(ch state.Choice, r *state.Resource) (text, hint string) {
 		if h := nodeHint(k.Node); hint == "" && k.Score >= 0 {
 			hint = h
 		}
+	}
+	switch len(banned) {
+	case 0:
+	case 1:
+		list = append(list, banned[0]+" has -INFINITY")
+	default:
+		list = append(list, strings.Join(banned, ", ")+" have -INFINITY")
 	}
 	return "no node may run it: " + strings.Join(list, "; "), hint
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 
+	"linuxha/pengine/assign"
 	"linuxha/pengine/internal/value"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
@@ -30,12 +31,12 @@ type Explanation struct {
 	Active  []string // nodes where it runs now
 	Target  string   // node where it is to run, "" for nowhere and for collectives
 
-	Tables    []Table   // its allocation scores each time they were computed, oldest first
-	Promotion *Score    // of a promotable clone's instance: its promotion score, nil if it has none
-	Choices   []Choice  // attempts to place it, oldest first; the last one counts
-	Ignored   []string  // constraints without effect, and why
-	Actions   []Action  // in the order in which they were thought of
-	Fencing   []Fencing // nodes whose fencing concerns it
+	Tables    []Table    // its allocation scores each time they were computed, oldest first
+	Promotion *Promotion // of a promotable clone's instance: its promotion score, nil if it has none
+	Choices   []Choice   // attempts to place it, oldest first; the last one counts
+	Ignored   []string   // constraints without effect, and why
+	Actions   []Action   // in the order in which they were thought of
+	Fencing   []Fencing  // nodes whose fencing concerns it
 	Parts     []*Explanation
 }
 
@@ -48,8 +49,18 @@ type Table struct {
 // Score is a score and what it is the sum of.
 type Score struct {
 	Node  string // "" if it belongs to none
+	State string // what keeps the node from running anything new, "" if nothing does
+	Hint  string // what would change State
 	Score int    // state.Infinity and beyond mean INFINITY
 	Sum   []Contribution
+}
+
+// Promotion is an instance's promotion score and what came of it
+// (assignment 15.7).
+type Promotion struct {
+	Score
+	Chosen bool
+	Text   string // why
 }
 
 // Contribution is one term of a score. Terms are added in order with the
@@ -178,10 +189,14 @@ func (x explainer) scores(e *Explanation, r *state.Resource) {
 	for _, s := range x.c.Why.Scores[r] {
 		score := Score{Score: s.Score, Sum: x.sum(r, s.Node, s.Head, depth)}
 		if s.Node != nil {
-			score.Node = s.Node.Name
+			score.Node, score.State = s.Node.Name, assign.NodeProblem(s.Node)
+			if score.State != "" {
+				score.Hint = nodeHint(s.Node)
+			}
 		}
 		if s.Label == "" {
-			e.Promotion = &score
+			role := x.c.Why.Roles[r]
+			e.Promotion = &Promotion{Score: score, Chosen: role.Promoted, Text: role.Text}
 			continue
 		}
 		n := len(e.Tables)

@@ -59,13 +59,6 @@ func colocationID(k *state.Colocation) string {
 	return k.ID
 }
 
-func plural(n int, one string) string {
-	if n == 1 {
-		return "once"
-	}
-	return strconv.Itoa(n) + " " + one
-}
-
 // cause says what a cause is. n is the node whose score it changed, nil if it
 // isn't about one.
 func (x explainer) cause(r *state.Resource, n *state.Node, w state.Cause) string {
@@ -82,7 +75,7 @@ func (x explainer) cause(r *state.Resource, n *state.Node, w state.Cause) string
 	case state.WhyStickiness:
 		return "resource-stickiness: it runs here"
 	case state.WhyThreshold:
-		return fmt.Sprintf("%s failed %s here, and migration-threshold is %d", w.Rsc.ID, plural(w.Base, "times"), w.Rsc.Threshold)
+		return fmt.Sprintf("the fail-count of %s is %s here, and its migration-threshold %s", w.Rsc.ID, value.ScoreText(w.Base), value.ScoreText(w.Rsc.Threshold))
 	case state.WhyFailure:
 		return failure(w)
 	case state.WhyUnmanaged:
@@ -239,10 +232,17 @@ func (x explainer) colocation(r *state.Resource, w state.Cause) string {
 func dependent(n *state.Node, w state.Cause) string {
 	via := ""
 	if w.Coloc != nil {
-		via = " through " + constraint(w.Coloc)
+		via = " (" + constraint(w.Coloc) + ")"
+	}
+	if w.Node == nil { // no usable node of its own table is meant (assignment 10.6)
+		problem := "it is not allowed here"
+		if p := assign.NodeProblem(n); p != "" {
+			problem = "the node is " + p
+		}
+		return fmt.Sprintf("%s%s could not run here: %s", w.Rsc.ID, via, problem)
 	}
 	where := "here"
-	if w.Node != nil && w.Node != n {
+	if w.Node != n {
 		where = "on " + w.Node.Name
 	}
 	return fmt.Sprintf("%s has %s %s and counts %s times%s", w.Rsc.ID, value.ScoreText(w.Base), where, factorText(w.Factor), via)

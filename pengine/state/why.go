@@ -88,6 +88,7 @@ type Ledger struct {
 	Priorities map[*Resource]int32 // newest record of an instance's promotion priority
 	SortHeads  map[*Resource]int32 // newest record of an instance's sort index
 	Choices    map[*Resource][]Choice
+	Roles      map[*Resource]RoleChoice
 	Ignored    map[*Resource][]Ignored
 	Acts       map[*Action][]ActCause
 	Logs       []Note                 // what happened, in order, as the reference's log has it
@@ -102,7 +103,8 @@ type Ledger struct {
 // NewLedger returns an empty ledger that writes times in a zone.
 func NewLedger(zone *time.Location) *Ledger {
 	return &Ledger{
-		zone: zone, Records: make([]Record, 1), Scores: map[*Resource][]ScoreSnapshot{}, Priorities: map[*Resource]int32{},
+		Roles: map[*Resource]RoleChoice{},
+		zone:  zone, Records: make([]Record, 1), Scores: map[*Resource][]ScoreSnapshot{}, Priorities: map[*Resource]int32{},
 		SortHeads: map[*Resource]int32{}, Choices: map[*Resource][]Choice{}, Ignored: map[*Resource][]Ignored{}, Acts: map[*Action][]ActCause{},
 		Restarts: map[*Resource][]string{}, orderings: map[int]string{}, edges: map[[2]*Action]string{},
 	}
@@ -226,6 +228,7 @@ type Choice struct {
 	Score   int
 	Tie     string // the rule of assignment 9.1 that decided over the second best; "" if there was none
 	Prefer  *Node
+	Capable bool // Prefer is the node with the most capacity (assignment 18.3)
 	Ranking []Ranked
 	Coloc   *Colocation // ChoseNowhere: the colocation that left it no partner
 	After   *Action     // ChoseNowhere: or the action that it has to come after, instance by instance
@@ -236,6 +239,20 @@ func (l *Ledger) Choose(r *Resource, c Choice) {
 	if l != nil {
 		l.Choices[r] = append(l.Choices[r], c)
 		l.Order = append(l.Order, r)
+	}
+}
+
+// RoleChoice is whether an instance was chosen for promotion, and why
+// (assignment 15.7).
+type RoleChoice struct {
+	Promoted bool
+	Text     string
+}
+
+// Role keeps a choice for promotion.
+func (l *Ledger) Role(r *Resource, c RoleChoice) {
+	if l != nil {
+		l.Roles[r] = c
 	}
 }
 
@@ -292,6 +309,9 @@ func (l *Ledger) Need(a *Action, text string) {
 		l.Act(a, ActCause{Flag: Optional, Text: text})
 	}
 }
+
+// ItFailed is the reason to restart what failed.
+const ItFailed = "it failed"
 
 // Restart keeps why r is stopped even if it is to run.
 func (l *Ledger) Restart(r *Resource, text string) {

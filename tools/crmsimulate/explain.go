@@ -50,11 +50,15 @@ func explained(e *explain.Explanation, all bool) words.Item {
 		add(title, sub)
 	}
 	if e.Promotion != nil {
-		s := *e.Promotion
+		s := e.Promotion.Score
 		if s.Node == "" {
 			s.Node = "nowhere"
 		}
-		add("Promotion score", []words.Item{scoreItem(s)})
+		sub := []words.Item{scoreItem(s)}
+		if e.Promotion.Text != "" {
+			sub = append(sub, words.Item{Text: e.Promotion.Text})
+		}
+		add("Promotion score", sub)
 	}
 	add("Without effect", items(e.Ignored))
 	add("Placement", placements(e, all))
@@ -106,12 +110,38 @@ func heading(e *explain.Explanation) string {
 		if len(e.Active) == 1 && e.Active[0] == e.Target && e.Role == e.Next {
 			next = "stays there"
 		}
+		if stops, starts := stateOf(e, "stop"), stateOf(e, "start"); starts == explain.Blocked {
+			next += ", but its start is blocked"
+			if stops == explain.Planned {
+				next = "to be stopped: it could not be started again"
+			}
+		} else if next == "stays there" && stops == explain.Planned {
+			next = "restarts there"
+		}
 	}
 	return text + " is " + now + ", " + next
 }
 
+// stateOf is what becomes of the actions with a task: planned or blocked if
+// one of them is.
+func stateOf(e *explain.Explanation, task string) string {
+	st := ""
+	for _, a := range e.Actions {
+		if a.Task == task && (a.State == explain.Planned || a.State == explain.Blocked) {
+			st = a.State
+		}
+	}
+	return st
+}
+
 func scoreItem(s explain.Score) words.Item {
-	it := words.Item{Text: s.Node + ": " + scoreText(s.Score)}
+	it := words.Item{Text: s.Node + ": " + scoreText(s.Score), NoColon: true}
+	if s.State != "" {
+		it.Text += ", but the node is " + s.State
+	}
+	if s.Hint != "" {
+		it.Text += " [" + s.Hint + "]"
+	}
 	it.Sub = contributions(s.Sum)
 	if len(it.Sub) == 0 {
 		it.Sub = []words.Item{{Text: "0: nothing speaks for or against it"}}
@@ -239,7 +269,7 @@ func explanationXML(e *explain.Explanation) *output.Element {
 		x.Add(list)
 	}
 	if e.Promotion != nil {
-		x.Add(scoreXML("promotion_score", *e.Promotion))
+		x.Add(scoreXML("promotion_score", e.Promotion.Score).Set("promoted", strconv.FormatBool(e.Promotion.Chosen)).Set("text", e.Promotion.Text))
 	}
 	for _, text := range e.Ignored {
 		x.Add(output.New("ignored", "text", text))
@@ -279,6 +309,8 @@ func scoreXML(name string, s explain.Score) *output.Element {
 	x := output.New(name)
 	set(x, "node", s.Node)
 	x.Set("score", scoreText(s.Score))
+	set(x, "node_state", s.State)
+	set(x, "hint", s.Hint)
 	return x.Add(contributionsXML(s.Sum)...)
 }
 
