@@ -12,7 +12,7 @@ var Controller = &Component{
 			Long:  "Includes a hash which identifies the exact changeset the code was built from. Used for diagnostic purposes.",
 		},
 		{
-			Name: "cluster-infrastructure", Kind: "string", Default: "heartbeat",
+			Name: "cluster-infrastructure", Kind: "string", Default: "Heartbeat",
 			Short: "The messaging stack on which Pacemaker is currently running",
 			Long:  "Used for informational and diagnostic purposes.",
 		},

@@ -93,6 +93,9 @@ func Run(_ context.Context, name string, args []string, stdin io.Reader, stdout,
 	default:
 		c.readHaCf(hacf, cf)
 	}
+	if file == "-" {
+		file = "standard input"
+	}
 	doc := c.convert(file, text)
 	if !p.Has("quiet") || len(c.problems) > 0 {
 		c.report(stderr, name, !p.Has("quiet"))
