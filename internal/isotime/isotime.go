@@ -83,7 +83,9 @@ func (d Date) AddDays(n int) Date {
 	if n == 0 {
 		return d
 	}
-	d.Day += n
+	const cycle = 146097 // days in 400 years: texts may say any number
+	d.Year += n / cycle * 400
+	d.Day += n % cycle
 	for d.Day < 1 {
 		d.Year--
 		d.Day += yearDays(d.Year)
@@ -101,15 +103,13 @@ func (d Date) AddYears(n int) Date { d.Year += n; return d }
 // AddMonths keeps the day of the month, lowered to the target month's last.
 func (d Date) AddMonths(n int) Date {
 	y, m, day := d.Calendar()
-	m += n
-	for m > 12 {
-		m -= 12
-		y++
-	}
-	for m < 1 {
+	m += n - 1
+	y += m / 12
+	if m %= 12; m < 0 {
 		m += 12
 		y--
 	}
+	m++
 	day = min(day, monthDays(y, m))
 	d.Year, d.Day = y, ordinal(y, m, day)
 	return d

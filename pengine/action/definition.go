@@ -136,7 +136,7 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 		forceRestart(c, r, n, op)
 		return true
 	}
-	_, reloadable := op.XML.Get("op-restart-digest")
+	_, reloadable := c.RestartDigest(op.XML)
 	switch {
 	case op.Interval > 0:
 		c.TriggerUnfencing(r, n, "Device parameters changed (reschedule)")

@@ -20,8 +20,11 @@ func Criteria(c *state.Cluster) {
 	}
 	state.EachLeaf(c.Resources, func(r *state.Resource) { stickiness(c, r) })
 	for _, n := range c.Nodes {
+		failures := n.HasFailures()
 		for _, r := range c.Resources {
-			threshold(c, r, n)
+			if failures {
+				threshold(c, r, n)
+			}
 			exclusiveDiscovery(c, r, n)
 		}
 	}
@@ -50,9 +53,11 @@ func shutdownLock(c *state.Cluster, r *state.Resource) {
 		}
 	case len(r.Active) == 1:
 		if n := r.Active[0]; n.ShuttingDown && !n.Unclean {
-			r.LockNode, r.LockTime = n, c.NowUnix
 			if t, ok := value.LeadingInt(n.Attrs["shutdown"]); ok && t != 0 {
-				r.LockTime = t
+				r.LockNode, r.LockTime = n, t
+			} else {
+				r.LockNode, r.LockTime = n, c.NowUnix
+				c.Volatile()
 			}
 		}
 	}

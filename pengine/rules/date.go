@@ -74,6 +74,7 @@ func (c *Context) dateSpec(spec *xmldoc.Elem) bool {
 	if spec == nil {
 		return true
 	}
+	c.Volatile()
 	now := c.Now
 	_, month, mday := now.Calendar()
 	wyear, week, wday := now.Week()

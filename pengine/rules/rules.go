@@ -15,11 +15,12 @@ import (
 
 // Context is what all evaluations of one run share.
 type Context struct {
-	Now     isotime.Date
-	Real    func(string) (isotime.Date, bool)  // reads a date text
-	Health  *value.Health                      // colour words in scores
-	Find    func(name, id string) *xmldoc.Elem // resolves id-ref
-	Propose func(unix int64)                   // a time at which a result changes
+	Now      isotime.Date
+	Real     func(string) (isotime.Date, bool)  // reads a date text
+	Health   *value.Health                      // colour words in scores
+	Find     func(name, id string) *xmldoc.Elem // resolves id-ref
+	Propose  func(unix int64)                   // a time at which a result changes
+	Volatile func()                             // a result that may change at any second was used
 }
 
 // Subject is what is tested: any part may be absent.

@@ -18,7 +18,7 @@ func context(t *testing.T) (*Context, *[]int64) {
 		Now: isotime.FromTime(now), Health: &value.Health{},
 		Real:    func(s string) (isotime.Date, bool) { return isotime.Parse(s, now) },
 		Find:    func(string, string) *xmldoc.Elem { return nil },
-		Propose: func(u int64) { proposed = append(proposed, u) },
+		Propose: func(u int64) { proposed = append(proposed, u) }, Volatile: func() {},
 	}, &proposed
 }
 

@@ -8,46 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"linuxha/pengine/internal/mutate"
 	"linuxha/pengine/internal/xmldoc"
 )
-
-// mutate breaks a document in ways that a schema would mostly let pass: values
-// swapped, emptied or taken from elsewhere, elements removed, repeated, moved.
-func mutate(r *rand.Rand, root *xmldoc.Elem) {
-	var all []*xmldoc.Elem
-	root.Walk(func(e *xmldoc.Elem) bool { all = append(all, e); return true })
-	pick := func() *xmldoc.Elem { return all[r.IntN(len(all))] }
-	words := []string{"", "0", "-1", "99999999999999999999", "INFINITY", "-INFINITY", "true", "false", "Stopped", "Promoted", "P1Y", "a:b", ":0", "%0", "(", "#uname", "stop", "monitor", "fence", "block"}
-	for range 1 + r.IntN(6) {
-		e := pick()
-		switch r.IntN(7) {
-		case 0:
-			if len(e.Attrs) > 0 {
-				e.Attrs[r.IntN(len(e.Attrs))].Value = words[r.IntN(len(words))]
-			}
-		case 1:
-			if o := pick(); len(e.Attrs) > 0 && len(o.Attrs) > 0 {
-				e.Attrs[r.IntN(len(e.Attrs))].Value = o.Attrs[r.IntN(len(o.Attrs))].Value
-			}
-		case 2:
-			if len(e.Attrs) > 0 {
-				e.Unset(e.Attrs[r.IntN(len(e.Attrs))].Name)
-			}
-		case 3:
-			if e.Parent != nil {
-				e.Parent.Remove(e)
-			}
-		case 4:
-			if e.Parent != nil {
-				e.Parent.Append(e.Clone())
-			}
-		case 5:
-			e.Append(pick().Clone())
-		case 6:
-			e.Name = pick().Name
-		}
-	}
-}
 
 // TestMutatedInputsEnd schedules broken variants of every golden input: each
 // must end in a plan or an error.
@@ -77,7 +40,7 @@ func TestMutatedInputsEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mutate(rand.New(rand.NewPCG(uint64(seed), uint64(len(data)))), root)
+			mutate.Document(rand.New(rand.NewPCG(uint64(seed), uint64(len(data)))), root)
 			text := root.String()
 			scheduleOrTell(t, f, seed, text)
 		}

@@ -49,6 +49,7 @@ type Plan struct {
 	Notes    []state.Note // what is worth logging
 	Messages []string     // lines for someone who watches a simulation
 	Recheck  time.Time    // zero if nothing changes by itself
+	Span     Span         // when the same document has the same plan
 	Cluster  *state.Cluster
 }
 
@@ -70,15 +71,26 @@ func (p *Plan) Explain(id string) (*explain.Explanation, error) {
 // Schedule plans the transition. It fails if the input is not a CIB; problems
 // within one are notes of the plan.
 func Schedule(in Input) (*Plan, error) {
-	root, err := xmldoc.Parse(in.CIB)
+	root, err := Read(in.CIB)
+	if err != nil {
+		return nil, err
+	}
+	return Document(root, in)
+}
+
+// Read parses a CIB and brings it to the schema that the scheduler reads. The
+// result refers to cib, which must not change any more.
+func Read(cib []byte) (*xmldoc.Elem, error) {
+	root, err := xmldoc.Parse(cib)
 	if err != nil {
 		return nil, fmt.Errorf("read CIB: %w", err)
 	}
 	state.Upgrade(root)
-	return Document(root, in)
+	return root, nil
 }
 
-// Document is Schedule for a parsed document; in.CIB is not looked at.
+// Document is Schedule for a document that was read; in.CIB is not looked at.
+// It leaves the document as it is.
 func Document(root *xmldoc.Elem, in Input) (*Plan, error) {
 	c, err := Load(root, in)
 	if err != nil {
@@ -105,10 +117,11 @@ func Run(c *state.Cluster) *Plan {
 	action.OrderRemotes(c)
 	action.Fence(c)
 	order.Apply(c)
-	graph.Summary(c) // for its effect on actions without a node
+	graph.Log(c, graph.Summary(c)) // its effect on actions without a node matters too
 	p := &Plan{Graph: graph.Make(c), Cluster: c}
 	p.Summary = graph.Summary(c)
 	p.Notes, p.Messages = c.Notes, c.Messages
+	p.Span = spanOf(time.Unix(c.NowUnix, 0), c.Until)
 	for _, l := range c.Output.Lines {
 		p.Scores = append(p.Scores, l.Text)
 	}

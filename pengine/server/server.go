@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"linuxha/internal/ipc"
 	"linuxha/pengine/graph"
@@ -35,9 +36,24 @@ type Server struct {
 	saver *saver
 
 	mu   sync.Mutex
-	next int64             // number of the next transition
-	last [sha256.Size]byte // digest of the last input
-	file string            // where it was saved
+	next int64   // number of the next transition
+	last *answer // to the last question, nil before the first
+}
+
+// answer is what is remembered of a question: all that went into its answer.
+type answer struct {
+	digest [sha256.Size]byte // of the document
+	span   schedule.Span
+	file   string // where the document was saved
+
+	graph   *graph.Graph
+	actions int                         // in the graph
+	resp    *penginev1.ScheduleResponse // without reference, number, graph
+}
+
+// holds says whether the answer is that to the document with this digest now.
+func (a *answer) holds(digest [sha256.Size]byte, now time.Time) bool {
+	return a != nil && a.digest == digest && a.span.Holds(now)
 }
 
 // New returns a server; Run must run for inputs to be saved.
@@ -54,36 +70,51 @@ func (s *Server) Schedule(ctx context.Context, req *penginev1.ScheduleRequest) (
 	}
 	now := time.UnixMilli(req.NowUnixMs)
 	start := time.Now()
-	plan, err := schedule.Schedule(schedule.Input{CIB: req.Cib, Now: now})
-	if err != nil {
-		return &penginev1.ScheduleResponse{Ref: req.Ref, Error: err.Error(), Severity: int32(seriesError)}, nil
+	digest := sha256.Sum256(req.Cib)
+	s.mu.Lock() // one at a time: the same question, asked meanwhile, then finds its answer
+	defer s.mu.Unlock()
+	remembered := s.last.holds(digest, now)
+	if !remembered {
+		plan, err := schedule.Schedule(schedule.Input{CIB: req.Cib, Now: now})
+		if err != nil {
+			return &penginev1.ScheduleResponse{Ref: req.Ref, Error: err.Error(), Severity: int32(seriesError)}, nil
+		}
+		a := answerOf(plan, digest)
+		if s.last != nil && s.last.digest == digest {
+			a.file = s.last.file // the same document again is not saved again (crm 5.12)
+		} else {
+			a.file = s.saver.save(series(a.resp.Severity), limits(plan.Cluster), req.Cib, now)
+		}
+		s.last = a
 	}
-	resp := &penginev1.ScheduleResponse{Ref: req.Ref}
-	series := seriesInput
+	resp := proto.CloneOf(s.last.resp)
+	resp.Ref, resp.TransitionId = req.Ref, s.next
+	s.next++
+	resp.Graph = s.last.graph.Numbered(resp.TransitionId)
+	resp.InputFile = s.last.file
+	s.opts.Log.Info("calculated transition", "transition", resp.TransitionId, "actions", s.last.actions,
+		"elapsed", time.Since(start), "remembered", remembered, "file", resp.InputFile)
+	return resp, nil
+}
+
+func answerOf(plan *schedule.Plan, digest [sha256.Size]byte) *answer {
+	a := &answer{
+		digest: digest, span: plan.Span, actions: len(plan.Graph.Synapses),
+		graph: &graph.Graph{XML: plan.Graph.XML}, // without what it was made from
+		resp:  &penginev1.ScheduleResponse{Summary: strings.Join(graph.Format(plan.Summary), "\n")},
+	}
 	for _, n := range plan.Notes {
-		resp.Problems = append(resp.Problems, &penginev1.Problem{Severity: severity(n.Severity), Text: n.Text})
+		a.resp.Problems = append(a.resp.Problems, &penginev1.Problem{Severity: severity(n.Severity), Text: n.Text})
 	}
+	kind := seriesInput
 	switch plan.Worst() {
 	case state.Error:
-		series = seriesError
+		kind = seriesError
 	case state.Warning:
-		series = seriesWarn
+		kind = seriesWarn
 	}
-	resp.Severity = int32(series)
-	resp.Summary = strings.Join(graph.Format(plan.Summary), "\n")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	resp.TransitionId = s.next
-	s.next++
-	resp.Graph = plan.Graph.Numbered(resp.TransitionId)
-	// The same question again is not saved again (crm 5.12).
-	if digest := sha256.Sum256(req.Cib); digest != s.last {
-		s.last, s.file = digest, s.saver.save(series, limits(plan.Cluster), req.Cib, now)
-	}
-	resp.InputFile = s.file
-	s.opts.Log.Info("calculated transition", "transition", resp.TransitionId, "actions", len(plan.Graph.Synapses),
-		"elapsed", time.Since(start), "file", resp.InputFile)
-	return resp, nil
+	a.resp.Severity = int32(kind)
+	return a
 }
 
 func severity(s state.Severity) string {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,58 @@ func TestUnreadableInputIsAnAnswer(t *testing.T) {
 	r, err := s.Schedule(context.Background(), &penginev1.ScheduleRequest{Cib: []byte("<nonsense")})
 	if err != nil || r.Error == "" || len(r.Graph) != 0 {
 		t.Errorf("got %v, %v; want an error inside the answer", r, err)
+	}
+}
+
+// TestUnchangedQuestionIsAnsweredFromMemory: the log says which answers were.
+func TestUnchangedQuestionIsAnsweredFromMemory(t *testing.T) {
+	// A failure that expires after 60 s: the answer holds until then.
+	failed := strings.Replace(cib, "<cib ", `<cib crm_feature_set="3.16.1" `, 1)
+	failed = strings.Replace(failed, `type="Dummy"/>`, `type="Dummy"><meta_attributes id="m"><nvpair id="m1" name="failure-timeout" value="60"/></meta_attributes></primitive>`, 1)
+	failed = strings.Replace(failed, `<lrm_resources/>`, `<lrm_resources><lrm_resource id="d" class="ocf" provider="heartbeat" type="Dummy">`+
+		`<lrm_rsc_op id="d_last_failure_0" operation="start" operation_key="d_start_0" call-id="3" rc-code="1" op-status="0" interval="0" `+
+		`transition-key="1:1:0:u" transition-magic="0:1;1:1:0:u" last-rc-change="1000"/></lrm_resource></lrm_resources>`, 1)
+	failed = strings.Replace(failed, `</lrm>`, `</lrm><transient_attributes id="1"><instance_attributes id="t">`+
+		`<nvpair id="t1" name="fail-count-d#start_0" value="1"/><nvpair id="t2" name="last-failure-d#start_0" value="1000"/></instance_attributes></transient_attributes>`, 1)
+	// A rule about the hour: nobody foresees when its result changes.
+	hourly := strings.Replace(cib, `<constraints/>`, `<constraints><rsc_location id="l" rsc="d"><rule id="r" score="1">`+
+		`<date_expression id="e" operation="date_spec"><date_spec id="s" hours="9-16"/></date_expression></rule></rsc_location></constraints>`, 1)
+	type question struct {
+		doc        string
+		at         int64
+		remembered bool
+	}
+	for name, asked := range map[string][]question{
+		"nothing depends on the time": {{cib, 1000, false}, {cib, 1001, true}, {cib, 90000, true}},
+		"another document":            {{cib, 1000, false}, {failed, 1000, false}, {cib, 1000, false}},
+		"the clock was set back":      {{cib, 1000, false}, {cib, 999, false}, {cib, 1000, true}},
+		"a failure expires":           {{failed, 1010, false}, {failed, 1059, true}, {failed, 1060, false}, {failed, 1061, false}, {failed, 2000, true}},
+		"a rule about the hour":       {{hourly, 1000, false}, {hourly, 1000, true}, {hourly, 1001, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			s := New(Options{Inputs: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+			for i, q := range asked {
+				log.Reset()
+				got, err := s.Schedule(context.Background(), &penginev1.ScheduleRequest{Cib: []byte(q.doc), NowUnixMs: q.at*1000 + 999})
+				if err != nil || got.Error != "" {
+					t.Fatal(err, got.GetError())
+				}
+				if remembered := strings.Contains(log.String(), "remembered=true"); remembered != q.remembered {
+					t.Errorf("question %d: remembered is %v, want %v: %s", i, remembered, q.remembered, log.String())
+				}
+				// What is remembered must be what would be found now.
+				other := New(Options{Inputs: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+				want, err := other.Schedule(context.Background(), &penginev1.ScheduleRequest{Cib: []byte(q.doc), NowUnixMs: q.at * 1000})
+				if err != nil {
+					t.Fatal(err)
+				}
+				number := ` transition_id="` + strconv.Itoa(i) + `"`
+				if graph := strings.Replace(string(got.Graph), number, ` transition_id="0"`, 1); graph != string(want.Graph) ||
+					got.Summary != want.Summary || got.Severity != want.Severity || len(got.Problems) != len(want.Problems) {
+					t.Errorf("question %d: the answer differs from a new one:\n%s\n%s", i, got.Graph, want.Graph)
+				}
+			}
+		})
 	}
 }

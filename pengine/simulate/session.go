@@ -21,11 +21,10 @@ type Session struct {
 // Open reads a document. in.CIB is the document; in.Now the time of all that
 // follows.
 func Open(in schedule.Input) (*Session, error) {
-	root, err := xmldoc.Parse(in.CIB)
+	root, err := schedule.Read(in.CIB)
 	if err != nil {
-		return nil, fmt.Errorf("read CIB: %w", err)
+		return nil, err
 	}
-	state.Upgrade(root)
 	return &Session{root: root, in: in}, nil
 }
 

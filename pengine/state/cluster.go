@@ -34,7 +34,7 @@ func Load(in Input) (*Cluster, error) {
 	c := &Cluster{
 		Root: in.Root, Now: isotime.FromTime(in.Now), NowUnix: in.Now.Unix(), Sanitized: in.Sanitized,
 		Tickets: map[string]*Ticket{}, Tags: map[string][]string{}, Templates: map[string][]string{},
-		global: map[string][]*Action{}, rscByID: map[string]*Resource{}, histByName: map[string]*Resource{},
+		global: map[string][]*Action{}, ids: map[string]map[string]found{}, rscByID: map[string]*Resource{}, histByName: map[string]*Resource{},
 		Output: Output{Scores: in.Scores, Utilization: in.Utiliz},
 	}
 	if in.Explain {
@@ -42,8 +42,11 @@ func Load(in Input) (*Cluster, error) {
 	}
 	c.Rules = &rules.Context{
 		Now: c.Now, Health: &c.Health, Find: c.find,
-		Real:    func(s string) (isotime.Date, bool) { return isotime.Parse(s, in.Now) },
-		Propose: c.ProposeRecheck,
+		Real: func(s string) (isotime.Date, bool) {
+			c.dateText(s)
+			return isotime.Parse(s, in.Now)
+		},
+		Propose: c.ProposeRecheck, Volatile: c.Volatile,
 	}
 	c.Quorum = value.Truthy(in.Root.Attr("have-quorum"))
 	fs, _ := in.Root.Get("crm_feature_set")
@@ -57,14 +60,6 @@ func Load(in Input) (*Cluster, error) {
 	c.readStatus()
 	c.countInstances()
 	return c, nil
-}
-
-// ProposeRecheck notes a time at which decisions may change; the earliest one
-// in the future is kept (state 3.2).
-func (c *Cluster) ProposeRecheck(unix int64) {
-	if unix > c.NowUnix && (c.Recheck == 0 || unix < c.Recheck) {
-		c.Recheck = unix
-	}
 }
 
 // locateSections finds the sections by unique search: one that appears several
@@ -90,39 +85,46 @@ func (c *Cluster) locateSections() {
 // Section returns a section of the CIB, nil if missing or ambiguous.
 func (c *Cluster) Section(name string) *xmldoc.Elem { return c.sections[name] }
 
-// find resolves a reference by unique search for name and id.
-func (c *Cluster) find(name, id string) *xmldoc.Elem {
-	if c.ids == nil {
-		c.ids = map[string][]*xmldoc.Elem{}
+// found is what the document has under a name and id.
+type found struct {
+	first *xmldoc.Elem
+	more  bool
+}
+
+// byID lists the elements of a name by their id. References are rare: a name
+// is looked through once one to it is met.
+func (c *Cluster) byID(name string) map[string]found {
+	ids, ok := c.ids[name]
+	if !ok {
+		ids = map[string]found{}
 		c.Root.Walk(func(e *xmldoc.Elem) bool {
-			if v, ok := e.Get("id"); ok {
-				c.ids[v] = append(c.ids[v], e)
+			if e.Name != name {
+				return true
+			}
+			if id, ok := e.Get("id"); ok {
+				if f, again := ids[id]; again {
+					ids[id] = found{f.first, true}
+				} else {
+					ids[id] = found{first: e}
+				}
 			}
 			return true
 		})
+		c.ids[name] = ids
 	}
-	var found *xmldoc.Elem
-	for _, e := range c.ids[id] {
-		if e.Name == name {
-			if found != nil {
-				return nil
-			}
-			found = e
-		}
-	}
-	return found
+	return ids
 }
 
-// FindID returns the first element of that name and id in document order.
-func (c *Cluster) FindID(name, id string) *xmldoc.Elem {
-	c.find(name, id)
-	for _, e := range c.ids[id] {
-		if e.Name == name {
-			return e
-		}
+// find resolves a reference by unique search for name and id.
+func (c *Cluster) find(name, id string) *xmldoc.Elem {
+	if f := c.byID(name)[id]; !f.more {
+		return f.first
 	}
 	return nil
 }
+
+// FindID returns the first element of that name and id in document order.
+func (c *Cluster) FindID(name, id string) *xmldoc.Elem { return c.byID(name)[id].first }
 
 // detectUnfencing looks for anything that requires or provides unfencing
 // (state 4.4).

@@ -119,7 +119,7 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 		d.Result = DigestRestart
 	}
 	if entry != nil {
-		if _, ok := entry.Get("op-restart-digest"); ok {
+		if _, ok := c.RestartDigest(entry); ok {
 			d.restart(all, entry)
 		}
 	}
@@ -208,7 +208,7 @@ func (c *Cluster) CompareDigests(r *Resource, entry *xmldoc.Elem, n *Node) *Dige
 	task := entry.Attr("operation")
 	interval := value.HistoryInterval(entry.Attr("interval"))
 	d := c.digests(r, task, interval, n, entry, false)
-	restart, hasRestart := entry.Get("op-restart-digest")
+	restart, hasRestart := c.RestartDigest(entry)
 	recorded, hasAll := entry.Get("op-digest")
 	switch {
 	case hasRestart && d.hasRestart && restart != d.Restart:

@@ -3,6 +3,8 @@ package state
 import (
 	"strconv"
 	"strings"
+
+	"linuxha/pengine/internal/xmldoc"
 )
 
 // Status and result codes of recorded operations (state 9.5).
@@ -136,7 +138,19 @@ func (h *rscHistory) evaluate(e *histOp) {
 // forceDigest makes an expired recurring failure look like a changed
 // definition, so that the operation is scheduled anew.
 func (c *Cluster) forceDigest(e *histOp) {
-	e.xml.Set("op-restart-digest", "calculated-failure-timeout")
+	if c.rescheduled == nil {
+		c.rescheduled = map[*xmldoc.Elem]bool{}
+	}
+	c.rescheduled[e.xml] = true
+}
+
+// RestartDigest is the digest of the parameters whose change needs a restart,
+// as recorded with an entry of history.
+func (c *Cluster) RestartDigest(entry *xmldoc.Elem) (string, bool) {
+	if c.rescheduled[entry] {
+		return "calculated-failure-timeout", true
+	}
+	return entry.Get("op-restart-digest")
 }
 
 // opOnFail learns the failure policy of an entry's operation.

@@ -30,6 +30,9 @@ func (n *Node) failAttrs() []failAttr {
 	return n.failed
 }
 
+// HasFailures says whether any failure is counted on the node.
+func (n *Node) HasFailures() bool { return len(n.failAttrs()) > 0 }
+
 func (r *Resource) failName() string {
 	name := r.HistName
 	if name == "" {
@@ -116,7 +119,7 @@ func (c *Cluster) FailCount(r *Resource, n *Node, effective bool, entry *xmldoc.
 	if count > 0 && r.FailureTimeout > 0 && c.failureBlocks(r, n, entry) {
 		r.FailureTimeout = 0
 	}
-	if effective && count > 0 && last > 0 && r.FailureTimeout > 0 && c.NowUnix > last+r.FailureTimeout {
+	if effective && count > 0 && last > 0 && r.FailureTimeout > 0 && c.Later(last+r.FailureTimeout) {
 		count = 0
 	}
 	if count <= 0 {
@@ -157,24 +160,38 @@ func (c *Cluster) ThresholdReached(r *Resource, n *Node) (*Resource, bool) {
 // keeps it from expiring (state 10.3).
 func (c *Cluster) failureBlocks(r *Resource, n *Node, entry *xmldoc.Elem) bool {
 	base := value.BaseName(r.ID)
-	scope := c.Root
+	var ops []*xmldoc.Elem
 	if r.OwnDoc {
-		scope = r.XML
+		ops = blockingOps(r.XML)[base]
+	} else {
+		if c.blocking == nil {
+			c.blocking = blockingOps(c.Root)
+		}
+		ops = c.blocking[base]
 	}
-	blocks := false
-	scope.Walk(func(e *xmldoc.Elem) bool {
-		if e.Name != "primitive" || e.ID() != base {
+	for _, op := range ops {
+		if c.blockingEntry(op, base, n, entry) {
 			return true
 		}
-		e.Walk(func(op *xmldoc.Elem) bool {
-			if op.Name == "op" && op.Attr("on-fail") == "block" && c.blockingEntry(op, base, n, entry) {
-				blocks = true
-			}
-			return !blocks
-		})
-		return !blocks
+	}
+	return false
+}
+
+// blockingOps lists the operations with on-fail="block" by primitive.
+func blockingOps(scope *xmldoc.Elem) map[string][]*xmldoc.Elem {
+	list := map[string][]*xmldoc.Elem{}
+	scope.Walk(func(e *xmldoc.Elem) bool {
+		if e.Name == "primitive" {
+			e.Walk(func(op *xmldoc.Elem) bool {
+				if op.Name == "op" && op.Attr("on-fail") == "block" {
+					list[e.ID()] = append(list[e.ID()], op)
+				}
+				return true
+			})
+		}
+		return true
 	})
-	return blocks
+	return list
 }
 
 func (c *Cluster) blockingEntry(op *xmldoc.Elem, base string, n *Node, entry *xmldoc.Elem) bool {
@@ -233,7 +250,7 @@ func (c *Cluster) expired(r *Resource, n *Node, e *histOp) bool {
 	lastFailure := isLastFailure(e.xml)
 	expired, unexpired := false, 0
 	if e.lastChange >= 0 && r.FailureTimeout > 0 {
-		if c.NowUnix >= e.lastChange+r.FailureTimeout {
+		if c.Later(e.lastChange + r.FailureTimeout - 1) {
 			expired = true
 			if r.ReconnectMS > 0 && e.interval > 0 && strings.EqualFold(e.task, "monitor") && c.Opts.Stonith {
 				if remote := c.NodeByName(r.ID); remote != nil && !remote.WasFenced {
@@ -243,7 +260,7 @@ func (c *Cluster) expired(r *Resource, n *Node, e *histOp) bool {
 		}
 		var last int64
 		unexpired, last = c.FailCount(r, n, true, e.xml)
-		if unexpired > 0 && c.NowUnix < last+r.FailureTimeout+1 {
+		if unexpired > 0 && !c.Later(last+r.FailureTimeout) {
 			c.ProposeRecheck(last + r.FailureTimeout + 1)
 		}
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"slices"
 	"strings"
 
 	"linuxha/pengine/internal/value"
@@ -23,7 +22,13 @@ type histOp struct {
 }
 
 func readHistOp(x *xmldoc.Elem) *histOp {
-	h := &histOp{xml: x, call: -1, lastChange: -1, status: -2, target: -1}
+	h := &histOp{}
+	h.read(x)
+	return h
+}
+
+func (h *histOp) read(x *xmldoc.Elem) {
+	*h = histOp{xml: x, call: -1, lastChange: -1, status: -2, target: -1}
 	for i := range x.Attrs {
 		v := x.Attrs[i].Value
 		switch x.Attrs[i].Name {
@@ -56,7 +61,6 @@ func readHistOp(x *xmldoc.Elem) *histOp {
 	if h.key == "" {
 		h.key = h.id
 	}
-	return h
 }
 
 type transitionKey struct {
@@ -66,18 +70,24 @@ type transitionKey struct {
 
 // parseTransitionKey reads ACTION:TRANSITION:TARGETRC:UUID (state 1.10).
 func parseTransitionKey(s string) (transitionKey, bool) {
-	parts := strings.SplitN(s, ":", 4)
-	if len(parts) < 4 || parts[3] == "" {
+	var number [3]int64
+	for i := range number {
+		part, rest, ok := strings.Cut(s, ":")
+		if !ok {
+			return transitionKey{}, false
+		}
+		if number[i], ok = value.LeadingInt(part); !ok {
+			return transitionKey{}, false
+		}
+		s = rest
+	}
+	if s == "" {
 		return transitionKey{}, false
 	}
-	_, ok1 := value.LeadingInt(parts[0])
-	tr, ok2 := value.LeadingInt(parts[1])
-	rc, ok3 := value.LeadingInt(parts[2])
-	uuid := parts[3]
-	if len(uuid) > 36 {
-		uuid = uuid[:36]
+	if len(s) > 36 {
+		s = s[:36]
 	}
-	return transitionKey{int(tr), int(rc), uuid}, ok1 && ok2 && ok3
+	return transitionKey{int(number[1]), int(number[2]), s}, true
 }
 
 // parseMagic reads STATUS:RC;KEY.
@@ -145,15 +155,28 @@ func compareOps(a, b *histOp, sameNode bool) int {
 	return 0
 }
 
-// sortedOps reads and sorts the entries of an lrm_resource (state 9.2).
-func sortedOps(l *xmldoc.Elem) []*histOp {
-	var ops []*histOp
-	for x := range l.Children("lrm_rsc_op") {
-		ops = append(ops, readHistOp(x))
+// histReader is the memory in which the entries of one lrm_resource after the
+// other are read: most are looked at once and forgotten.
+type histReader struct {
+	ops  []histOp
+	list []*histOp
+}
+
+// sortedOps reads and sorts the entries of an lrm_resource (state 9.2). They
+// are valid until the next call.
+func (r *histReader) sortedOps(l *xmldoc.Elem) []*histOp {
+	r.ops, r.list = r.ops[:0], r.list[:0]
+	for _, x := range l.Kids {
+		if x.Name == "lrm_rsc_op" {
+			r.ops = append(r.ops, histOp{xml: x})
+		}
 	}
-	slices.Reverse(ops)
-	value.MergeSort(ops, func(a, b *histOp) int { return compareOps(a, b, true) })
-	return ops
+	for i := len(r.ops) - 1; i >= 0; i-- {
+		r.ops[i].read(r.ops[i].xml)
+		r.list = append(r.list, &r.ops[i])
+	}
+	value.MergeSort(r.list, func(a, b *histOp) int { return compareOps(a, b, true) })
+	return r.list
 }
 
 // activeRange finds the stop and start index of sorted entries (state 9.7).
@@ -351,7 +374,7 @@ func (c *Cluster) resourceHistory(n *Node, l *xmldoc.Elem) *Resource {
 	if !ok {
 		return nil
 	}
-	ops := sortedOps(l)
+	ops := c.hist.sortedOps(l)
 	if len(ops) == 0 && !c.Opts.ShutdownLock {
 		return nil
 	}
@@ -395,7 +418,7 @@ func (c *Cluster) historyLock(r *Resource, n *Node, l *xmldoc.Elem) {
 	if !ok || t == 0 {
 		return
 	}
-	if limit := c.Opts.ShutdownLockLimit; limit > 0 && c.NowUnix > t+limit {
+	if limit := c.Opts.ShutdownLockLimit; limit > 0 && c.Later(t+limit) {
 		c.Op(r, "lrm_delete", n, false)
 		return
 	}

@@ -289,28 +289,46 @@ type Replica struct {
 	Node                          *Node
 }
 
-// NodeSet is a set of nodes, indexed by Node.Idx.
-type NodeSet []bool
+// NodeSet is a set of nodes: a bit for each Node.Idx, those of the first 64
+// nodes in place.
+type NodeSet struct {
+	low  uint64
+	more []uint64
+}
 
 // Has says whether the node is in the set.
-func (s NodeSet) Has(n *Node) bool { return n != nil && n.Idx < len(s) && s[n.Idx] }
+func (s NodeSet) Has(n *Node) bool {
+	switch {
+	case n == nil:
+		return false
+	case n.Idx < 64:
+		return s.low>>n.Idx&1 != 0
+	}
+	i := n.Idx/64 - 1
+	return i < len(s.more) && s.more[i]>>(n.Idx%64)&1 != 0
+}
 
 // Add puts a node into the set.
 func (s *NodeSet) Add(n *Node) {
-	for len(*s) <= n.Idx {
-		*s = append(*s, false)
+	if n.Idx < 64 {
+		s.low |= 1 << n.Idx
+		return
 	}
-	(*s)[n.Idx] = true
+	i := n.Idx/64 - 1
+	if i >= len(s.more) {
+		s.more = append(s.more, make([]uint64, i+1-len(s.more))...)
+	}
+	s.more[i] |= 1 << (n.Idx % 64)
 }
 
 // Empty says whether no node is in the set.
 func (s NodeSet) Empty() bool {
-	for _, b := range s {
-		if b {
+	for _, b := range s.more {
+		if b != 0 {
 			return false
 		}
 	}
-	return true
+	return s.low == 0
 }
 
 // Colocation places Dependent relative to Primary (assignment 4).
@@ -410,6 +428,7 @@ type Cluster struct {
 	Now     isotime.Date
 	NowUnix int64
 	Recheck int64 // 0 if nothing changes by itself
+	Until   int64 // first second at which this model may no longer hold, 0 for never
 	Rules   *rules.Context
 
 	Nodes     []*Node // natural name order
@@ -441,10 +460,13 @@ type Cluster struct {
 	Unfencing       bool
 	legacyFailCount bool
 	sections        map[string]*xmldoc.Elem
-	ids             map[string][]*xmldoc.Elem
+	ids             map[string]map[string]found // by name and id, names as they are asked for
+	rescheduled     map[*xmldoc.Elem]bool       // history entries to be scheduled anew
 	containerStops  []*Resource
 	rscByID         map[string]*Resource
 	histByName      map[string]*Resource
+	hist            histReader
+	blocking        map[string][]*xmldoc.Elem // operations with on-fail="block" by primitive, once needed
 }
 
 // Output selects and receives the lines that are printed while scheduling.
@@ -457,7 +479,10 @@ type Output struct {
 type ScoreLine struct{ Text string }
 
 // Notef records a note.
-func (c *Cluster) Notef(s Severity, text string) {
-	c.Notes = append(c.Notes, Note{Severity: s, Text: text})
-	c.Why.Log(s, "", text)
+func (c *Cluster) Notef(s Severity, text string) { c.note(s, "", text) }
+
+// note records a note with the reference's name for the place.
+func (c *Cluster) note(s Severity, from, text string) {
+	c.Notes = append(c.Notes, Note{Severity: s, Text: text, From: from})
+	c.Why.Log(s, from, text)
 }

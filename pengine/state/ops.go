@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"linuxha/internal/isotime"
 	"linuxha/pengine/internal/value"
 	"linuxha/pengine/internal/xmldoc"
 	"linuxha/pengine/rules"
@@ -166,7 +165,8 @@ func (c *Cluster) startDelay(a *Action) {
 	if sec == 0 {
 		return
 	}
-	r := (c.NowUnix - isotime.Date(origin).Unix()) % sec
+	c.Volatile()
+	r := (c.NowUnix - origin.Unix()) % sec
 	delay := -r
 	if r > 0 {
 		delay = sec - r

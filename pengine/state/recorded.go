@@ -45,7 +45,7 @@ func (c *Cluster) RecordedOn(n *Node) []*Recorded {
 // SinceStart lists the entries from the last start on; ok is false if the
 // resource was stopped after it.
 func (h *Recorded) SinceStart() (list []RecordedOp, ok bool) {
-	ops := sortedOps(h.XML)
+	ops := new(histReader).sortedOps(h.XML)
 	start, stop := activeRange(ops)
 	if start < stop {
 		return nil, false

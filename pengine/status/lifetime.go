@@ -19,7 +19,7 @@ func Passes(rule []byte, at isotime.Date, real time.Time) (bool, error) {
 		Now:     at,
 		Real:    func(s string) (isotime.Date, bool) { return isotime.Parse(s, real) },
 		Find:    func(string, string) *xmldoc.Elem { return nil },
-		Propose: func(int64) {},
+		Propose: func(int64) {}, Volatile: func() {},
 	}
 	return c.Rule(root, &rules.Subject{}), nil
 }

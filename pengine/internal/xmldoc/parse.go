@@ -5,83 +5,107 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // maxDepth bounds nesting, so that no input can exhaust the stack of the code
 // that walks the tree.
 const maxDepth = 256
 
+// Sizes of the chunks that elements, attributes and lists of children are
+// taken from: a document has hundreds of thousands of them, of one life time.
+const (
+	elemChunk = 256
+	attrChunk = 1024
+	kidChunk  = 1024
+)
+
+// parser reads a document in one pass. What a byte of a value needs beyond
+// being copied by reference is rare, so the parser looks ahead for the next
+// such byte (see seeker) instead of looking at every byte.
 type parser struct {
 	s     string
 	pos   int
-	elems []Elem // chunk from which elements are taken
-	attrs []Attr // chunk from which attribute lists are taken
-	list  []Attr // attributes of the element being read
+	less  seeker    // the next '<'
+	odd   [4]seeker // the next '&', '\n', '\t', '\r': values with these are not taken as they stand
+	elems []Elem    // chunk from which elements are taken
+	attrs []Attr    // chunk from which attribute lists are taken
+	kids  []*Elem   // chunk from which lists of children are taken
+	open  []open    // elements that are not closed yet
+	stack []*Elem   // their children so far
 }
 
-// Parse reads one document and returns its root element.
+// open is an element that is not closed yet; its children begin at first in
+// the parser's stack.
+type open struct {
+	e     *Elem
+	first int
+}
+
+// seeker knows where a byte comes next.
+type seeker struct {
+	c  byte
+	at int
+}
+
+// from is the position of the byte at or after pos, len(s) if there is none.
+func (k *seeker) from(s string, pos int) int {
+	if k.at < pos {
+		if i := strings.IndexByte(s[pos:], k.c); i >= 0 {
+			k.at = pos + i
+		} else {
+			k.at = len(s)
+		}
+	}
+	return k.at
+}
+
+// Parse reads one document and returns its root element. The tree refers to
+// data, which must not change afterwards.
 func Parse(data []byte) (*Elem, error) {
-	p := &parser{s: string(data)}
-	var root, cur *Elem
-	depth := 0
+	p := &parser{s: unsafe.String(unsafe.SliceData(data), len(data)), less: seeker{'<', -1}}
+	for i, c := range []byte("&\n\t\r") {
+		p.odd[i] = seeker{c, -1}
+	}
+	var root *Elem
 	for {
-		i := strings.IndexByte(p.s[p.pos:], '<')
-		if i < 0 {
+		if p.pos = p.less.from(p.s, p.pos); p.pos == len(p.s) {
 			break
 		}
-		p.pos += i
-		rest := p.s[p.pos:]
-		switch {
-		case strings.HasPrefix(rest, "<!--"):
-			if !p.skipPast("-->") {
-				return nil, p.errorf("comment without end")
-			}
-		case strings.HasPrefix(rest, "<![CDATA["):
-			if !p.skipPast("]]>") {
-				return nil, p.errorf("CDATA section without end")
-			}
-		case strings.HasPrefix(rest, "<?"):
-			if !p.skipPast("?>") {
-				return nil, p.errorf("processing instruction without end")
-			}
-		case strings.HasPrefix(rest, "<!"):
-			if !p.skipPast(">") {
-				return nil, p.errorf("declaration without end")
-			}
-		case strings.HasPrefix(rest, "</"):
+		switch rest := p.s[p.pos+1:]; {
+		case rest != "" && rest[0] == '/':
 			p.pos += 2
-			name := p.name()
-			p.space()
-			if cur == nil || cur.Name != name || !p.eat('>') {
-				return nil, p.errorf("unexpected end tag </%s>", name)
+			if err := p.end(); err != nil {
+				return nil, err
 			}
-			cur = cur.Parent
-			depth--
+		case rest != "" && (rest[0] == '!' || rest[0] == '?'):
+			if err := p.skip(); err != nil {
+				return nil, err
+			}
 		default:
 			p.pos++
 			e, closed, err := p.start()
 			if err != nil {
 				return nil, err
 			}
-			if cur == nil {
-				if root != nil {
-					return nil, p.errorf("more than one root element")
-				}
+			switch n := len(p.open); {
+			case n > 0:
+				e.Parent = p.open[n-1].e
+				p.stack = append(p.stack, e)
+			case root != nil:
+				return nil, p.errorf("more than one root element")
+			default:
 				root = e
-			} else {
-				e.Parent = cur
-				cur.Kids = append(cur.Kids, e)
 			}
 			if !closed {
-				cur = e
-				if depth++; depth > maxDepth {
+				if p.open = append(p.open, open{e, len(p.stack)}); len(p.open) > maxDepth {
 					return nil, p.errorf("elements nested more than %d deep", maxDepth)
 				}
 			}
 		}
 	}
-	if cur != nil {
-		return nil, p.errorf("element <%s> is not closed", cur.Name)
+	if n := len(p.open); n > 0 {
+		return nil, p.errorf("element <%s> is not closed", p.open[n-1].e.Name)
 	}
 	if root == nil {
 		return nil, p.errorf("no element found")
@@ -94,13 +118,44 @@ func (p *parser) errorf(format string, args ...any) error {
 	return fmt.Errorf("XML line %d: %s", 1+strings.Count(p.s[:pos], "\n"), fmt.Sprintf(format, args...))
 }
 
-func (p *parser) skipPast(end string) bool {
-	i := strings.Index(p.s[p.pos:], end)
-	if i < 0 {
-		return false
+// skip goes past what is no element: p.pos is at "<!" or "<?".
+func (p *parser) skip() error {
+	rest := p.s[p.pos:]
+	for _, kind := range [...]struct{ begin, end, name string }{
+		{"<!--", "-->", "comment"}, {"<![CDATA[", "]]>", "CDATA section"}, {"<?", "?>", "processing instruction"}, {"<!", ">", "declaration"},
+	} {
+		if !strings.HasPrefix(rest, kind.begin) {
+			continue
+		}
+		i := strings.Index(rest, kind.end)
+		if i < 0 {
+			return p.errorf("%s without end", kind.name)
+		}
+		p.pos += i + len(kind.end)
+		return nil
 	}
-	p.pos += i + len(end)
-	return true
+	return p.errorf("'<' without a name") // not reached: the caller has seen one of the kinds
+}
+
+// end reads an end tag after its "</" and closes the element.
+func (p *parser) end() error {
+	name := p.name()
+	p.space()
+	n := len(p.open) - 1
+	if n < 0 || p.open[n].e.Name != name || !p.eat('>') {
+		return p.errorf("unexpected end tag </%s>", name)
+	}
+	o := p.open[n]
+	p.open = p.open[:n]
+	if list := p.stack[o.first:]; len(list) > 0 {
+		if len(p.kids) < len(list) {
+			p.kids = make([]*Elem, max(kidChunk, len(list)))
+		}
+		o.e.Kids, p.kids = p.kids[:len(list):len(list)], p.kids[len(list):]
+		copy(o.e.Kids, list)
+		p.stack = p.stack[:o.first]
+	}
+	return nil
 }
 
 func (p *parser) space() {
@@ -117,28 +172,30 @@ func (p *parser) eat(c byte) bool {
 	return false
 }
 
+// endsName are the bytes that no name contains.
+var endsName = [256]bool{' ': true, '\n': true, '\t': true, '\r': true, '=': true, '/': true, '>': true, '<': true, '"': true, '\'': true}
+
 func (p *parser) name() string {
-	start := p.pos
-	for p.pos < len(p.s) {
-		switch p.s[p.pos] {
-		case ' ', '\n', '\t', '\r', '=', '/', '>', '<', '"', '\'':
-			return p.s[start:p.pos]
-		}
-		p.pos++
+	s, i := p.s, p.pos
+	for i < len(s) && !endsName[s[i]] {
+		i++
 	}
-	return p.s[start:p.pos]
+	name := s[p.pos:i]
+	p.pos = i
+	return name
 }
 
 // start reads a start tag after its '<'.
 func (p *parser) start() (e *Elem, closed bool, err error) {
 	if len(p.elems) == 0 {
-		p.elems = make([]Elem, 128)
+		p.elems = make([]Elem, elemChunk)
 	}
 	e, p.elems = &p.elems[0], p.elems[1:]
 	if e.Name = p.name(); e.Name == "" {
 		return nil, false, p.errorf("element without a name")
 	}
-	p.list = p.list[:0]
+	list := p.attrs[:0]
+	var names uint64 // which names there may be already
 	for {
 		p.space()
 		if p.eat('>') {
@@ -151,49 +208,68 @@ func (p *parser) start() (e *Elem, closed bool, err error) {
 			closed = true
 			break
 		}
-		a := Attr{Name: p.name()}
-		p.space()
-		if a.Name == "" || !p.eat('=') {
-			return nil, false, p.errorf("malformed attribute in <%s>", e.Name)
-		}
-		p.space()
-		if p.pos >= len(p.s) || (p.s[p.pos] != '"' && p.s[p.pos] != '\'') {
-			return nil, false, p.errorf("attribute %s of <%s> is not quoted", a.Name, e.Name)
-		}
-		quote := p.s[p.pos]
-		p.pos++
-		n := strings.IndexByte(p.s[p.pos:], quote)
-		if n < 0 {
-			return nil, false, p.errorf("attribute %s of <%s> has no closing quote", a.Name, e.Name)
-		}
-		if a.Value, err = p.unescape(p.s[p.pos : p.pos+n]); err != nil {
+		a, err := p.attribute(e)
+		if err != nil {
 			return nil, false, err
 		}
-		p.pos += n + 1
-		for _, x := range p.list {
-			if x.Name == a.Name {
-				return nil, false, p.errorf("attribute %s of <%s> appears twice", a.Name, e.Name)
+		bit := uint64(1) << ((uint(len(a.Name))*7 + uint(a.Name[0]) + uint(a.Name[len(a.Name)-1])*3) & 63)
+		if names&bit != 0 {
+			for i := range list {
+				if list[i].Name == a.Name {
+					return nil, false, p.errorf("attribute %s of <%s> appears twice", a.Name, e.Name)
+				}
 			}
 		}
-		p.list = append(p.list, a)
-	}
-	if n := len(p.list); n > 0 {
-		if len(p.attrs) < n {
-			p.attrs = make([]Attr, max(512, n))
+		names |= bit
+		if len(list) == cap(list) { // the chunk is used up: go on in a new one
+			list = append(make([]Attr, 0, max(attrChunk, 2*len(list))), list...)
 		}
-		e.Attrs, p.attrs = p.attrs[:n:n], p.attrs[n:]
-		copy(e.Attrs, p.list)
+		list = append(list, a)
 	}
+	n := len(list)
+	if n > 0 {
+		e.Attrs = list[:n:n]
+	}
+	p.attrs = list[n:]
 	return e, closed, nil
 }
 
+// attribute reads one attribute of e.
+func (p *parser) attribute(e *Elem) (a Attr, err error) {
+	a.Name = p.name()
+	p.space()
+	if a.Name == "" || !p.eat('=') {
+		return a, p.errorf("malformed attribute in <%s>", e.Name)
+	}
+	p.space()
+	if p.pos >= len(p.s) || (p.s[p.pos] != '"' && p.s[p.pos] != '\'') {
+		return a, p.errorf("attribute %s of <%s> is not quoted", a.Name, e.Name)
+	}
+	begin := p.pos + 1
+	n := strings.IndexByte(p.s[begin:], p.s[p.pos])
+	if n < 0 {
+		return a, p.errorf("attribute %s of <%s> has no closing quote", a.Name, e.Name)
+	}
+	p.pos = begin
+	end := begin + n
+	a.Value = p.s[begin:end]
+	if p.less.from(p.s, begin) < end {
+		return a, p.errorf("'<' in an attribute value")
+	}
+	for i := range p.odd {
+		if p.odd[i].from(p.s, begin) < end {
+			if a.Value, err = p.unescape(a.Value); err != nil {
+				return a, err
+			}
+			break
+		}
+	}
+	p.pos = end + 1
+	return a, nil
+}
+
+// unescape gives a value with entities replaced and white space as blanks.
 func (p *parser) unescape(s string) (string, error) {
-	if strings.IndexByte(s, '<') >= 0 {
-		return "", p.errorf("'<' in an attribute value")
-	}
-	if !strings.ContainsAny(s, "&\n\t\r") {
-		return s, nil
-	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
