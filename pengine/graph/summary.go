@@ -19,7 +19,7 @@ type Line struct {
 // It also binds actions without a node and corrects roles (20.6), so it has to
 // be called before the graph is made as well.
 func Summary(c *state.Cluster) []Line {
-	s := &summary{}
+	s := &summary{c: c}
 	for i := len(c.Actions) - 1; i >= 0; i-- {
 		a := c.Actions[i]
 		if a.Rsc != nil || !a.Required() || a.Task != "stonith" || a.Node == nil {
@@ -43,31 +43,74 @@ func Summary(c *state.Cluster) []Line {
 
 // Format lays the lines out (actions 20.5).
 func Format(lines []Line) []string {
-	d, w := 5, 5
+	w := newWidths()
 	for _, l := range lines {
-		if !l.Node {
-			d = max(d, len(l.Details))
-			if len(l.ID) > w {
-				w = len(l.ID) + 2
-			}
-		}
+		w.fit(l)
 	}
 	out := make([]string, 0, len(lines))
 	for _, l := range lines {
-		if l.Node {
-			out = append(out, l.Text)
-			continue
-		}
-		t := fmt.Sprintf("%-8s   %-*s   ( %*s )", l.Verb, w, l.ID, d, l.Details)
-		if l.Reason != "" {
-			t += "  " + l.Reason
-		}
-		out = append(out, t)
+		out = append(out, w.text(l))
 	}
 	return out
 }
 
-type summary struct{ lines []Line }
+// widths are those of the columns, which only grow.
+type widths struct{ id, details int }
+
+func newWidths() widths { return widths{id: 5, details: 5} }
+
+func (w *widths) fit(l Line) {
+	if l.Node {
+		return
+	}
+	w.details = max(w.details, len(l.Details))
+	if len(l.ID) > w.id {
+		w.id = len(l.ID) + 2
+	}
+}
+
+func (w widths) text(l Line) string {
+	if l.Node {
+		return l.Text
+	}
+	t := fmt.Sprintf("%-8s   %-*s   ( %*s )", l.Verb, w.id, l.ID, w.details, l.Details)
+	if l.Reason != "" {
+		t += "  " + l.Reason
+	}
+	return t
+}
+
+// Log writes the lines to the ledger's log, which lays each out by those before
+// it, not by all (actions 20.5).
+func Log(c *state.Cluster, lines []Line) {
+	if c.Why == nil {
+		return
+	}
+	w := newWidths()
+	for _, l := range lines {
+		w.fit(l)
+		c.Why.Log(state.Notice, "log_list_item", "Actions: "+w.text(l))
+	}
+}
+
+type summary struct {
+	c     *state.Cluster
+	lines []Line
+}
+
+// leave logs that nothing happens to r.
+func (s *summary) leave(r *state.Resource) {
+	if s.c.Why == nil {
+		return
+	}
+	text := r.Role.String()
+	if !r.Managed {
+		text += " unmanaged"
+	} else if cur := r.CurrentNode(); cur != nil {
+		text += " " + cur.Name
+	}
+	s.c.Why.Log(state.Info, "rsc_action_default", "Leave   "+r.ID+"\t("+text+")")
+}
 
 func (s *summary) resource(r *state.Resource) {
 	switch {
@@ -101,6 +144,7 @@ func (s *summary) primitive(r *state.Resource) {
 		next = r.Assigned.Node
 	}
 	if !r.Managed || cur == nil && next == nil {
+		s.leave(r)
 		return
 	}
 	start := r.Act("start", next)
@@ -131,6 +175,8 @@ func (s *summary) sameRole(r *state.Resource, cur, next *state.Node, moving bool
 	case start == nil || start.IsOptional():
 		if demote != nil && promote != nil && demote.Required() && promote.Required() {
 			s.add("Re-promote", r, cur, next, promote, demote)
+		} else {
+			s.leave(r)
 		}
 	case !start.IsRunnable():
 		source := start
