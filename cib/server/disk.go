@@ -14,6 +14,10 @@ import (
 // change (cib 15.8 allows a second); changes that come in bursts share it.
 const checkpointDelay = 700 * time.Millisecond
 
+// checkpointRest bounds what renewing a large cib.xml costs while changes keep
+// coming: it rests for so many times the time that it took.
+const checkpointRest = 10
+
 // disk is the goroutine that owns the store. What it is given while it writes
 // waits together and is stored in one go: a later document holds the earlier
 // ones.
@@ -66,24 +70,50 @@ func (d *disk) run(ctx context.Context) error {
 	checkpoint := time.NewTimer(0)
 	defer checkpoint.Stop()
 	armed := true
+	var (
+		renewing *store.Checkpoint // being written in another goroutine
+		begun    time.Time
+		rest     time.Time // no renewal before
+	)
+	prepared := make(chan error, 1)
+	arm := func(at time.Time) {
+		if at.Before(rest) {
+			at = rest
+		}
+		if d.store.Dirty() && !armed && renewing == nil {
+			checkpoint.Reset(time.Until(at))
+			armed = true
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
+			if renewing != nil {
+				<-prepared // it is made anew by Close
+			}
 			d.work(func(replica.Persisted) {})
 			return d.store.Close()
 		case <-d.wake:
 			d.work(d.done)
-			if d.store.Dirty() && !armed {
-				checkpoint.Reset(checkpointDelay)
-				armed = true
-			}
+			arm(time.Now().Add(checkpointDelay))
 		case <-checkpoint.C:
 			armed = false
-			if err := d.store.Checkpoint(); err != nil {
-				d.log.Error("cib.xml could not be renewed; trying again. Stored changes are safe in the journal", "err", err)
-				checkpoint.Reset(5 * time.Second)
-				armed = true
+			if !d.store.Dirty() {
+				break
 			}
+			renewing, begun = d.store.Begin(), time.Now()
+			go func(c *store.Checkpoint) { prepared <- c.Prepare() }(renewing)
+		case err := <-prepared:
+			if err == nil {
+				err = d.store.Finish(renewing)
+			}
+			renewing = nil
+			rest = time.Now().Add(checkpointRest * time.Since(begun))
+			if err != nil {
+				d.log.Error("cib.xml could not be renewed; trying again. Stored changes are safe in the journal", "err", err)
+				rest = time.Now().Add(5 * time.Second)
+			}
+			arm(time.Now().Add(checkpointDelay))
 		}
 	}
 }

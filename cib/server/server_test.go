@@ -22,7 +22,12 @@ import (
 // start runs a server on a folder and returns a client; stop ends it in order.
 func start(t *testing.T, folder, socket string) (cibv1.CibClient, func()) {
 	t.Helper()
-	srv, err := New(Options{FS: store.Dir{Path: folder, UID: -1, GID: -1}, Node: "alpha", Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
+	return startLogging(t, folder, socket, slog.NewTextHandler(testLog{t}, nil))
+}
+
+func startLogging(t testing.TB, folder, socket string, log slog.Handler) (cibv1.CibClient, func()) {
+	t.Helper()
+	srv, err := New(Options{FS: store.Dir{Path: folder, UID: -1, GID: -1}, Node: "alpha", Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +54,7 @@ func (l testLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func lead(t *testing.T, c cibv1.CibClient) {
+func lead(t testing.TB, c cibv1.CibClient) {
 	t.Helper()
 	r, err := c.SetPrimary(t.Context(), &cibv1.SetPrimaryRequest{Primary: "alpha", View: 1, Members: []string{"alpha"}, Quorate: true}, waitReady)
 	if err != nil || r.GetRc() != 0 {
@@ -57,7 +62,7 @@ func lead(t *testing.T, c cibv1.CibClient) {
 	}
 }
 
-func apply(t *testing.T, c cibv1.CibClient, ch *cibv1.Change) *cibv1.ApplyResponse {
+func apply(t testing.TB, c cibv1.CibClient, ch *cibv1.Change) *cibv1.ApplyResponse {
 	t.Helper()
 	r, err := c.Apply(t.Context(), &cibv1.ApplyRequest{Changes: []*cibv1.Change{ch}, Client: "test", Ref: "r1"}, waitReady)
 	if err != nil {
@@ -201,7 +206,7 @@ func TestOpNumbers(t *testing.T) {
 }
 
 // shortDir is a folder whose sockets have short enough paths.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "cib")
 	if err != nil {
 		t.Fatal(err)

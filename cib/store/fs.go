@@ -18,7 +18,7 @@ type FS interface {
 	Rename(from, to string) error
 	Link(from, to string) error
 	Remove(name string) error
-	// List returns names and change times of all files.
+	// List returns names, change times and sizes of all files.
 	List() ([]Entry, error)
 	// SyncDir makes creations, renames and removals durable.
 	SyncDir() error
@@ -35,7 +35,8 @@ type File interface {
 // Entry is one file of a folder.
 type Entry struct {
 	Name    string
-	Changed int64 // nanoseconds; only their order matters
+	Changed int64 // nanoseconds; their order matters, and whether they differ
+	Size    int64
 }
 
 // Dir is the real folder. Files that are created belong to UID and GID, where
@@ -97,7 +98,7 @@ func (d Dir) List() ([]Entry, error) {
 		if err != nil || !info.Mode().IsRegular() {
 			continue // gone meanwhile, or none of ours
 		}
-		out = append(out, Entry{f.Name(), info.ModTime().UnixNano()})
+		out = append(out, Entry{f.Name(), info.ModTime().UnixNano(), info.Size()})
 	}
 	return out, nil
 }

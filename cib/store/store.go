@@ -11,7 +11,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -20,7 +19,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 
 	"linuxha/cib/cibdoc"
@@ -47,12 +45,14 @@ type Store struct {
 
 	journal     File
 	journalSize int64
-	journalBad  bool // its end is unknown: renew it before the next record
+	journalMax  int64 // renewed when it is larger: some times the document
+	journalBad  bool  // its end is unknown: renew it before the next record
 
 	last    *cibdoc.Doc // what reading the folder would give
 	lineage replica.Lineage
 	onFile  *cibdoc.Doc  // what cib.xml holds; nil: not known to be good
 	maybe   []cibdoc.Sum // what cib.xml may hold, as long as nobody else writes it
+	known   pair         // how it looked when it was written
 	archive bool         // the present cib.xml is unusable: put it aside, not among the backups
 }
 
@@ -93,7 +93,7 @@ func running(doc *cibdoc.Doc, log *slog.Logger) *cibdoc.Doc {
 // Open reads the folder. Whatever is on disk, it comes up with a readable CIB
 // or says why it cannot even read the folder.
 func Open(fsys FS, log *slog.Logger) (*Store, Loaded, error) {
-	s := &Store{fs: fsys, log: log}
+	s := &Store{fs: fsys, log: log, journalMax: maxJournal}
 	entries, err := fsys.List()
 	if err != nil {
 		return nil, Loaded{}, fmt.Errorf("read the CIB's folder: %w", err)
@@ -173,7 +173,8 @@ func (s *Store) verify(name string) (*cibdoc.Doc, verdict) {
 }
 
 // record is one journal entry: the patch from one stored document to the
-// next, and the lineage after it; or a whole document.
+// next, and the lineage after it; or a whole document, with which each journal
+// begins; or a note.
 type record struct {
 	From    cibdoc.Sum
 	To      cibdoc.Sum
@@ -181,6 +182,7 @@ type record struct {
 	Diff    []byte       // empty: the document is the same
 	Doc     []byte       // instead of Diff: the whole document, which
 	Over    []cibdoc.Sum // ... supersedes any of these in cib.xml
+	OnFile  *cibdoc.Sum  `json:",omitempty"` // nothing else is set: cib.xml holds this since then
 }
 
 // leadsFrom reports whether the record goes on from what cib.xml holds; an
@@ -212,7 +214,16 @@ func (s *Store) replay() {
 	if len(records) == 0 {
 		return
 	}
+	records, oldest := notes(records)
+	if len(records) == 0 {
+		return
+	}
 	begin := slices.IndexFunc(records, func(r record) bool { return r.leadsFrom(s.last.Sum(), s.onFile != nil) })
+	if begin >= 0 && begin < oldest && s.onFile != nil {
+		s.log.Warn("cib.xml is older than what was written there last, so it was put back by hand: the journal is not used", "version", s.last.Version())
+		s.journalBad = true
+		return
+	}
 	if begin < 0 {
 		// Nothing to add if cib.xml is as new as the journal; the records up to
 		// the present document only tell its descent.
@@ -233,6 +244,21 @@ func (s *Store) replay() {
 		}
 		s.last, s.lineage = next, r.Lineage
 	}
+}
+
+// notes takes the notes out. oldest is the first record that may lead on from
+// cib.xml as we wrote it last.
+func notes(records []record) (changes []record, oldest int) {
+	for _, r := range records {
+		if r.OnFile == nil {
+			changes = append(changes, r)
+			continue
+		}
+		if at := slices.IndexFunc(changes, func(c record) bool { return c.To == *r.OnFile }); at >= 0 {
+			oldest = at + 1
+		}
+	}
+	return changes, oldest
 }
 
 func (r record) apply(doc *cibdoc.Doc) (*cibdoc.Doc, error) {
@@ -315,29 +341,33 @@ func (s *Store) Save(doc *cibdoc.Doc, lineage replica.Lineage) error {
 
 // append writes a record behind the others and syncs it.
 func (s *Store) append(r record, next *cibdoc.Doc) error {
-	if s.journalBad || s.journalSize > maxJournal {
+	if s.journalBad || s.journalSize > s.journalMax {
 		return s.renew(next, r.Lineage)
 	}
 	b, err := frame(r)
 	if err != nil {
 		return err
 	}
+	if err := s.extend(b); err != nil {
+		return err
+	}
+	if err := s.journal.Sync(); err != nil {
+		// What a failed sync leaves on disk is unknown: never build on it.
+		s.closeJournal()
+		return err
+	}
+	return nil
+}
+
+// extend writes b at the journal's end, or leaves the end where it was.
+func (s *Store) extend(b []byte) (err error) {
 	if s.journal == nil {
 		if s.journal, err = s.fs.Append(journalFile, 0o600); err != nil {
 			s.journal = nil
 			return err
 		}
 	}
-	_, err = s.journal.Write(b)
-	if err == nil {
-		err = s.journal.Sync()
-		if err != nil {
-			// What a failed sync leaves on disk is unknown: never build on it.
-			s.closeJournal()
-			return err
-		}
-	}
-	if err != nil {
+	if _, err := s.journal.Write(b); err != nil {
 		if terr := s.journal.Truncate(s.journalSize); terr != nil {
 			s.closeJournal()
 		}
@@ -362,7 +392,7 @@ func (s *Store) renew(doc *cibdoc.Doc, lineage replica.Lineage) error {
 		return err
 	}
 	s.closeJournal()
-	if err := s.write(journalFile+newSuffix, 0o600, b); err != nil {
+	if err := write(s.fs, journalFile+newSuffix, 0o600, b); err != nil {
 		return err
 	}
 	if err := s.fs.Rename(journalFile+newSuffix, journalFile); err != nil {
@@ -372,12 +402,13 @@ func (s *Store) renew(doc *cibdoc.Doc, lineage replica.Lineage) error {
 		return err
 	}
 	s.journalBad, s.journalSize = false, int64(len(b))
+	s.journalMax = max(maxJournal, 4*s.journalSize)
 	return nil
 }
 
 // write makes a file and syncs its content.
-func (s *Store) write(name string, perm fs.FileMode, content []byte) error {
-	f, err := s.fs.Create(name, perm)
+func write(fsys FS, name string, perm fs.FileMode, content []byte) error {
+	f, err := fsys.Create(name, perm)
 	if err != nil {
 		return err
 	}
@@ -392,120 +423,6 @@ func (s *Store) write(name string, perm fs.FileMode, content []byte) error {
 	return f.Close()
 }
 
-// Dirty reports whether cib.xml is behind what is stored.
-func (s *Store) Dirty() bool { return s.onFile == nil || s.onFile.Sum() != s.last.Sum() }
-
-// Checkpoint renews cib.xml, its digest and the backups (cib 7.2). What is
-// stored is safe without it; clients read these files.
-func (s *Store) Checkpoint() error {
-	if !s.Dirty() {
-		return nil
-	}
-	doc := s.last
-	if err := s.backup(); err != nil {
-		return fmt.Errorf("%w: %w", cibdoc.RCCibBackup, err)
-	}
-	// Until both names point to the new pair the journal must be able to
-	// rebuild the document from whatever is found: it holds it whole.
-	s.maybe = append(s.maybe, doc.Sum())
-	if err := s.renew(doc, s.lineage); err != nil {
-		return fmt.Errorf("%w: %w", cibdoc.RCCibSave, err)
-	}
-	if err := s.replaceFiles(doc); err != nil {
-		return fmt.Errorf("%w: %w", cibdoc.RCCibSave, err)
-	}
-	s.onFile, s.archive, s.maybe = doc, false, []cibdoc.Sum{doc.Sum()}
-	return nil
-}
-
-func (s *Store) replaceFiles(doc *cibdoc.Doc) error {
-	content := doc.File()
-	if again, err := cibdoc.Parse(content); err != nil || again.Sum() != doc.Sum() {
-		panic("store: a document does not survive being written and read")
-	}
-	s.onFile = nil
-	if err := s.write(cibFile+newSuffix, 0o600, content); err != nil {
-		return err
-	}
-	if err := s.write(cibFile+sigSuffix+newSuffix, 0o600, []byte(doc.DiskDigest())); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(cibFile+newSuffix, cibFile); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(cibFile+sigSuffix+newSuffix, cibFile+sigSuffix); err != nil {
-		return err
-	}
-	return s.fs.SyncDir()
-}
-
-// backup links the present pair to the next number, or puts an unusable one
-// aside. A pair that was changed behind our back is not ours to number.
-func (s *Store) backup() error {
-	_, v := s.verify(cibFile)
-	if v != missing && (v != good || s.archive) {
-		if !s.archive && s.onFile != nil {
-			s.log.Error("cib.xml was manually modified while the cluster was active! It is put aside as cib.auto.*; the running configuration stays in force")
-		}
-		if err := s.putAside(); err != nil {
-			return err
-		}
-	}
-	seq := s.sequence()
-	if v == good && !s.archive {
-		name := fmt.Sprintf("cib-%d.raw", seq)
-		for _, suffix := range []string{"", sigSuffix} {
-			if err := s.fs.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			if err := s.fs.Link(cibFile+suffix, name+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	next := []byte(strconv.Itoa((seq + 1) % backups))
-	if err := s.write(seqFile+newSuffix, 0o640, next); err != nil {
-		return err
-	}
-	return s.fs.Rename(seqFile+newSuffix, seqFile)
-}
-
-func (s *Store) sequence() int {
-	b, err := s.fs.ReadFile(seqFile)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.Atoi(string(bytes.TrimSpace(b)))
-	if err != nil || n < 0 || n >= backups {
-		return 0
-	}
-	return n
-}
-
-// putAside renames an unusable pair to cib.auto.N, N being free.
-func (s *Store) putAside() error {
-	entries, err := s.fs.List()
-	if err != nil {
-		return err
-	}
-	taken := func(n int) bool {
-		name := fmt.Sprintf("cib.auto.%06d", n)
-		return slices.ContainsFunc(entries, func(e Entry) bool { return e.Name == name || e.Name == name+sigSuffix })
-	}
-	n := 0
-	for taken(n) {
-		n++
-	}
-	for _, suffix := range []string{"", sigSuffix} {
-		err := s.fs.Rename(cibFile+suffix, fmt.Sprintf("cib.auto.%06d%s", n, suffix))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	s.onFile = nil
-	return nil
-}
-
 // SavePatch keeps what a join lost (cib 15.9); it returns the file's name.
 func (s *Store) SavePatch(lost replica.Lost) (string, error) {
 	name := fmt.Sprintf("lost-%v-to-%v.patch", lost.Own, lost.Winner)
@@ -513,7 +430,7 @@ func (s *Store) SavePatch(lost replica.Lost) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.write(name, 0o600, diff.Print()); err != nil {
+	if err := write(s.fs, name, 0o600, diff.Print()); err != nil {
 		return "", err
 	}
 	return name, s.fs.SyncDir()
@@ -523,6 +440,7 @@ func (s *Store) SavePatch(lost replica.Lost) (string, error) {
 func (s *Store) Close() error {
 	err := s.Checkpoint()
 	if s.journal != nil {
+		err = errors.Join(err, s.journal.Sync())
 		err = errors.Join(err, s.journal.Close())
 		s.journal = nil
 	}

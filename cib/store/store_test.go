@@ -123,7 +123,7 @@ func (m *memFS) List() ([]Entry, error) {
 	}
 	var out []Entry
 	for _, name := range slices.Sorted(maps.Keys(m.files)) {
-		out = append(out, Entry{name, m.files[name].changed})
+		out = append(out, Entry{name, m.files[name].changed, int64(len(m.files[name].content))})
 	}
 	return out, nil
 }
@@ -312,7 +312,8 @@ func script(t testing.TB, m FS, saved func(int64)) {
 		return
 	}
 	doc := l.Doc
-	for i := range 8 {
+	var under *Checkpoint // begun, and changes are stored meanwhile
+	for i := range 10 {
 		d := next(t, doc)
 		if err := s.Save(d, lineage(d)); err == nil {
 			doc = d
@@ -320,8 +321,16 @@ func script(t testing.TB, m FS, saved func(int64)) {
 				saved(d.Version().Epoch)
 			}
 		}
-		if i%3 == 1 {
-			_ = s.Checkpoint() // an error here loses nothing: that is what is tested
+		switch { // an error here loses nothing: that is what is tested
+		case i%3 == 1:
+			_ = s.Checkpoint()
+		case i%4 == 2:
+			if under = s.Begin(); under.Prepare() != nil {
+				under = nil
+			}
+		case i%4 == 3 && under != nil:
+			_ = s.Finish(under)
+			under = nil
 		}
 	}
 	_ = s.Close()
@@ -463,6 +472,38 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestPutBack: an older configuration that the operator has put back, with its
+// digest, is not carried on to what it was replaced for.
+func TestPutBack(t *testing.T) {
+	m := newMem()
+	s, l := open(t, m)
+	doc := l.Doc
+	for range 4 {
+		doc = next(t, doc)
+		if err := s.Save(doc, lineage(doc)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.files[cibFile], m.files[cibFile+sigSuffix] = m.files["cib-2.raw"], m.files["cib-2.raw.sig"]
+	s, l = open(t, m)
+	if got := l.Doc.Version().Epoch; got != 2 || l.Source != cibFile {
+		t.Fatalf("epoch %d from %s, want what was put back, 2", got, l.Source)
+	}
+	d := next(t, l.Doc)
+	if err := s.Save(d, lineage(d)); err != nil {
+		t.Fatal(err)
+	}
+	if _, l := open(t, m.crash(rand.New(rand.NewPCG(1, 1)))); l.Doc.Version() != d.Version() || l.Doc.Section("nodes").Children[2].ID() != "3" {
+		t.Errorf("after a change on top of it: %v", l.Doc.Version())
+	}
+}
+
 func TestLineageSurvives(t *testing.T) {
 	m := newMem()
 	s, l := open(t, m)
@@ -522,7 +563,7 @@ func TestDir(t *testing.T) {
 	dir := Dir{Path: folder, UID: -1, GID: -1}
 	script(t, dir, nil)
 	_, l := open(t, dir)
-	if l.Doc.Version().Epoch != 8 || l.Source != cibFile {
+	if l.Doc.Version().Epoch != 10 || l.Source != cibFile {
 		t.Errorf("%v from %s", l.Doc.Version(), l.Source)
 	}
 	info, err := os.Stat(folder + "/cib.xml")

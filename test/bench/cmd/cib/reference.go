@@ -1,0 +1,3 @@
+package main
+
+func reference(o options, n int) error { return nil }
