@@ -28,10 +28,7 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 		c.FenceOp(n, "", true, reason, false)
 	case !n.Unclean:
 		n.Unclean = true
-		c.Notef(Warning, fmt.Sprintf("cluster node %s will be fenced: %s", n.Name, reason))
-		if c.Why != nil {
-			c.Why.Log(Warning, "pe_fence_node", "Cluster node "+n.Name+" will be fenced: "+reason)
-		}
+		c.note(Warning, "pe_fence_node", "Cluster node "+n.Name+" will be fenced: "+reason)
 		c.FenceOp(n, "", true, reason, priorityDelay)
 	}
 }

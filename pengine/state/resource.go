@@ -110,7 +110,7 @@ func (c *Cluster) readResources() {
 			"Either configure some or disable STONITH with the stonith-enabled option",
 			"NOTE: Clusters with shared data need STONITH to ensure data integrity",
 		} {
-			c.Notes = append(c.Notes, Note{Severity: Error, Text: line, From: "unpack_resources"})
+			c.note(Error, "unpack_resources", line)
 		}
 	}
 }

@@ -110,6 +110,7 @@ type run struct {
 	out, errOut io.Writer
 	list        *lister
 	quiet       bool
+	log         *logs
 }
 
 // Run is the tool's entry.
@@ -137,7 +138,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	}
 	scores, util := p.Has("show-scores"), p.Has("show-utilization")
 	s, err := simulate.Open(schedule.Input{
-		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Explain: p.Has("explain"), Sanitized: !p.Has("live-check"),
+		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Explain: p.Has("explain") || p.Has("verbose"), Sanitized: !p.Has("live-check"),
 	})
 	if err != nil {
 		return fail(exitcode.DataErr, err)
@@ -146,6 +147,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		fmt.Fprintln(stderr, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
 	}
 	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet") || onlyExplains(p)}
+	r.log = &logs{r: r, verbose: p.Count("verbose")}
 	r.list = &lister{w: stdout, plain: scores || util, quiet: r.quiet}
 	code, err := r.main()
 	if err != nil {
@@ -188,8 +190,12 @@ func (r *run) effectiveTime() error {
 // environment asks for that.
 func (r *run) load() (*state.Cluster, error) {
 	c, err := r.s.Load()
-	if err != nil || !output.LogsToStderr() {
-		return c, err
+	if err != nil {
+		return nil, err
+	}
+	r.log.loaded(c)
+	if !output.LogsToStderr() {
+		return c, nil
 	}
 	for _, n := range c.Notes {
 		if n.Severity == state.Error && n.From != "" {
@@ -261,6 +267,7 @@ func (r *run) main() (exitcode.Code, error) {
 		r.space()
 	}
 	result := schedule.Run(c)
+	r.log.planned(result)
 	for _, l := range result.Scores {
 		fmt.Fprintln(r.out, l)
 	}
@@ -373,7 +380,8 @@ func save(stdout io.Writer, name string, data []byte) error {
 	return os.WriteFile(name, data, 0o644)
 }
 
-// profile times the scheduling of every file of a directory.
+// profile times the scheduling of every file of a directory: processor time of
+// all threads, reading and parsing left out.
 func profile(w io.Writer, dir, repeat string) error {
 	n, err := strconv.Atoi(repeat)
 	if err != nil || n < 1 {
@@ -393,13 +401,17 @@ func profile(w io.Writer, dir, repeat string) error {
 		if err != nil {
 			return err
 		}
-		start := time.Now()
+		doc, err := schedule.Read(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f, err)
+		}
+		now, start := time.Now(), cpuTime()
 		for range n {
-			if _, err := schedule.Schedule(schedule.Input{CIB: data, Now: start}); err != nil {
+			if _, err := schedule.Document(doc, schedule.Input{Now: now}); err != nil {
 				return fmt.Errorf("%s: %w", f, err)
 			}
 		}
-		fmt.Fprintf(w, "  * Testing %s ... %.2f secs\n", f, time.Since(start).Seconds())
+		fmt.Fprintf(w, "  * Testing %s ... %.2f secs\n", f, (cpuTime() - start).Seconds())
 	}
 	return nil
 }
