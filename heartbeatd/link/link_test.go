@@ -18,6 +18,18 @@ type lab struct {
 	names []string
 	lose  func(from, to string, p *Packet) bool
 	queue []inFlight
+	// modern: packets are signed with a method that 3.0.6 does not have.
+	modern bool
+}
+
+// asReceived is p as the server would hand it in.
+func (b *lab) asReceived(p *Packet) *Packet {
+	if !b.modern {
+		return p
+	}
+	q := *p
+	q.Modern = true
+	return &q
 }
 
 type member struct {
@@ -125,7 +137,7 @@ func (b *lab) run(d time.Duration) {
 		f := b.queue[0]
 		b.queue = b.queue[1:]
 		if !b.links[f.to].down {
-			b.step(f.to, Received{"eth0", f.packet})
+			b.step(f.to, Received{"eth0", b.asReceived(f.packet)})
 		}
 	}
 }

@@ -11,67 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/hamsg"
+	"linuxha/heartbeatd/media/mediatest"
 )
-
-// openPTY makes a pseudo terminal: what is written to one side is read at the
-// other. The slave stands for the serial device.
-func openPTY(t *testing.T) (master *os.File, slave string) {
-	t.Helper()
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		t.Skipf("no pseudo terminals here: %v", err)
-	}
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	master = os.NewFile(uintptr(fd), "ptmx")
-	t.Cleanup(func() { master.Close() })
-	return master, fmt.Sprintf("/dev/pts/%d", n)
-}
-
-// cable connects two serial devices; each byte goes through spoil, which may
-// drop, change or add.
-func cable(t *testing.T, spoil func(byte) []byte) (devA, devB string) {
-	t.Helper()
-	a, devA := openPTY(t)
-	b, devB := openPTY(t)
-	for _, ends := range [][2]*os.File{{a, b}, {b, a}} {
-		go func() {
-			buf := make([]byte, 4096)
-			for {
-				n, err := ends[0].Read(buf)
-				if err != nil {
-					return // closed, or the slave is not open: its driver opens it again
-				}
-				var out []byte
-				for _, c := range buf[:n] {
-					out = append(out, spoil(c)...)
-				}
-				if _, err := ends[1].Write(out); err != nil {
-					return
-				}
-			}
-		}()
-	}
-	// A slave that is open keeps the masters from being hung up between tests'
-	// opens and closes.
-	for _, dev := range []string{devA, devB} {
-		f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-	}
-	return devA, devB
-}
 
 var lineKeys = &hamsg.Keys{Send: 1, All: map[int]hamsg.Key{1: {Method: "sha1", Secret: "on the line"}}}
 
@@ -118,7 +61,7 @@ func TestSerialLineWithNoise(t *testing.T) {
 		}
 	}
 	turn := make(chan struct{}, 1) // one byte is spoiled at a time
-	devA, devB := cable(t, func(c byte) []byte {
+	devA, devB := mediatest.Cable(t, func(c byte) []byte {
 		turn <- struct{}{}
 		defer func() { <-turn }()
 		return spoil(c)
@@ -226,7 +169,7 @@ func FuzzFrames(f *testing.F) {
 // TestALineThatTakesNothing: nobody reads at the other end; the writer gives
 // up message after message and the rest goes on.
 func TestALineThatTakesNothing(t *testing.T) {
-	_, dev := openPTY(t)
+	_, dev := mediatest.PTY(t)
 	port := freePort(t)
 	var log logged
 	s := New(Options{

@@ -74,6 +74,7 @@ type testNode struct {
 	stop   context.CancelCauseFunc // orderly
 	ended  chan struct{}
 	reload Reloaded // what ReloadFiles finds
+	beats  beats
 	logged *logBuffer
 }
 
@@ -105,6 +106,7 @@ type testCluster struct {
 	// authkeys. Both may be nil.
 	change func(name string, cfg *hacf.Config)
 	keys   func() *hamsg.Keys
+	wrap   func(name string, m media.Media) media.Media
 }
 
 // keysOf reads authkeys.
@@ -169,10 +171,14 @@ func (tc *testCluster) start(name, dir string) *testNode {
 		Media: cfg.Media, Pings: cfg.PingNodes, Log: log, LockDir: dir,
 		Classic: func(p []byte) ([]byte, error) { return n.srv.Classic(p) },
 	})
-	n.media = &lossy{Media: set, rng: rand.New(rand.NewPCG(uint64(own), 7))}
+	var under media.Media = set
+	if tc.wrap != nil {
+		under = tc.wrap(name, set)
+	}
+	n.media = &lossy{Media: under, rng: rand.New(rand.NewPCG(uint64(own), 7))}
 	n.srv, err = New(Options{
 		Config: cfg, Identity: id, Known: known, Media: n.media, Links: set.Names(), States: set.States, StateDir: dir, Log: log,
-		Keys: keys, Reload: func() (Reloaded, error) { return n.reload, nil },
+		Keys: keys, Beat: n.beats.beat, Reload: func() (Reloaded, error) { return n.reload, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
