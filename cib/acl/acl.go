@@ -238,7 +238,10 @@ func Check(old, new *cibdoc.Doc, u User) error {
 			ok = after.mayCreate(new, path, ch)
 		}
 		if !ok {
-			return cibdoc.Fail(cibdoc.RCAccess, "user %s may not %s %s", u.Name, ch.Attr("operation"), path)
+			return &cibdoc.Failure{
+				RC: cibdoc.RCAccess, AtOnce: len(perms) == 0,
+				Detail: fmt.Sprintf("user %s may not %s %s", u.Name, ch.Attr("operation"), path),
+			}
 		}
 	}
 	return nil

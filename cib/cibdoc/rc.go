@@ -79,6 +79,7 @@ type Failure struct {
 	RC      RC
 	Detail  string
 	Payload *Node
+	AtOnce  bool // the user has no permission at all: refused at the first attribute
 }
 
 func (f *Failure) Error() string {

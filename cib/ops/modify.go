@@ -34,7 +34,7 @@ func create(e *cibdoc.Edit, ch Change) (*cibdoc.Node, error) {
 	if ch.XML == nil {
 		return nil, cibdoc.Fail(cibdoc.RCInvalid, "create needs an XML element")
 	}
-	if !ch.XPath && (wholeCIB(ch.Section) && isWholeName(ch.Section) || ch.XML.Tag == "cib") {
+	if asModify(ch) {
 		ch.CanCreate = false
 		return nil, modify(e, ch)
 	}
@@ -46,11 +46,7 @@ func create(e *cibdoc.Edit, ch Change) (*cibdoc.Node, error) {
 		}
 		parent, ok = found[0].Path, true
 	}
-	objects := []*cibdoc.Node{ch.XML}
-	if !ch.XPath && ch.XML.Tag == ch.Section {
-		objects = slices.Collect(ch.XML.Elements())
-	}
-	for _, o := range objects {
+	for _, o := range objects(ch) {
 		if !ok {
 			return nil, createFailed(o, cibdoc.RCInvalid)
 		}
@@ -60,6 +56,31 @@ func create(e *cibdoc.Edit, ch Change) (*cibdoc.Node, error) {
 		e.Own(parent).Add(filled(o))
 	}
 	return nil, nil
+}
+
+// asModify: a create without a section is a modify (cib 4.2).
+func asModify(ch Change) bool {
+	return !ch.XPath && (wholeCIB(ch.Section) && isWholeName(ch.Section) || ch.XML.Tag == "cib")
+}
+
+// objects are what a create adds.
+func objects(ch Change) []*cibdoc.Node {
+	if !ch.XPath && ch.XML.Tag == ch.Section {
+		return slices.Collect(ch.XML.Elements())
+	}
+	return []*cibdoc.Node{ch.XML}
+}
+
+// firstObject is what a create adds first; nil for other changes, and for a
+// create that is carried out as a modify.
+func firstObject(ch Change) *cibdoc.Node {
+	if ch.Op != Create || ch.XML == nil || asModify(ch) {
+		return nil
+	}
+	if all := objects(ch); len(all) > 0 {
+		return all[0]
+	}
+	return nil
 }
 
 // isWholeName: an unknown section name behaves as none when looking for an

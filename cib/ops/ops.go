@@ -6,6 +6,7 @@ package ops
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -94,7 +95,7 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 	}
 	if req.Check != nil {
 		if err := req.Check(old, doc); err != nil {
-			return Result{}, err
+			return Result{}, refused(err, req.Changes)
 		}
 	}
 	config := doc.ConfigSum() != old.ConfigSum()
@@ -109,6 +110,21 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 		}
 	}
 	return Result{Doc: doc, Config: config || mustStore(old, doc), Changed: true, Payload: payload}, nil
+}
+
+// refused adds to a refusal the object that could not even be begun (cib 4.2).
+func refused(err error, changes []Change) error {
+	f, ok := errors.AsType[*cibdoc.Failure](err)
+	if !ok || !f.AtOnce || f.Payload != nil {
+		return err
+	}
+	for _, ch := range changes {
+		if o := firstObject(ch); o != nil {
+			f.Payload = createFailed(o, f.RC).(*cibdoc.Failure).Payload
+			break
+		}
+	}
+	return f
 }
 
 // mustStore: the epochs are the operator's word, and the schema decides what

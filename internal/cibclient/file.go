@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,12 +31,13 @@ type file struct {
 	name     string // "-": standard input, never written
 	clusters bool   // it is the daemon's own cib.xml
 	user     string
+	getenv   func(string) string
 	doc      *cibdoc.Doc
 	changed  bool
 }
 
 func openFile(name string, o Options) (Client, error) {
-	f := &file{name: name, user: o.Getenv("CIB_user")}
+	f := &file{name: name, user: o.Getenv("CIB_user"), getenv: o.Getenv}
 	var b []byte
 	var err error
 	if name == "-" {
@@ -127,7 +129,10 @@ func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyRe
 	user := f.acting(req.GetUser())
 	r := ops.Request{
 		Client: req.GetClient(), User: user.Name,
-		Check: func(old, new *cibdoc.Doc) error { return acl.Check(old, new, user) },
+	}
+	r.Check = func(old, new *cibdoc.Doc) error {
+		f.trace(old, new, user, req.GetChanges())
+		return acl.Check(old, new, user)
 	}
 	for _, c := range req.GetChanges() {
 		ch := ops.Change{Op: ops.Op(c.GetOp()), Section: c.GetSection(), XPath: c.GetXpath(), CanCreate: c.GetCanCreate(), All: c.GetDeleteAll()}
@@ -161,6 +166,31 @@ func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyRe
 	}
 	resp.Version = f.version()
 	return resp, nil
+}
+
+// trace writes the decisions on access to standard error, where the environment
+// asks for those functions (clients 3.4).
+func (f *file) trace(old, new *cibdoc.Doc, user acl.User, changes []*cibv1.Change) {
+	wanted := strings.Split(f.getenv("PCMK_trace_functions"), ",")
+	if !LogsToStderr(f.getenv) || !slices.Contains(wanted, acl.TraceCheck) && !slices.Contains(wanted, acl.TraceCreation) {
+		return
+	}
+	replacing := slices.ContainsFunc(changes, func(c *cibv1.Change) bool { return ops.Op(c.GetOp()) == ops.Replace || ops.Op(c.GetOp()) == ops.Patch })
+	acl.Trace(old, new, user, replacing, func(where, text string) {
+		if slices.Contains(wanted, where) {
+			fmt.Fprintf(os.Stderr, "%s \ttrace: %s\n", where, text)
+		}
+	})
+}
+
+// LogsToStderr says whether the environment asks tools to log there
+// (clients 3.4).
+func LogsToStderr(getenv func(string) string) bool {
+	switch strings.ToLower(getenv("PCMK_stderr")) {
+	case "1", "true", "yes", "on", "y":
+		return true
+	}
+	return false
 }
 
 func (f *file) Watch(context.Context, *cibv1.WatchRequest) (Stream, error) {

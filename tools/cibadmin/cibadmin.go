@@ -319,7 +319,9 @@ func (c *call) apply() exitcode.Code {
 func (c *call) failed(err error, payload *cibdoc.Node) exitcode.Code {
 	rc := cibdoc.RCOf(err)
 	if rc == cibdoc.RCSchemaLatest {
-		fmt.Fprintf(c.stdout, "Upgrade unnecessary: %s\n", rc.Error())
+		if c.cib.Live() { // on a file the reference says nothing
+			fmt.Fprintf(c.stdout, "Upgrade unnecessary: %s\n", rc.Error())
+		}
 		return 0
 	}
 	direct := !c.cib.Live() || c.p.Has("sync-call")

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
 )
@@ -168,13 +169,7 @@ func LogLine(from, level, text string) string {
 
 // LogsToStderr says whether the environment asks tools to log there
 // (clients 3.4).
-func LogsToStderr() bool {
-	switch strings.ToLower(os.Getenv("PCMK_stderr")) {
-	case "1", "true", "yes", "on", "y":
-		return true
-	}
-	return false
-}
+func LogsToStderr() bool { return cibclient.LogsToStderr(os.Getenv) }
 
 // LogNoElement logs why text holds no element at all, in the words of the XML
 // library that the reference uses: the line, and a mark below the place.
