@@ -43,7 +43,7 @@ func main() {
 		*workers = 1
 	}
 
-	debug.SetGCPercent(400) // histories are short and leave nothing behind
+	debug.SetGCPercent(2000) // histories are short and leave nothing behind: some 500 MB for a fifth of the time
 	start := time.Now()
 	var next, done, steps, views atomic.Uint64
 	var failures atomic.Uint64
