@@ -40,6 +40,7 @@ type command struct {
 	verb        byte // 0: run the daemon; else s, k, r, V, D, v
 	debug       int
 	noResources bool // -M
+	noRealtime  bool // -l
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -98,7 +99,9 @@ func parse(args []string) (command, bool) {
 				cmd.debug++
 			case 'M':
 				cmd.noResources = true
-			case 'f', 'l', 'W': // foreground is the rule; no real-time priority to give up; -DW prints the same table
+			case 'l':
+				cmd.noRealtime = true
+			case 'f', 'W': // foreground is the rule; -DW prints the same table
 			default:
 				// -R and -C are for 3.0.6's way of executing itself anew.
 				return cmd, false

@@ -25,6 +25,7 @@ import (
 	"linuxha/heartbeatd/server"
 	"linuxha/heartbeatd/supervise"
 	"linuxha/internal/ipc"
+	"linuxha/internal/logd"
 	"linuxha/internal/paths"
 )
 
@@ -141,9 +142,14 @@ func (n *node) logNotes(notes []hacf.Note) {
 func (n *node) openLog(stderr io.Writer) error {
 	cfg := n.cfg
 	n.logFiles(cfg)
-	out, err := halog.Open(halog.Options{
+	opt := halog.Options{
 		Node: cfg.Node, File: cfg.LogFile, Debug: cfg.DebugFile, Facility: cfg.LogFacility, Stderr: stderr, Syslog: cfg.SyslogFormat,
-	})
+		LogdRetry: cfg.LogdRetry,
+	}
+	if cfg.UseLogd {
+		opt.Logd = logd.Socket(n.layout)
+	}
+	out, err := halog.Open(opt)
 	if err != nil {
 		return err
 	}
@@ -211,11 +217,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	if cfg.CRM == hacf.CRMYes && n.watchdog == nil {
 		n.log.Warn("`crm yes` asks for a reboot when cib or crmd dies, but no watchdog is configured: they will be restarted, as with `crm respawn`")
 	}
-	if realtime, _ := hacf.ParseBool(cfg.Params["realtime"]); realtime {
-		if err := supervise.RaisePriority(uint32(cfg.RTPriority)); err != nil {
-			n.log.Info("running with ordinary priority", "err", err)
-		}
-	}
+	n.settle(cfg)
 
 	stopCtx, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
@@ -224,7 +226,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 
 	sup := supervise.New(supervise.Options{
 		Children: children, Env: supervise.Environment(cfg, n.layout), RunDir: n.layout.Run(),
-		Output: n.out, Log: n.log, FailFast: n.failFast,
+		Output: n.out, Log: n.log, FailFast: n.failFast, CoreRoot: n.coreRoot(),
 	})
 	sup.KillLeftovers()
 	forks := supervise.NewForker(n.log)
@@ -292,6 +294,33 @@ func (n *node) serve(keys *hamsg.Keys) error {
 		return nil // an orderly stop, although not our idea
 	}
 	return err
+}
+
+// coreRoot is where children run: nowhere special without core dumps.
+func (n *node) coreRoot() string {
+	if !n.cfg.CoreDumps {
+		return ""
+	}
+	return hacf.Below(n.layout.Root, n.cfg.CoreRoot)
+}
+
+// settle gives this process the priority, memory and core dumps that ha.cf
+// asks for; what the system refuses is told, and done without.
+func (n *node) settle(cfg *hacf.Config) {
+	notes, err := supervise.CoreDumps(cfg.CoreDumps, hacf.Below(n.layout.Root, cfg.CoreRoot))
+	n.logNotes(notes)
+	if err != nil {
+		n.log.Warn("core dumps are not set up", "err", err)
+	}
+	if !cfg.Realtime || n.cmd.noRealtime {
+		return
+	}
+	if err := supervise.RaisePriority(uint32(cfg.RTPriority)); err != nil {
+		n.log.Info("running with ordinary priority", "err", err)
+	}
+	if err := supervise.LockMemory(cfg.MemReserve); err != nil {
+		n.log.Error(err.Error())
+	}
 }
 
 // notify tells systemd, where it waits for that.

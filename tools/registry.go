@@ -17,6 +17,7 @@ import (
 	"linuxha/tools/crmticket"
 	"linuxha/tools/crmverify"
 	"linuxha/tools/daemonnames"
+	"linuxha/tools/halog"
 	"linuxha/tools/haresources"
 	"linuxha/tools/hawire"
 	"linuxha/tools/iso8601"
@@ -44,6 +45,8 @@ var registry = map[string]Tool{
 	"crm_ticket":           crmticket.Run,
 	"crm_verify":           crmverify.Run,
 	"crmadmin":             crmadmin.Run,
+	"ha_logd":              halog.Daemon,
+	"ha_logger":            halog.Logger,
 	"ha_wire":              hawire.Run,
 	"haresources2cib":      haresources.Run,
 	"iso8601":              iso8601.Run,

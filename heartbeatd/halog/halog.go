@@ -19,7 +19,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"linuxha/internal/logd"
 )
 
 // Options are where lines go.
@@ -30,6 +33,10 @@ type Options struct {
 	Facility string // of syslog; "" or none: not there
 	Stderr   io.Writer
 	Syslog   bool // syslogmsgfmt: the usual line format; else the old one
+	// Logd is the socket of ha_logd, which gets the lines instead of files and
+	// syslog while it is there; "": not asked for.
+	Logd      string
+	LogdRetry time.Duration // between attempts to reach it
 }
 
 // queueLength is how many lines may wait for the disk.
@@ -57,6 +64,8 @@ type Log struct {
 	file   *os.File
 	debug  *os.File
 	syslog *syslog.Writer
+	logd   *logd.Client // nil while it cannot be reached
+	tried  time.Time    // when that was last attempted
 }
 
 // line is one to be written; tail is what syslog gets.
@@ -64,6 +73,7 @@ type line struct {
 	level slog.Level
 	text  string
 	tail  string
+	entry logd.Entry
 }
 
 // Open opens the files, making their folders.
@@ -137,6 +147,9 @@ func word(level slog.Level) string {
 func (l *Log) Write(at time.Time, program string, pid int, level slog.Level, text string) {
 	text = strings.ReplaceAll(text, "\n", "\\n")
 	n := line{level: level, tail: fmt.Sprintf("[%d]: %s: %s", pid, word(level), text)}
+	if l.opt.Logd != "" {
+		n.entry = logd.Entry{At: at, Level: word(level), Program: program, PID: pid, Text: text}
+	}
 	if l.opt.Syslog {
 		n.text = fmt.Sprintf("%s %s %s: %s\n", at.Format("Jan 02 15:04:05"), l.opt.Node, program, n.tail)
 	} else {
@@ -169,7 +182,7 @@ func (l *Log) write() {
 		if dropped := l.dropped.Load(); dropped > told && len(l.queue) == 0 {
 			text := fmt.Sprintf("%d log lines were dropped: the log's disk does not keep up", dropped-told)
 			told = dropped
-			l.put(line{slog.LevelWarn, fmt.Sprintf("%s %s heartbeat: [%d]: WARN: %s\n", time.Now().Format("Jan 02 15:04:05"), l.opt.Node, os.Getpid(), text), text})
+			l.put(line{level: slog.LevelWarn, text: fmt.Sprintf("%s %s heartbeat: [%d]: WARN: %s\n", time.Now().Format("Jan 02 15:04:05"), l.opt.Node, os.Getpid(), text), tail: text})
 		}
 	}
 }
@@ -203,6 +216,12 @@ func (l *Log) openAgain() {
 }
 
 func (l *Log) put(n line) {
+	if l.opt.Stderr != nil {
+		_, _ = io.WriteString(l.opt.Stderr, n.text)
+	}
+	if l.toLogd(n) {
+		return
+	}
 	// Write errors have nowhere to go but to the other places.
 	if l.file != nil && n.level >= slog.LevelInfo {
 		_, _ = l.file.WriteString(n.text)
@@ -210,12 +229,42 @@ func (l *Log) put(n line) {
 	if l.debug != nil {
 		_, _ = l.debug.WriteString(n.text)
 	}
-	if l.opt.Stderr != nil {
-		_, _ = io.WriteString(l.opt.Stderr, n.text)
-	}
 	if l.syslog != nil && n.level >= slog.LevelInfo {
 		_ = l.toSyslog(n.level, n.tail)
 	}
+}
+
+// toLogd hands a line to ha_logd; false: it is not there, and the line goes
+// where it would go without it (HB 15.2).
+func (l *Log) toLogd(n line) bool {
+	if l.opt.Logd == "" || n.entry.Level == "" {
+		return false
+	}
+	if l.logd == nil {
+		if now := time.Now(); l.tried.IsZero() || now.Sub(l.tried) >= l.opt.LogdRetry {
+			first := l.tried.IsZero()
+			l.tried = now
+			c, err := logd.Dial(l.opt.Logd)
+			switch {
+			case err == nil:
+				l.logd = c
+			case first:
+				l.Write(now, "heartbeat", os.Getpid(), slog.LevelWarn, "Initializing connection to logging daemon failed. Logging daemon may not be running")
+			}
+		}
+	}
+	if l.logd == nil {
+		return false
+	}
+	err := l.logd.Send(n.entry)
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, syscall.EAGAIN) {
+		_ = l.logd.Close()
+		l.logd = nil
+	}
+	return false
 }
 
 func (l *Log) toSyslog(level slog.Level, text string) error {

@@ -2,6 +2,7 @@ package halog
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -9,6 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"linuxha/internal/logd"
 )
 
 func TestLines(t *testing.T) {
@@ -98,6 +102,49 @@ func TestAHangingDiskStopsNobody(t *testing.T) {
 	lines := strings.Count(got, "info: line\n")
 	if l.Dropped() == 0 || lines+int(l.Dropped()) != 2*queueLength || !strings.Contains(got, "log lines were dropped") {
 		t.Errorf("%d lines written, %d dropped", lines, l.Dropped())
+	}
+}
+
+// TestLogd: lines go to ha_logd while it is there, to the file else.
+func TestLogd(t *testing.T) {
+	dir := t.TempDir()
+	file, socket := filepath.Join(dir, "ha-log"), filepath.Join(dir, "s")
+	l, err := Open(Options{Node: "n", File: file, Syslog: true, Logd: socket, LogdRetry: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := l.Logger("heartbeat")
+	inFile := func(text string) bool {
+		all, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(all), text)
+	}
+	wait := func(what string, f func() bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) { // nothing tells
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	log.Info("nobody there")
+	wait("the line does not go to the file", func() bool { return inFile("nobody there") && inFile("Logging daemon may not be running") })
+
+	ctx, stop := context.WithCancel(t.Context())
+	got, ended := make(chan logd.Entry, 100), make(chan error, 1)
+	go func() { ended <- logd.Serve(ctx, socket, func(e logd.Entry) { got <- e }) }()
+	wait("logd gets nothing", func() bool {
+		log.Warn("to the daemon", "k", 1)
+		return len(got) > 0
+	})
+	if e := <-got; e.Text != "to the daemon k=1" || e.Level != "WARN" || e.Program != "heartbeat" || e.PID != os.Getpid() {
+		t.Errorf("%+v", e)
+	}
+	stop()
+	<-ended
+	log.Info("gone again")
+	wait("the line is lost with the daemon", func() bool { return inFile("gone again") })
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -44,6 +44,7 @@ type Options struct {
 	Children []Spec // in starting order; they are stopped in reverse
 	Env      []string
 	RunDir   string // pid files
+	CoreRoot string // children run in a folder of it, named as their user; "": in /
 	Output   *halog.Log
 	Log      *slog.Logger
 	// FailFast is called when a child with FailFast died; true: a reboot is
@@ -250,6 +251,19 @@ type exit struct {
 	signal syscall.Signal
 }
 
+// workDir is where a child runs, and leaves its core dumps.
+func (s *Supervisor) workDir(c *child) string {
+	if s.opt.CoreRoot == "" || c.User == "" {
+		return "/"
+	}
+	dir, err := CoreDir(s.opt.CoreRoot, c.User, c.UID, c.GID)
+	if err != nil {
+		s.opt.Log.Warn("a child runs in /, not in its folder for core dumps", "name", c.Name, "err", err)
+		return "/"
+	}
+	return dir
+}
+
 // runOnce starts the child and waits for its end.
 func (s *Supervisor) runOnce(c *child, forks *Forker, first chan<- struct{}) (exit, error) {
 	if first != nil {
@@ -261,7 +275,7 @@ func (s *Supervisor) runOnce(c *child, forks *Forker, first chan<- struct{}) (ex
 	}
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
 	cmd.Env = s.opt.Env
-	cmd.Dir = "/"
+	cmd.Dir = s.workDir(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if !c.Survives {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
