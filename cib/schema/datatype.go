@@ -90,25 +90,6 @@ func (t *datatype) accepts(v string) bool {
 	return false
 }
 
-// words lists the words of a set that consists of words alone, nil otherwise.
-func (t *datatype) words() []string {
-	switch t.kind {
-	case typeWord, typeExactly:
-		return []string{t.word}
-	case typeChoice:
-		var out []string
-		for _, o := range t.of {
-			w := o.words()
-			if w == nil {
-				return nil
-			}
-			out = append(out, w...)
-		}
-		return out
-	}
-	return nil
-}
-
 // String describes the set to the user.
 func (t *datatype) String() string {
 	switch t.kind {

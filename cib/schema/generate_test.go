@@ -33,10 +33,20 @@ func generate(v Version, r *rand.Rand, plenty bool) *cibdoc.Node {
 	g := &generator{schema: of(v), rand: r, plenty: plenty}
 	root := g.element(g.schema.grammar.definitions["start"].body, nil)
 	root.SetAttr("validate-with", v.String())
+	byTag := map[string][]string{}
+	root.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
+		if id, ok := n.Get("id"); ok && id != reference {
+			byTag[n.Tag] = append(byTag[n.Tag], id)
+		}
+		return true
+	})
 	for _, n := range g.refs {
 		for i, a := range n.Attrs {
+			same := byTag[n.Tag]
 			switch {
 			case a.Value != reference:
+			case a.Name == "id-ref" && len(same) > 0 && r.IntN(20) > 0:
+				n.Attrs[i].Value = same[r.IntN(len(same))]
 			case len(g.ids) == 0:
 				n.Attrs[i].Value = "nobody"
 			default:

@@ -1,65 +1,211 @@
 package schema
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"linuxha/cib/cibdoc"
 )
 
-// Upgrade brings a document to the newest schema that it conforms to, with the
-// transforms between major versions (cib 9.3, 9.4). It fails with
-// RCSchemaLatest where there is nothing to do. Versions are not counted.
-func Upgrade(doc *cibdoc.Doc) (*cibdoc.Doc, error) {
+// Message is what an upgrade has to say about a step, in the reference's words.
+type Message struct {
+	Level string // trace, debug, info, warning, error
+	From  string // the reference's function; "" where it prints the text bare
+	Text  string
+	// Problem is set where the reference prints its XML library's lines instead.
+	Problem *Problem
+}
+
+// UpgradeOptions say how far to go and who listens. The zero value goes to the
+// newest schema, silently.
+type UpgradeOptions struct {
+	Max    string        // name of the newest schema wanted; "": the newest known
+	Report func(Message) // called for each step, in order; may be nil
+}
+
+// Upgrade brings a document to the newest schema that it conforms to (cib
+// 9.3), through the transforms between major versions (cib 9.4) and, for a
+// document of Heartbeat 2.1, from its language (cib 9.6). It fails with
+// RCSchemaLatest where there is nothing to do, with RCTransform where a
+// transform leads to nothing valid, and with RCSchema where the document is
+// valid by no schema from its own on. A transform that fails after the document
+// came some way ends the walk there. Versions are not counted.
+func Upgrade(doc *cibdoc.Doc) (*cibdoc.Doc, error) { return UpgradeWith(doc, UpgradeOptions{}) }
+
+// UpgradeWith is Upgrade with options.
+func UpgradeWith(doc *cibdoc.Doc, o UpgradeOptions) (*cibdoc.Doc, error) {
+	u := &upgrader{report: o.Report}
 	name := doc.Root().Attr("validate-with")
-	if v, ok := Lookup(name); ok && !v.None && Index(name) < 0 || name == cibdoc.LatestSchema {
+	if name == next.String() {
 		return nil, cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s", name)
 	}
-	best, bestName := (*cibdoc.Doc)(nil), ""
-	cur := doc
-	for i := max(Index(name), 0); i < len(Versions); i++ {
-		if i > 0 {
-			switch {
-			case Versions[i] == "pacemaker-2.0" && conforms(cur, Versions[i-1]) && !conforms(cur, Versions[i]):
-				cur = edited(cur, aclsTo2)
-			case Versions[i] == "pacemaker-3.0" && conforms(cur, Versions[i-1]):
-				cur = edited(cur, to3)
-			}
-		}
-		if conforms(cur, Versions[i]) {
-			best, bestName = cur, Versions[i]
-		} else if best != nil {
-			break
+	last := len(Versions) - 1
+	if o.Max != "" {
+		if last = Index(o.Max); last < 0 {
+			return nil, cibdoc.Fail(cibdoc.RCInvalid, "%s is no schema", o.Max)
 		}
 	}
+	start := doc
+	if IsHeartbeat(doc) {
+		converted, err := FromHeartbeat(doc, u.say)
+		if err != nil {
+			return nil, err
+		}
+		start = converted
+	}
+	first := Index(start.Root().Attr("validate-with"))
+	if first == last && start == doc || first > last {
+		return nil, cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s", name)
+	}
+	if first < 0 && !slices.Contains([]string{"", "none"}, name) {
+		u.log("debug", "Unknown validation schema")
+	}
+	best, at, err := u.walk(start, max(first, 0), last)
 	switch {
 	case best == nil:
-		return nil, Error(Check(doc, cibdoc.LatestSchema))
-	case bestName == name:
+		return nil, Error(Check(start, Versions[max(first, 0)]))
+	case Versions[at] == name && err != nil:
+		return nil, err
+	case Versions[at] == name:
 		return nil, cibdoc.Fail(cibdoc.RCSchemaLatest, "the document names %s and does not conform to the next one", name)
 	}
-	return withSchema(best, bestName), nil
+	u.log("info", "Transformed the configuration from %s to %s", orNone(name), Versions[at])
+	return withSchema(best, Versions[at]), nil
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "<none>"
+	}
+	return name
+}
+
+// upgrader is one walk through the schemas.
+type upgrader struct{ report func(Message) }
+
+func (u *upgrader) tell(m Message) {
+	if u.report != nil {
+		u.report(m)
+	}
+}
+
+func (u *upgrader) log(level, format string, args ...any) {
+	u.tell(Message{Level: level, From: "update_validation", Text: fmt.Sprintf(format, args...)})
+}
+
+// say passes on what a transform did: "INFO: ...".
+func (u *upgrader) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	level, _, _ := strings.Cut(text, ":")
+	level = strings.ToLower(level)
+	if !slices.Contains([]string{"debug", "info", "warning"}, level) {
+		level = "info"
+	}
+	u.tell(Message{Level: level, Text: text})
+}
+
+// walk returns the document at the newest schema up to last that it reaches,
+// and which that is; nil if there is none. The error is of the transform that
+// ended it.
+func (u *upgrader) walk(doc *cibdoc.Doc, first, last int) (*cibdoc.Doc, int, error) {
+	var best *cibdoc.Doc
+	at := -1
+	transformed := false
+	for i := first; i <= last; i++ {
+		u.log("debug", "Testing '%s' validation (%d of %d)", Versions[i], i, len(Versions))
+		problems := Check(doc, Versions[i])
+		if len(problems) > 0 {
+			for p := range problems {
+				u.tell(Message{Level: "error", Problem: &problems[p]})
+			}
+			u.log("trace", "%s validation failed", Versions[i])
+			if best != nil {
+				break
+			}
+			continue
+		}
+		if best != nil && !transformed {
+			u.log("debug", "Configuration valid for schema: %s", Versions[i])
+		}
+		transformed = false
+		best, at = doc, i
+		if i == last {
+			break
+		}
+		step := transforms[Versions[i]]
+		if step == nil || Conforms(doc, Versions[i+1]) {
+			u.log("debug", "%s-style configuration is also valid for %s", Versions[i], Versions[i+1])
+			continue
+		}
+		to, err := u.transform(doc, step, Versions[i], Versions[i+1])
+		if err != nil {
+			return best, at, err
+		}
+		doc, transformed = to, true
+	}
+	if at == last {
+		u.log("trace", "Stopping at %s", Versions[last])
+	}
+	return best, at, nil
+}
+
+// transform is what brings the documents of one major version to the next.
+type transform struct {
+	file   string // how the reference calls it
+	phases []phase
+}
+
+type phase struct {
+	name string // "" for a transform in one piece
+	file string
+	do   func(t *transformation)
+}
+
+// transformation is a transform at work on a configuration of its own.
+type transformation struct {
+	config   *cibdoc.Node
+	say      func(format string, args ...any)
+	expanded []expansion
+}
+
+var transforms = map[string]*transform{
+	"pacemaker-1.3": {"upgrade-1.3.xsl", []phase{{"", "", aclsTo2}}},
+	"pacemaker-2.10": {"upgrade-2.10.xsl", []phase{
+		{"pre-upgrade", "upgrade-2.10-enter.xsl", expandReferences},
+		{"main", "upgrade-2.10.xsl", to3},
+		{"post-upgrade", "upgrade-2.10-leave.xsl", foldReferences},
+	}},
+}
+
+func (u *upgrader) transform(doc *cibdoc.Doc, step *transform, from, to string) (*cibdoc.Doc, error) {
+	u.log("debug", "Upgrading %s-style configuration to %s with %s", from, to, step.file)
+	e := doc.Edit()
+	root := e.Own(nil)
+	i := root.ChildIndex("configuration") // there is one in a valid document
+	t := &transformation{config: clone(root.Children[i]), say: u.say}
+	for _, p := range step.phases {
+		if p.name != "" {
+			u.tell(Message{"debug", "apply_upgrade", fmt.Sprintf("Upgrading %s-style configuration, %s phase with %s", from, p.name, p.file), nil})
+		}
+		p.do(t)
+	}
+	root.Children[i] = t.config
+	out := e.Doc()
+	if problems := Check(out, to); len(problems) > 0 {
+		u.log("error", "Transformation %s did not produce a valid configuration", step.file)
+		for p := range problems { // they are in places that the transform made: the line is that of before
+			u.tell(Message{Level: "error", Problem: &problems[p]})
+		}
+		return nil, cibdoc.Fail(cibdoc.RCTransform, "from %s to %s: %v", from, to, problems[0])
+	}
+	u.log("info", "Transformation %s successful", step.file)
+	return out, nil
 }
 
 func withSchema(doc *cibdoc.Doc, name string) *cibdoc.Doc {
 	e := doc.Edit()
 	e.Own(nil).SetAttr("validate-with", name)
-	return e.Doc()
-}
-
-func conforms(doc *cibdoc.Doc, name string) bool { return Conforms(doc, name) }
-
-// edited applies a transform to a copy of the configuration.
-func edited(doc *cibdoc.Doc, transform func(config *cibdoc.Node)) *cibdoc.Doc {
-	e := doc.Edit()
-	root := e.Own(nil)
-	i := root.ChildIndex("configuration")
-	if i < 0 {
-		return doc
-	}
-	config := clone(root.Children[i])
-	transform(config)
-	root.Children[i] = config
 	return e.Doc()
 }
 
@@ -72,7 +218,8 @@ func clone(n *cibdoc.Node) *cibdoc.Node {
 	return out
 }
 
-// each visits the elements below n of those tags, with their parents.
+// each visits the elements below n of those tags, with their parents, in
+// document order.
 func each(n *cibdoc.Node, visit func(parent, e *cibdoc.Node), tags ...string) {
 	for _, c := range slices.Clone(n.Children) {
 		if c.IsElement() {
@@ -90,343 +237,13 @@ func drop(parent, child *cibdoc.Node) {
 	}
 }
 
-// aclsTo2 rewrites access lists of the 1.x schemas (cib 9.4).
-func aclsTo2(config *cibdoc.Node) {
-	acls := config.Child("acls")
-	if acls == nil {
-		return
-	}
+// of tag are the child elements of n with that tag.
+func ofTag(n *cibdoc.Node, tag string) []*cibdoc.Node {
 	var out []*cibdoc.Node
-	for _, n := range acls.Children {
-		switch n.Tag {
-		case "acl_role":
-			r := n.Bare()
-			r.Add(permissionsTo2(n)...)
-			out = append(out, r)
-		case "acl_user":
-			target := n.Bare()
-			target.Tag = "acl_target"
-			perms := permissionsTo2(n)
-			for r := range n.Elements() {
-				if r.Tag == "role_ref" {
-					role := r.Bare()
-					role.Tag = "role"
-					target.Add(role)
-				}
-			}
-			out = append(out, target)
-			if len(perms) > 0 {
-				target.Add(cibdoc.E("role", "id", "auto-"+n.ID()))
-				out = append(out, cibdoc.E("acl_role", "id", "auto-"+n.ID()).Add(perms...))
-			}
-		default:
-			out = append(out, n)
+	for c := range n.Elements() {
+		if c.Tag == tag {
+			out = append(out, c)
 		}
-	}
-	acls.Children = out
-}
-
-func permissionsTo2(n *cibdoc.Node) []*cibdoc.Node {
-	var out []*cibdoc.Node
-	for p := range n.Elements() {
-		if p.Tag != "read" && p.Tag != "write" && p.Tag != "deny" {
-			continue
-		}
-		q := cibdoc.E("acl_permission", "id", p.ID(), "kind", p.Tag)
-		attribute := p.Attr("attribute")
-		if ref, ok := p.Get("ref"); ok {
-			q.SetAttr("reference", ref)
-		}
-		if tag, ok := p.Get("tag"); ok {
-			q.SetAttr("object-type", tag)
-			if attribute != "" {
-				q.SetAttr("attribute", attribute)
-			}
-		}
-		if x, ok := p.Get("xpath"); ok {
-			if attribute != "" {
-				x += "[@" + attribute + "]"
-			}
-			q.SetAttr("xpath", x)
-		}
-		out = append(out, q)
 	}
 	return out
-}
-
-// to3 rewrites what 3.0 removed (cib 9.4): references are expanded, since what
-// they stand for may mean something else where they stand, the main step
-// done, and what stayed the same is referred to again.
-func to3(config *cibdoc.Node) {
-	expanded := expandReferences(config)
-	optionsTo3(config)
-	each(config, func(_, n *cibdoc.Node) {
-		if n.Attr("type") == "normal" {
-			n.SetAttr("type", "member")
-		}
-	}, "node")
-	each(config, func(_, rsc *cibdoc.Node) { resourceTo3(rsc) }, "primitive", "template", "group", "clone", "master", "bundle")
-	each(config, func(_, n *cibdoc.Node) {
-		n.RemoveAttr("score-attribute")
-		n.RemoveAttr("score-attribute-mangle")
-	}, "rsc_colocation")
-	foldReferences(config, expanded)
-}
-
-// renamed options besides those that only change underscores to hyphens.
-var renamedOptions = map[string]string{
-	"no_quorum_policy": "no-quorum-policy", "dc_deadtime": "dc-deadtime", "cluster_recheck_interval": "cluster-recheck-interval",
-	"election_timeout": "election-timeout", "remove_after_stop": "remove-after-stop", "shutdown_escalation": "shutdown-escalation",
-	"startup_fencing": "startup-fencing", "stonith_action": "stonith-action", "stonith_enabled": "stonith-enabled",
-	"stop_orphan_actions": "stop-orphan-actions", "stop_orphan_resources": "stop-orphan-resources",
-	"symmetric_cluster": "symmetric-cluster", "transition_idle_timeout": "cluster-delay",
-}
-
-// optionsTo3 renames, moves and drops cluster options.
-func optionsTo3(config *cibdoc.Node) {
-	options := config.Child("crm_config")
-	if options == nil {
-		return
-	}
-	each(options, func(set, nv *cibdoc.Node) {
-		name, value := nv.Attr("name"), nv.Attr("value")
-		if to := renamedOptions[name]; to != "" {
-			nv.SetAttr("name", to)
-			return
-		}
-		switch strings.ReplaceAll(name, "_", "-") {
-		case "default-action-timeout":
-			moveDefault(config, set, nv, "op_defaults", "_2TO3_-op-defaults", "timeout")
-		case "default-resource-stickiness":
-			moveDefault(config, set, nv, "rsc_defaults", "_2TO3_-rsc-defaults", "resource-stickiness")
-		case "is-managed-default":
-			moveDefault(config, set, nv, "rsc_defaults", "_2TO3_-rsc-defaults", "is-managed")
-		case "default-resource-failure-stickiness":
-			if value == "-INFINITY" {
-				nv.SetAttr("value", "1")
-				moveDefault(config, set, nv, "rsc_defaults", "_2TO3_-rsc-defaults", "migration-threshold")
-			} else {
-				drop(set, nv)
-			}
-		case "default-migration-threshold", "expected-quorum-votes", "notification-agent", "notification-recipient":
-			drop(set, nv)
-		case "cluster-infrastructure":
-			if slices.Contains([]string{"heartbeat", "openais", "classic openais", "classic openais (with plugin)", "cman"}, value) {
-				drop(set, nv)
-			}
-		}
-	}, "nvpair")
-}
-
-// moveDefault makes a cluster option a default of operations or resources,
-// unless that is defined already.
-func moveDefault(config, set, nv *cibdoc.Node, section, block, name string) {
-	drop(set, nv)
-	defaults := config.Child(section)
-	if defaults == nil {
-		defaults = cibdoc.E(section)
-		config.Add(defaults)
-	}
-	defined := false
-	each(defaults, func(_, have *cibdoc.Node) { defined = defined || have.Attr("name") == name }, "nvpair")
-	if defined {
-		return
-	}
-	nv.SetAttr("name", name)
-	i := slices.IndexFunc(defaults.Children, func(c *cibdoc.Node) bool { return c.ID() == block })
-	if i < 0 {
-		defaults.Add(cibdoc.E("meta_attributes", "id", block))
-		i = len(defaults.Children) - 1
-	}
-	defaults.Children[i].Add(nv)
-}
-
-// operationMeta are operation attributes that were wrongly given as instance
-// attributes.
-var operationMeta = map[string]bool{"interval-origin": true, "start-delay": true, "enabled": true, "on-fail": true, "record-pending": true, "role": true, "timeout": true}
-
-func resourceTo3(rsc *cibdoc.Node) {
-	for c := range rsc.Elements() {
-		switch c.Tag {
-		case "instance_attributes":
-			if rsc.Attr("class") == "stonith" {
-				fencingTo3(c)
-			}
-		case "meta_attributes":
-			metaTo3(c)
-		}
-	}
-	operations := rsc.Child("operations")
-	if operations == nil {
-		return
-	}
-	for op := range operations.Elements() {
-		if op.Tag == "op" {
-			operationTo3(rsc, op)
-		}
-	}
-}
-
-func fencingTo3(params *cibdoc.Node) {
-	each(params, func(parent, nv *cibdoc.Node) {
-		name := nv.Attr("name")
-		if action, ok := strings.CutSuffix(name, "_cmd"); ok && slices.Contains([]string{"pcmk_list", "pcmk_monitor", "pcmk_status", "pcmk_off", "pcmk_on", "pcmk_reboot"}, action) {
-			nv.SetAttr("name", action+"_action")
-		}
-		if name == "pcmk_arg_map" {
-			if to, ok := strings.CutPrefix(nv.Attr("value"), "port:"); ok && !strings.Contains(to, ",") {
-				nv.SetAttr("name", "pcmk_host_argument")
-				nv.SetAttr("value", to)
-			} else {
-				drop(parent, nv)
-			}
-		}
-	}, "nvpair")
-}
-
-func metaTo3(meta *cibdoc.Node) {
-	isolated := false
-	each(meta, func(parent, nv *cibdoc.Node) {
-		switch name := nv.Attr("name"); {
-		case name == "isolation" || strings.HasPrefix(name, "isolation-"):
-			if isolated {
-				drop(parent, nv)
-				return
-			}
-			isolated = true
-			nv.SetAttr("name", "target-role")
-			nv.SetAttr("value", "Stopped")
-		case name == "resource-failure-stickiness" || name == "resource_failure_stickiness":
-			if nv.Attr("value") == "-INFINITY" {
-				nv.SetAttr("name", "migration-threshold")
-				nv.SetAttr("value", "1")
-			} else {
-				drop(parent, nv)
-			}
-		}
-	}, "nvpair")
-}
-
-// operationTo3 moves `requires` to the resource, and what is a meta-attribute
-// of the operation to where these belong.
-func operationTo3(rsc, op *cibdoc.Node) {
-	starts := op.Attr("name") == "start" || op.Attr("name") == "promote"
-	requires := func(value string) {
-		if !starts {
-			return
-		}
-		meta := child(rsc, "meta_attributes", "_2TO3_"+rsc.ID()+"-meta")
-		meta.Add(cibdoc.E("nvpair", "id", "_2TO3_"+op.ID()+"-meta-requires", "name", "requires", "value", value))
-	}
-	if v, ok := op.Get("requires"); ok {
-		op.RemoveAttr("requires")
-		requires(v)
-	}
-	for _, block := range slices.Collect(op.Elements()) {
-		if block.Tag != "instance_attributes" || block.ChildIndex("nvpair") < 0 {
-			continue
-		}
-		for _, nv := range slices.Collect(block.Elements()) {
-			switch name := nv.Attr("name"); {
-			case nv.Tag != "nvpair":
-			case name == "requires":
-				drop(block, nv)
-				requires(nv.Attr("value"))
-			case operationMeta[name]:
-				drop(block, nv)
-				child(op, "meta_attributes", "_2TO3_"+op.ID()+"-meta").Add(nv)
-			}
-		}
-		if block.ChildIndex("nvpair") < 0 {
-			drop(op, block)
-		}
-	}
-}
-
-// child is n's child of that tag and id, made if it is not there.
-func child(n *cibdoc.Node, tag, id string) *cibdoc.Node {
-	i := slices.IndexFunc(n.Children, func(c *cibdoc.Node) bool { return c.Tag == tag && c.ID() == id })
-	if i < 0 {
-		n.Add(cibdoc.E(tag, "id", id))
-		i = len(n.Children) - 1
-	}
-	return n.Children[i]
-}
-
-const (
-	expandedPrefix = "_cibtr-2_"
-	insidePrefix   = "__cibtr-2_"
-)
-
-// expansion is a reference that was replaced by what it stands for.
-type expansion struct {
-	node   *cibdoc.Node
-	target string // the id it referred to
-	attrs  []cibdoc.Attr
-}
-
-// expandReferences puts in the place of each id-ref a copy of what it names,
-// with ids of its own.
-func expandReferences(config *cibdoc.Node) []expansion {
-	byID := map[string]*cibdoc.Node{}
-	config.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
-		if id := n.ID(); id != "" && n.IsElement() && byID[id] == nil {
-			byID[id] = n
-		}
-		return true
-	})
-	var out []expansion
-	used := map[string]int{}
-	each(config, func(_, n *cibdoc.Node) {
-		id := n.Attr("id-ref")
-		target := byID[id]
-		if id == "" || target == nil || target.Tag != n.Tag || target.Attr("id-ref") != "" {
-			return
-		}
-		name := id
-		if used[id]++; used[id] > 1 {
-			name += strings.Repeat("_", used[id]-1) // ids are unique
-		}
-		out = append(out, expansion{n, id, slices.Clone(n.Attrs)})
-		copied := clone(target)
-		copied.Walk(func(p cibdoc.Path, c *cibdoc.Node) bool {
-			if cid, ok := c.Get("id"); ok && len(p) > 0 {
-				c.SetAttr("id", insidePrefix+name+"__"+cid)
-			}
-			return true
-		})
-		n.Attrs, n.Children = copied.Attrs, copied.Children
-		n.SetAttr("id", expandedPrefix+name)
-	}, "instance_attributes", "meta_attributes", "operations", "utilization")
-	return out
-}
-
-// foldReferences restores the references whose copy is still the same as what
-// they named.
-func foldReferences(config *cibdoc.Node, expanded []expansion) {
-	byID := map[string]*cibdoc.Node{}
-	config.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
-		if id := n.ID(); id != "" && n.IsElement() {
-			byID[id] = n
-		}
-		return true
-	})
-	for _, x := range expanded {
-		target := byID[x.target]
-		if target == nil || target.Tag != x.node.Tag {
-			continue
-		}
-		back := clone(x.node)
-		name := strings.TrimPrefix(x.node.ID(), expandedPrefix)
-		back.Walk(func(p cibdoc.Path, c *cibdoc.Node) bool {
-			if cid, ok := strings.CutPrefix(c.ID(), insidePrefix+name+"__"); ok && len(p) > 0 {
-				c.SetAttr("id", cid)
-			}
-			return true
-		})
-		back.SetAttr("id", x.target)
-		if back.Sum() == clone(target).Sum() {
-			x.node.Attrs, x.node.Children = x.attrs, nil
-		}
-	}
 }
