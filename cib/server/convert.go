@@ -55,10 +55,15 @@ func fromChanges(in []*cibv1.Change) ([]ops.Change, error) {
 	return out, nil
 }
 
+func sumOf(doc *cibdoc.Doc) []byte {
+	sum := doc.Sum()
+	return sum[:]
+}
+
 func toNotification(p replica.Published) *cibv1.Notification {
 	n := &cibv1.Notification{
 		From: toVersion(p.From), To: toVersion(p.To), Patch: p.Patch,
-		Client: p.Client, Ref: p.Ref, Node: p.Node, Op: toOp(p.Op), FromSync: p.FromSync,
+		Client: p.Client, Ref: p.Ref, Node: p.Node, Op: toOp(p.Op), FromSync: p.FromSync, Sum: sumOf(p.Doc),
 	}
 	if len(p.Patch) == 0 {
 		n.Document = p.Doc.Bytes()

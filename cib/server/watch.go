@@ -62,7 +62,7 @@ func (s *Server) Watch(req *cibv1.WatchRequest, stream cibv1.Cib_WatchServer) er
 	w := &watcher{queue: make(chan notice, watchQueue)}
 	ok := s.do(func() {
 		st := s.core.Status()
-		first := &cibv1.Notification{From: toVersion(st.Doc.Version()), To: toVersion(st.Doc.Version()), Node: st.Node}
+		first := &cibv1.Notification{From: toVersion(st.Doc.Version()), To: toVersion(st.Doc.Version()), Node: st.Node, Sum: sumOf(st.Doc)}
 		if !req.GetPatchesOnly() {
 			first.Document = st.Doc.Bytes()
 		}
@@ -100,6 +100,6 @@ func restricted(n notice, u acl.User) (*cibv1.Notification, error) {
 		return n.n, err
 	}
 	out := proto.CloneOf(n.n)
-	out.Patch, out.Document = nil, view.Bytes()
+	out.Patch, out.Document, out.Sum = nil, view.Bytes(), sumOf(view)
 	return out, nil
 }

@@ -599,16 +599,19 @@ func (x *WatchRequest) GetPatchesOnly() bool {
 }
 
 type Notification struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          *Version               `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	To            *Version               `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
-	Patch         []byte                 `protobuf:"bytes,3,opt,name=patch,proto3" json:"patch,omitempty"`       // format 2 patchset (cib 5.2); empty in the first and when the document was replaced as a whole by a sync
-	Document      []byte                 `protobuf:"bytes,4,opt,name=document,proto3" json:"document,omitempty"` // set in the first notification and after a whole replacement
-	Client        string                 `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
-	Ref           string                 `protobuf:"bytes,6,opt,name=ref,proto3" json:"ref,omitempty"`
-	Node          string                 `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`                          // where the request came from
-	Op            Op                     `protobuf:"varint,8,opt,name=op,proto3,enum=linuxha.cib.v1.Op" json:"op,omitempty"`      // of the first change
-	FromSync      bool                   `protobuf:"varint,9,opt,name=from_sync,json=fromSync,proto3" json:"from_sync,omitempty"` // replaced by joining or recovering, not by a client
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	From     *Version               `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To       *Version               `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Patch    []byte                 `protobuf:"bytes,3,opt,name=patch,proto3" json:"patch,omitempty"`       // format 2 patchset (cib 5.2); empty in the first and when the document was replaced as a whole by a sync
+	Document []byte                 `protobuf:"bytes,4,opt,name=document,proto3" json:"document,omitempty"` // set in the first notification and after a whole replacement
+	Client   string                 `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	Ref      string                 `protobuf:"bytes,6,opt,name=ref,proto3" json:"ref,omitempty"`
+	Node     string                 `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`                          // where the request came from
+	Op       Op                     `protobuf:"varint,8,opt,name=op,proto3,enum=linuxha.cib.v1.Op" json:"op,omitempty"`      // of the first change
+	FromSync bool                   `protobuf:"varint,9,opt,name=from_sync,json=fromSync,proto3" json:"from_sync,omitempty"` // replaced by joining or recovering, not by a client
+	// sum identifies the document that this leads to (cibdoc.Sum): who follows by
+	// patches sees from it that the own copy is the daemon's, and watches again if not.
+	Sum           []byte `protobuf:"bytes,10,opt,name=sum,proto3" json:"sum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -704,6 +707,13 @@ func (x *Notification) GetFromSync() bool {
 		return x.FromSync
 	}
 	return false
+}
+
+func (x *Notification) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
 }
 
 type SetPrimaryRequest struct {
@@ -1013,7 +1023,7 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x03xml\x18\x03 \x01(\fR\x03xml\x121\n" +
 	"\aversion\x18\x04 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\"1\n" +
 	"\fWatchRequest\x12!\n" +
-	"\fpatches_only\x18\x01 \x01(\bR\vpatchesOnly\"\x95\x02\n" +
+	"\fpatches_only\x18\x01 \x01(\bR\vpatchesOnly\"\xa7\x02\n" +
 	"\fNotification\x12+\n" +
 	"\x04from\x18\x01 \x01(\v2\x17.linuxha.cib.v1.VersionR\x04from\x12'\n" +
 	"\x02to\x18\x02 \x01(\v2\x17.linuxha.cib.v1.VersionR\x02to\x12\x14\n" +
@@ -1023,7 +1033,9 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x03ref\x18\x06 \x01(\tR\x03ref\x12\x12\n" +
 	"\x04node\x18\a \x01(\tR\x04node\x12\"\n" +
 	"\x02op\x18\b \x01(\x0e2\x12.linuxha.cib.v1.OpR\x02op\x12\x1b\n" +
-	"\tfrom_sync\x18\t \x01(\bR\bfromSync\"\x95\x01\n" +
+	"\tfrom_sync\x18\t \x01(\bR\bfromSync\x12\x10\n" +
+	"\x03sum\x18\n" +
+	" \x01(\fR\x03sum\"\x95\x01\n" +
 	"\x11SetPrimaryRequest\x12\x18\n" +
 	"\aprimary\x18\x01 \x01(\tR\aprimary\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\x04R\x04view\x12\x18\n" +
