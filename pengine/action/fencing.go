@@ -37,6 +37,9 @@ func Fence(c *state.Cluster) {
 			fences = append(fences, f)
 			continue
 		}
+		if n.Unclean && c.Why != nil {
+			c.Why.Log(state.Warning, "schedule_fencing_and_shutdowns", "Node "+n.Name+" is unclean but cannot be fenced")
+		}
 		if n.IsRemote() || !n.Online || !n.ShuttingDown {
 			continue
 		}
@@ -111,6 +114,7 @@ func fenceStops(c *state.Cluster, r *state.Resource, f *state.Action, n *state.N
 		s.Set(state.Pseudo | state.Runnable)
 		if r.NeedsFencing || n.IsGuest() {
 			s.Set(state.ImpliedByFencing)
+			logImplied(c, r, s, n)
 			if !r.Bundled() {
 				state.AddEdge(f, s, state.Internal)
 			}
@@ -128,6 +132,17 @@ func fenceStops(c *state.Cluster, r *state.Resource, f *state.Action, n *state.N
 		if !r.Bundled() && (r.NeedsFencing || n.IsGuest()) {
 			state.AddEdge(f, d, state.Internal|plain)
 		}
+	}
+}
+
+// logImplied logs that fencing a node is what stops a resource there.
+func logImplied(c *state.Cluster, r *state.Resource, s *state.Action, n *state.Node) {
+	switch {
+	case c.Why == nil:
+	case r.Failed:
+		c.Why.Log(state.Notice, "order_stop_vs_fencing", "Stop of failed resource "+r.ID+" is implicit after "+n.Name+" is fenced")
+	default:
+		c.Why.Log(state.Info, "order_stop_vs_fencing", s.Key+" is implicit after "+n.Name+" is fenced")
 	}
 }
 

@@ -1,6 +1,8 @@
 package action
 
 import (
+	"fmt"
+
 	"linuxha/pengine/state"
 )
 
@@ -51,6 +53,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 		multiply = clean > 1
 	}
 	if multiply {
+		logMultiple(c, r, all, clean)
 		switch r.MultiActive {
 		case state.StopStart:
 			needStop = true
@@ -88,6 +91,26 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	if mayMigrate {
 		createMigration(c, r, current, next)
 	}
+}
+
+var recoveries = map[state.MultiActive]string{
+	state.StopStart: "attempting recovery", state.StopOnly: "shutting it down",
+	state.Block: "waiting for an administrator", state.StopUnexpected: "stopping unexpected instances",
+}
+
+// logMultiple logs that a resource runs more than once. Without fencing only
+// clean nodes count.
+func logMultiple(c *state.Cluster, r *state.Resource, all, clean int) {
+	if c.Why == nil {
+		return
+	}
+	if !r.NeedsFencing {
+		all = clean
+	}
+	c.Why.Log(state.Error, "pcmk__primitive_create_actions",
+		fmt.Sprintf("%s resource %s might be active on %d nodes (%s)", r.Class, r.ID, all, recoveries[r.MultiActive]))
+	c.Why.Log(state.Notice, "pcmk__primitive_create_actions",
+		"See https://wiki.clusterlabs.org/wiki/FAQ#Resource_is_Too_Active for more information")
 }
 
 // restart makes the steps down and up again, optional unless the resource must

@@ -15,7 +15,7 @@ func createRecurring(c *state.Cluster, r *state.Resource) {
 		startOp = c.Op(r, "start", n, true)
 	}
 	for _, op := range r.Ops {
-		if !schedulable(r, op) {
+		if !schedulable(c, r, op) {
 			continue
 		}
 		role := state.ParseRole(op.XML.Attr("role"))
@@ -28,7 +28,7 @@ func createRecurring(c *state.Cluster, r *state.Resource) {
 	}
 }
 
-func schedulable(r *state.Resource, op *state.OpConf) bool {
+func schedulable(c *state.Cluster, r *state.Resource, op *state.OpConf) bool {
 	if op.Interval == 0 || op.ID == "" || !op.Enabled {
 		return false
 	}
@@ -36,8 +36,15 @@ func schedulable(r *state.Resource, op *state.OpConf) bool {
 	case "stop", "start", "demote", "promote", "reload-agent", "migrate_to", "migrate_from":
 		return false
 	}
+	later := false
 	for _, other := range r.Ops {
+		later = later || other == op
 		if other != op && other.Name == op.Name && other.Interval == op.Interval {
+			if later {
+				op, other = other, op
+			}
+			c.Why.Log(state.Error, "is_op_dup", "Operation "+op.ID+" is duplicate of "+other.ID+
+				" (do not use same name and interval combination more than once per resource)")
 			return false
 		}
 	}
@@ -62,6 +69,9 @@ func recurringActive(c *state.Cluster, r *state.Resource, op *state.OpConf, role
 	a := c.Request(r, key, op.Name, n, running)
 	if startFlags&state.Runnable == 0 || n == nil || !n.Online || n.Unclean {
 		a.Clear(state.Runnable)
+	}
+	if c.Why != nil && a.Required() && a.IsRunnable() {
+		c.Why.Log(state.Info, "recurring_op_for_active", "Start "+op.XML.Attr("interval")+"-interval "+op.Name+" for "+r.ID+" on "+n.Name)
 	}
 	if r.NextRole == state.Promoted {
 		a.AddMeta("op_target_rc", "8")

@@ -1,6 +1,8 @@
 package assign
 
 import (
+	"strconv"
+
 	"linuxha/pengine/internal/value"
 	"linuxha/pengine/state"
 )
@@ -136,6 +138,10 @@ func (a assigner) chooseRoles(k *state.Resource) {
 		if a.decideRole(k, i, promoted) {
 			promoted++
 		}
+	}
+	if a.c.Why != nil {
+		a.c.Why.Log(state.Info, "pcmk__set_instance_roles",
+			k.ID+": Promoted "+strconv.Itoa(promoted)+" instances of a possible "+strconv.Itoa(k.Clone.PromotedMax))
 	}
 }
 

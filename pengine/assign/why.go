@@ -143,6 +143,9 @@ func (a assigner) explainRole(k, i *state.Resource, before int, chosen bool) {
 	}
 	limit := strconv.Itoa(k.Clone.PromotedMax)
 	choice := state.RoleChoice{Promoted: chosen}
+	if chosen {
+		a.c.Why.Log(state.Info, "set_instance_role", "Choosing "+i.ID+" ("+i.CurrentRole().String()+") on "+i.Location().Node.Name+" for promotion")
+	}
 	at := i.Location()
 	switch {
 	case chosen && !i.Managed:

@@ -142,8 +142,12 @@ func (u unpacker) colocate(x *xmldoc.Elem, id string, dep *state.Resource, depRo
 		return
 	}
 	influence := dep.Critical
-	if v, ok := value.Bool(x.Attr("influence")); ok {
-		influence = v
+	if text, has := x.Get("influence"); has {
+		if v, ok := value.Bool(text); ok {
+			influence = v
+		} else {
+			u.c.Note(state.Error, "unpack_influence", "Constraint '"+x.ID()+"' has invalid value for influence (using default)")
+		}
 	}
 	Colocate(u.c, &state.Colocation{
 		ID: id, Dependent: dep, Primary: pri, DependentRole: depRole, PrimaryRole: priRole,

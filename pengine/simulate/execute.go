@@ -33,6 +33,7 @@ type Line struct {
 type Result struct {
 	Lines      []Line
 	Terminated bool // the graph could not be completed
+	Done, Left int  // actions, by whether they were carried out
 }
 
 type executor struct {
@@ -56,6 +57,8 @@ func Execute(root *xmldoc.Elem, g *graph.Graph, c *state.Cluster, opts Options) 
 	if len(x.confirmed)+len(x.failed) < len(g.Synapses) && !x.aborted {
 		x.res.Terminated = true
 	}
+	x.res.Done = len(x.confirmed) + len(x.failed)
+	x.res.Left = len(g.Synapses) - x.res.Done
 	return x.res
 }
 

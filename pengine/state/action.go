@@ -262,6 +262,9 @@ func (c *Cluster) refresh(a *Action, optional, saved bool) {
 		}
 	case !a.Has(OnDC) && n.Pending:
 		a.Clear(Runnable)
+		if saved && c.Why != nil {
+			c.Why.Log(Warning, "update_resource_action_runnable", "Action "+a.Key+" on "+n.Name+" is unrunnable (node is pending)")
+		}
 	case a.Need == NeedNothing:
 		a.Reason = ""
 		if n.IsGuest() && !c.CanFence(n) {

@@ -12,6 +12,9 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 	case n.IsGuest():
 		k := n.Conn.Container
 		if !k.Failed && k.Managed {
+			if c.Why != nil {
+				c.Why.Log(Warning, "pe_fence_node", "Guest node "+n.Name+" will be fenced (by recovering its guest resource "+k.ID+"): "+reason)
+			}
 			n.RequiresReset = true
 			k.Failed, k.MustStop = true, true
 		}
@@ -28,7 +31,11 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 		c.FenceOp(n, "", true, reason, false)
 	case !n.Unclean:
 		n.Unclean = true
-		c.note(Warning, "pe_fence_node", "Cluster node "+n.Name+" will be fenced: "+reason)
+		what := " will be fenced: "
+		if !c.CanFence(n) {
+			what = " is unclean: "
+		}
+		c.Note(Warning, "pe_fence_node", "Cluster node "+n.Name+what+reason)
 		c.FenceOp(n, "", true, reason, priorityDelay)
 	}
 }

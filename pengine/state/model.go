@@ -406,6 +406,7 @@ const (
 type Note struct {
 	Severity Severity
 	Text     string
+	Once     bool   // the reference says it once in a process
 	From     string // the reference's name for the place, which it prints in front; "" if the note is ours
 }
 
@@ -479,10 +480,10 @@ type Output struct {
 type ScoreLine struct{ Text string }
 
 // Notef records a note.
-func (c *Cluster) Notef(s Severity, text string) { c.note(s, "", text) }
+func (c *Cluster) Notef(s Severity, text string) { c.Note(s, "", text) }
 
-// note records a note with the reference's name for the place.
-func (c *Cluster) note(s Severity, from, text string) {
+// Note records a note with the reference's name for the place.
+func (c *Cluster) Note(s Severity, from, text string) {
 	c.Notes = append(c.Notes, Note{Severity: s, Text: text, From: from})
 	c.Why.Log(s, from, text)
 }

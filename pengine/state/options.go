@@ -182,6 +182,15 @@ func (c *Cluster) readOptions() {
 	}
 	c.HaveFenceDevice = o.HaveWatchdog
 	c.readHealth(raw)
+	if o.NoQuorum == QuorumIgnore {
+		c.Why.Log(Notice, "unpack_config", "On loss of quorum: Ignore")
+	}
+	if o.Stonith && !c.Quorum && o.NoQuorum != QuorumIgnore {
+		defer c.Why.Log(Warning, "cluster_status", "Fencing and resource management disabled due to lack of quorum")
+	}
+	if !o.StartupFencing {
+		c.Why.LogOnce(Warning, "unpack_config", "Blind faith: not fencing unseen nodes")
+	}
 }
 
 // readHealth sets what the colour words mean (state 4.5).

@@ -110,7 +110,7 @@ func (c *Cluster) readResources() {
 			"Either configure some or disable STONITH with the stonith-enabled option",
 			"NOTE: Clusters with shared data need STONITH to ensure data integrity",
 		} {
-			c.note(Error, "unpack_resources", line)
+			c.Note(Error, "unpack_resources", line)
 		}
 	}
 }
@@ -385,6 +385,7 @@ func (c *Cluster) requestedRole(r *Resource) Role {
 		if r.Top().Promotable {
 			return Unpromoted
 		}
+		c.Why.Log(Error, "get_target_role", "Ignoring 'target-role' for "+r.ID+" because '"+v+"' only makes sense for promotable clones")
 	case Unknown:
 		c.Notef(Error, fmt.Sprintf("ignoring target-role %q of %s: not a role", v, r.ID))
 	}

@@ -85,7 +85,7 @@ func (c *Cluster) stateNode(x *xmldoc.Elem) *Node {
 func (c *Cluster) readNodeState(x *xmldoc.Elem) {
 	n := c.stateNode(x)
 	if n == nil {
-		c.Notef(Warning, "ignoring recorded state of unknown node "+x.Attr("uname"))
+		c.Note(Warning, "unpack_node_state", "Ignoring recorded node state for '"+x.Attr("uname")+"' because it is no longer in the configuration")
 		return
 	}
 	if n.IsGuestOrRemote() {

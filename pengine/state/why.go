@@ -303,6 +303,13 @@ func (l *Ledger) Log(s Severity, from, text string) {
 	}
 }
 
+// LogOnce keeps an entry that a process writes once, however often it plans.
+func (l *Ledger) LogOnce(s Severity, from, text string) {
+	if l != nil {
+		l.Logs = append(l.Logs, Note{Severity: s, Text: text, From: from, Once: true})
+	}
+}
+
 // Need keeps a reason for which an action is required.
 func (l *Ledger) Need(a *Action, text string) {
 	if l != nil {
@@ -372,7 +379,6 @@ func (c *Cluster) logOnline(n *Node) {
 	case n.Unclean:
 		log(Warning, "unclean")
 	case !n.Online:
-		log(Info, "offline")
 	case n.ShuttingDown:
 		log(Info, "shutting down")
 	case n.Pending:

@@ -147,7 +147,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		fmt.Fprintln(stderr, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
 	}
 	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet") || onlyExplains(p)}
-	r.log = &logs{r: r, verbose: p.Count("verbose")}
+	r.log = &logs{r: r, verbose: p.Count("verbose"), once: map[string]bool{}}
 	r.list = &lister{w: stdout, plain: scores || util, quiet: r.quiet}
 	code, err := r.main()
 	if err != nil {
@@ -323,6 +323,7 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 			}
 		}
 	}
+	r.log.executed(res)
 	code := exitcode.OK
 	if res.Terminated {
 		fmt.Fprintln(r.errOut, "Transition failed: terminated")

@@ -5,6 +5,7 @@ import (
 
 	"linuxha/pengine/explain"
 	"linuxha/pengine/schedule"
+	"linuxha/pengine/simulate"
 	"linuxha/pengine/state"
 	"linuxha/tools/output"
 )
@@ -22,6 +23,7 @@ type logs struct {
 	r       *run
 	verbose int
 	printed int // entries of the present ledger
+	once    map[string]bool
 }
 
 func (l *logs) wants(s state.Severity) bool {
@@ -30,9 +32,13 @@ func (l *logs) wants(s state.Severity) bool {
 
 func (l *logs) print(notes []state.Note) {
 	for _, n := range notes {
-		if l.wants(n.Severity) {
-			fmt.Fprintln(l.r.errOut, output.Logged(n.From, severityNames[n.Severity], n.Text))
+		if n.Once && l.once[n.Text] || !l.wants(n.Severity) {
+			continue
 		}
+		if n.Once {
+			l.once[n.Text] = true
+		}
+		fmt.Fprintln(l.r.errOut, output.Logged(n.From, severityNames[n.Severity], n.Text))
 	}
 }
 
@@ -57,4 +63,17 @@ func (l *logs) planned(p *schedule.Plan) {
 	if l.wants(state.Debug) {
 		l.print(explain.Trace(p.Cluster, l.wants(state.Trace)))
 	}
+}
+
+// executed logs the end of a simulated transition.
+func (l *logs) executed(res *simulate.Result) {
+	how := "Complete"
+	switch {
+	case res.Terminated:
+		how = "Terminated"
+	case res.Left > 0:
+		how = "Stopped"
+	}
+	l.print([]state.Note{{Severity: state.Notice, From: "pcmk__execute_graph", Text: fmt.Sprintf(
+		"Transition 0 (Complete=%d, Pending=0, Fired=0, Skipped=0, Incomplete=%d, Source=crm_simulate): %s", res.Done, res.Left, how)}})
 }
