@@ -86,6 +86,8 @@ type Server struct {
 	cfg  atomic.Pointer[hacf.Config]
 	keys atomic.Pointer[hamsg.Keys]
 	bad  atomic.Uint64 // packets that were not authentic
+	// metricsAt is the address at which metrics are served, once they are.
+	metricsAt atomic.Value
 
 	packets chan received
 	calls   chan func(now time.Time)
@@ -264,6 +266,9 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.opt.Media.Run(gctx) })
 	g.Go(func() error { s.decode(gctx); return nil })
 	g.Go(func() error { s.savePeers(gctx); return nil })
+	if addr := s.config().Metrics; addr != "" {
+		g.Go(func() error { s.serveMetrics(gctx, addr); return nil })
+	}
 	if s.classic != nil {
 		g.Go(func() error { s.classic.runWork(gctx); return nil })
 	}

@@ -60,6 +60,8 @@ SUB-COMMANDS:
   clientstatus NODE CLIENT [MS] is a client of heartbeat there
   rscstatus                     what this node holds (haresources mode)
   hbparameter -p PARAMETER      a parameter's value
+  linkstats [NODE]              loss, round trip and silence of each link
+  mediastatus                   this node's own media, and what is wrong with them
   test                          values of this node
 
 OPTIONS:
@@ -89,6 +91,8 @@ func init() { // not a literal: usage of the table within it
 		"clientstatus": {run: (*tool).clientStatus, params: 2},
 		"rscstatus":    {run: (*tool).rscStatus},
 		"hbparameter":  {run: (*tool).parameter},
+		"linkstats":    {run: (*tool).linkStats},
+		"mediastatus":  {run: (*tool).mediaStatus},
 		"test":         {run: (*tool).test},
 	}
 }
@@ -318,21 +322,33 @@ func (t *tool) nodeStatus() int {
 	return exitOK
 }
 
-// nodeWeight: weights cannot be set in this version; all have the default.
+// described is what is known of a node beside its status.
+func (t *tool) described(name string) *heartbeatv1.NodeInfo {
+	for _, n := range t.state.Known {
+		if strings.EqualFold(n.Name, name) {
+			return n
+		}
+	}
+	return &heartbeatv1.NodeInfo{Weight: 100}
+}
+
 func (t *tool) nodeWeight() int {
 	n := t.known()
 	if n == nil {
 		return exitParam
 	}
-	t.say("100", fmt.Sprintf("The weight of the cluster node %s is 100", n.Node))
+	weight := strconv.FormatInt(t.described(n.Node).Weight, 10)
+	t.say(weight, fmt.Sprintf("The weight of the cluster node %s is %s", n.Node, weight))
 	return exitOK
 }
 
 func (t *tool) nodeSite() int {
-	if t.known() == nil {
+	n := t.known()
+	if n == nil {
 		return exitParam
 	}
-	t.printf("\n")
+	site := t.described(n.Node).Site
+	t.say(site, fmt.Sprintf("The site of the cluster node %s is %s", n.Node, site))
 	return exitOK
 }
 
@@ -350,15 +366,7 @@ func (t *tool) nodeUUID() int {
 	if n == nil {
 		return exitParam
 	}
-	id := ""
-	for _, c := range t.state.Membership.GetConfigured() {
-		if c.Name == n.Node {
-			id = c.Id
-		}
-	}
-	if n.Node == t.state.Node {
-		id = t.state.NodeId
-	}
+	id := t.described(n.Node).Id
 	t.say(id, fmt.Sprintf("The UUID of the cluster node %s is %s", n.Node, id))
 	return exitOK
 }
@@ -455,6 +463,58 @@ func (t *tool) parameter() int {
 	}
 	t.say(v, fmt.Sprintf("Heartbeat parameter %s's value: %s", t.param, v))
 	return exitOK
+}
+
+// linkStats prints one line per link of each other node: messages that came,
+// those that did not, the ratio of late, round trip, silence.
+func (t *tool) linkStats() int {
+	if len(t.args) > 0 && t.known() == nil {
+		return exitParam
+	}
+	if t.human {
+		t.printf("%-15s %-12s %-5s %10s %8s %7s %10s %9s\n", "NODE", "LINK", "STATE", "RECEIVED", "LOST", "LOSS", "ROUNDTRIP", "SILENT")
+	}
+	for _, n := range t.state.Nodes {
+		if n.Node == t.state.Node || len(t.args) > 0 && !strings.EqualFold(n.Node, t.args[0]) {
+			continue
+		}
+		for _, l := range n.Links {
+			rtt := "-"
+			if l.RoundTripNs > 0 {
+				rtt = milliseconds(l.RoundTripNs)
+			}
+			if t.human {
+				t.printf("%-15s %-12s %-5s %10d %8d %6.2f%% %10s %9s\n", n.Node, l.Name, l.Status, l.Received, l.Lost, 100*l.Loss, rtt, milliseconds(l.SilentNs))
+			} else {
+				t.printf("%s\t%s\t%s\t%d\t%d\t%.4f\t%s\t%s\n", n.Node, l.Name, l.Status, l.Received, l.Lost, l.Loss, rtt, milliseconds(l.SilentNs))
+			}
+		}
+	}
+	return exitOK
+}
+
+func milliseconds(ns int64) string {
+	return strconv.FormatFloat(float64(ns)/1e6, 'f', 3, 64) + "ms"
+}
+
+// mediaStatus prints this node's media; the exit status tells whether all work.
+func (t *tool) mediaStatus() int {
+	code := exitOK
+	for _, m := range t.state.Media {
+		state := "up"
+		if !m.Up {
+			state, code = "dead", exitFail
+		}
+		line := fmt.Sprintf("%s\t%s\t%s\tsent %d\treceived %d\tdropped %d", m.Kind, m.Name, state, m.Sent, m.Received, m.Dropped)
+		if m.TooBig > 0 {
+			line += fmt.Sprintf("\ttoo large %d", m.TooBig)
+		}
+		if m.Trouble != "" {
+			line += "\t" + m.Trouble
+		}
+		t.printf("%s\n", line)
+	}
+	return code
 }
 
 func (t *tool) test() int {

@@ -21,7 +21,10 @@ type fake struct {
 }
 
 func (fake) GetStatus(context.Context, *heartbeatv1.GetStatusRequest) (*heartbeatv1.GetStatusResponse, error) {
-	up := []*heartbeatv1.LinkStatus{{Name: "eth0", Status: "up"}, {Name: "eth1", Status: "dead"}}
+	up := []*heartbeatv1.LinkStatus{
+		{Name: "eth0", Status: "up", Received: 1200, Lost: 3, Loss: 0.0123, RoundTripNs: 412_345, SilentNs: 31_000_000},
+		{Name: "eth1", Status: "dead", SilentNs: 9_000_000_000},
+	}
 	return &heartbeatv1.GetStatusResponse{
 		Node: "node1", NodeId: "11111111-1111-4111-8111-111111111111",
 		Nodes: []*heartbeatv1.NodeStatus{
@@ -38,8 +41,16 @@ func (fake) GetStatus(context.Context, *heartbeatv1.GetStatusRequest) (*heartbea
 			},
 			Configured: []*heartbeatv1.NodeInfo{{Name: "node3", Id: "33333333-3333-4333-8333-333333333333"}},
 		},
-		Parameters:    map[string]string{"deadtime": "1500ms", "keepalive": "200ms", "pacemaker": "respawn"},
-		Clients:       []string{"crmd", "local"},
+		Parameters: map[string]string{"deadtime": "1500ms", "keepalive": "200ms", "pacemaker": "respawn"},
+		Clients:    []string{"crmd", "local"},
+		Known: []*heartbeatv1.NodeInfo{
+			{Name: "node1", Id: "11111111-1111-4111-8111-111111111111", Weight: 100},
+			{Name: "node3", Id: "33333333-3333-4333-8333-333333333333", Weight: 0, Site: "north"},
+		},
+		Media: []*heartbeatv1.MediumStatus{
+			{Kind: "ucast", Name: "eth0", Up: true, Sent: 7, Received: 8},
+			{Kind: "serial", Name: "/dev/ttyS0", Trouble: "open serial port /dev/ttyS0: no such device", Dropped: 9, TooBig: 1},
+		},
 		ResourceState: "N/A",
 	}, nil
 }
