@@ -49,9 +49,6 @@ func ParseDate(text string, real time.Time) (time.Time, error) {
 	return time.Unix(d.Unix(), 0), nil
 }
 
-// ValidationOff says whether the document asks not to be validated.
-func (s *Session) ValidationOff() bool { return s.root.Attr("validate-with") == "none" }
-
 // Load builds the model of the present document.
 func (s *Session) Load() (*state.Cluster, error) { return schedule.Load(s.root, s.in) }
 

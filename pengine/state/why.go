@@ -406,7 +406,10 @@ func (h *rscHistory) logFailure(e *histOp) {
 	if e.lastChange > 0 {
 		at = time.Unix(e.lastChange, 0).In(h.c.Why.zone).Format("Jan _2 15:04:05 2006")
 	}
-	result := rcWords[e.rc]
+	result, known := rcWords[e.rc]
+	if !known {
+		result = "unknown"
+	}
 	if reason := e.xml.Attr("exit-reason"); reason != "" {
 		result += ": " + reason
 	}

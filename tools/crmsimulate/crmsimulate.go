@@ -136,15 +136,15 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		}
 		return fail(exitcode.NoInput, err)
 	}
+	if !valid(data, documentName(p), stderr) {
+		return int(exitcode.Config)
+	}
 	scores, util := p.Has("show-scores"), p.Has("show-utilization")
 	s, err := simulate.Open(schedule.Input{
 		CIB: data, Now: time.Now(), Scores: scores, Utilization: util, Explain: p.Has("explain") || p.Has("verbose"), Sanitized: !p.Has("live-check"),
 	})
 	if err != nil {
 		return fail(exitcode.DataErr, err)
-	}
-	if s.ValidationOff() {
-		fmt.Fprintln(stderr, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
 	}
 	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet") || onlyExplains(p)}
 	r.log = &logs{r: r, verbose: p.Count("verbose"), once: map[string]bool{}}
@@ -164,6 +164,14 @@ func input(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) ([]byte, erro
 		return os.ReadFile(file)
 	}
 	return io.ReadAll(stdin)
+}
+
+// documentName is how messages call the input.
+func documentName(p *cliopt.Parsed) string {
+	if file := p.Value("xml-file"); file != "" && file != "-" && !p.Has("xml-pipe") && !p.Has("live-check") {
+		return file
+	}
+	return "unknown.xml"
 }
 
 func dateText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
