@@ -34,13 +34,13 @@ func TestUpgrade(t *testing.T) {
 		},
 		{
 			"moved options", "pacemaker-2.0", options(`<nvpair id="a" name="default-action-timeout" value="5"/><nvpair id="b" name="default_resource_stickiness" value="7"/><nvpair id="c" name="default-resource-failure-stickiness" value="-INFINITY"/>`),
-			options("") + `<op_defaults><meta_attributes id="_2TO3_-op-defaults"><nvpair id="a" name="timeout" value="5"/></meta_attributes></op_defaults>` +
+			empty + `<op_defaults><meta_attributes id="_2TO3_-op-defaults"><nvpair id="a" name="timeout" value="5"/></meta_attributes></op_defaults>` +
 				`<rsc_defaults><meta_attributes id="_2TO3_-rsc-defaults"><nvpair id="b" name="resource-stickiness" value="7"/><nvpair id="c" name="migration-threshold" value="1"/></meta_attributes></rsc_defaults>`,
 		},
 		{
 			"moved option that is defined already", "pacemaker-2.0",
 			options(`<nvpair id="a" name="is-managed-default" value="false"/>`) + `<rsc_defaults><meta_attributes id="d"><nvpair id="e" name="is-managed" value="true"/></meta_attributes></rsc_defaults>`,
-			options("") + `<rsc_defaults><meta_attributes id="d"><nvpair id="e" name="is-managed" value="true"/></meta_attributes></rsc_defaults>`,
+			empty + `<rsc_defaults><meta_attributes id="d"><nvpair id="e" name="is-managed" value="true"/></meta_attributes></rsc_defaults>`,
 		},
 		{"node type", "pacemaker-2.10", `<crm_config/><nodes><node id="1" uname="a" type="normal"/></nodes><resources/><constraints/>`, `<crm_config/><nodes><node id="1" uname="a" type="member"/></nodes><resources/><constraints/>`},
 		{
