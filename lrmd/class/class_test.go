@@ -141,6 +141,9 @@ func TestHeartbeat(t *testing.T) { // execution 5.5
 		if out.RC != tc.want {
 			t.Errorf("%s saying %q: rc %d, want %d", tc.action, tc.say, out.RC, tc.want)
 		}
+		if out.Raw != out.RC {
+			t.Errorf("%s saying %q: raw code %d beside rc %d hides changes", tc.action, tc.say, out.Raw, out.RC)
+		}
 		if tc.action == "start" && out.Output != "10.0.0.1 eth0 start\n" {
 			t.Errorf("arguments %q", out.Output)
 		}

@@ -65,6 +65,7 @@ func (r *Runner) runHeartbeat(ctx context.Context, a oplist.Agent, op oplist.Op,
 	out := oplist.Outcome{RC: res.Exit, Raw: res.Exit, Output: output(res)}
 	if isProbe(action) {
 		out.RC = heartbeatStatus(res.Exit, res.Stdout)
+		out.Raw = out.RC // its exit code says nothing, nor whether anything has changed
 	}
 	return out
 }

@@ -35,6 +35,7 @@ type systemd struct {
 	dropIns string // folder of the units' override files
 	log     *slog.Logger
 	connect func() (*dbus.Conn, error)
+	booted  func() bool // did systemd boot this machine?
 
 	mu   sync.Mutex
 	conn *dbus.Conn
@@ -44,7 +45,15 @@ func newSystemd(layout paths.Layout, log *slog.Logger) *systemd {
 	return &systemd{
 		dropIns: filepath.Join(layout.Root, "run/systemd/system"), log: log,
 		connect: func() (*dbus.Conn, error) { return dbus.ConnectSystemBus() },
+		booted:  systemdBooted,
 	}
+}
+
+// systemdBooted is the test that systemd documents (sd_booted): its folder of
+// run-time units exists on every machine that it has booted.
+func systemdBooted() bool {
+	info, err := os.Lstat("/run/systemd/system")
+	return err == nil && info.IsDir()
 }
 
 func (s *systemd) close() {
@@ -148,6 +157,12 @@ func (s *systemd) run(ctx context.Context, name string, op oplist.Op, launched L
 	unit := unitName(name, false)
 	path, err := s.load(ctx, unit)
 	switch {
+	case errors.Is(err, errNoBus) && !s.booted():
+		// No unit can be active, so nobody needs to be fenced for it.
+		if op.Action == "stop" {
+			return failed(OK, oplist.StatusComplete, "")
+		}
+		return failed(NotInstalled, StatusNotInstalled, "systemd unit "+name+" not found: this node was not booted by systemd")
 	case err != nil && unknownUnit(err) && op.Action == "stop":
 		return failed(OK, oplist.StatusComplete, "")
 	case err != nil && unknownUnit(err):

@@ -193,8 +193,23 @@ func TestUnitNames(t *testing.T) {
 func TestNoBus(t *testing.T) {
 	s := newSystemd(paths.Layout{Root: t.TempDir()}, slog.New(slog.DiscardHandler))
 	s.connect = func() (*dbus.Conn, error) { return nil, os.ErrNotExist }
+	s.booted = func() bool { return true }
 	out := s.run(t.Context(), "web", oplist.Op{Resource: "w", Action: "start"}, ignore)
 	if out.RC != Error || out.Status != StatusError || out.Reason != "No DBus connection" {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestWithoutSystemd: on a machine that systemd did not boot no unit is active,
+// so a probe and a stop must not end with fencing.
+func TestWithoutSystemd(t *testing.T) {
+	s := newSystemd(paths.Layout{Root: t.TempDir()}, slog.New(slog.DiscardHandler))
+	s.connect = func() (*dbus.Conn, error) { return nil, os.ErrNotExist }
+	s.booted = func() bool { return false }
+	for action, want := range map[string]int{"monitor": NotInstalled, "start": NotInstalled, "stop": OK} {
+		out := s.run(t.Context(), "web", oplist.Op{Resource: "w", Action: action}, ignore)
+		if out.RC != want || want != OK && (out.Status != StatusNotInstalled || !strings.Contains(out.Reason, "not booted by systemd")) {
+			t.Errorf("%s: %+v, want rc %d", action, out, want)
+		}
 	}
 }

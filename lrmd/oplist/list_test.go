@@ -460,6 +460,22 @@ func TestTimesOfResults(t *testing.T) {
 	}
 }
 
+// TestChangesWithinASecondAreOrdered: the failure must look later than the
+// success before it in records that keep seconds.
+func TestChangesWithinASecondAreOrdered(t *testing.T) {
+	s := newScript(t, Options{})
+	s.submit("a", "monitor", sec/10)
+	var changes []int64
+	for _, rc := range []int{0, 7, 7, 0, 7} {
+		s.full("a_monitor_100", rc)
+		changes = append(changes, s.list.Entries()[0].Operations[0].Last.LastRCChange.Unix()-s.epoch.Unix())
+		s.pass(sec / 10)
+	}
+	if want := []int64{0, 1, 1, 2, 3}; !slices.Equal(changes, want) {
+		t.Errorf("changed in seconds %v, want %v", changes, want)
+	}
+}
+
 func TestClassFailed(t *testing.T) { // execution 14.4
 	s := newScript(t, Options{})
 	s.step(Registered{"f", Agent{"stonith", "", "fence_dummy"}})

@@ -286,6 +286,16 @@ func (l *List) classFailed(now time.Time, ev ClassFailed, out *Output) {
 	}
 }
 
+// laterSecond is now, or the second after before if both are in one second:
+// records keep whole seconds, and it is by them that the scheduler knows which
+// of two results of one call came later.
+func laterSecond(now, before time.Time) time.Time {
+	if now.Unix() > before.Unix() {
+		return now
+	}
+	return time.Unix(before.Unix()+1, 0)
+}
+
 // result turns the outcome of a run into its report (execution 9.5).
 func (o *op) result(now time.Time, got Outcome) Report {
 	begun := o.launchedAt
@@ -303,7 +313,7 @@ func (o *op) result(now time.Time, got Outcome) Report {
 	case !o.ran:
 		o.rcChange = begun
 	case got.Raw != o.lastRaw:
-		o.rcChange = now
+		o.rcChange = laterSecond(now, o.rcChange)
 	}
 	o.ran, o.lastRaw = true, got.Raw
 	return Report{
