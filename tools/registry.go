@@ -18,8 +18,10 @@ import (
 	"linuxha/tools/crmverify"
 	"linuxha/tools/daemonnames"
 	"linuxha/tools/halog"
+	"linuxha/tools/hapropagate"
 	"linuxha/tools/haresources"
 	"linuxha/tools/hawire"
+	"linuxha/tools/hbnodes"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/stonithadmin"
 )
@@ -47,8 +49,13 @@ var registry = map[string]Tool{
 	"crmadmin":             crmadmin.Run,
 	"ha_logd":              halog.Daemon,
 	"ha_logger":            halog.Logger,
+	"ha_propagate":         hapropagate.Run,
 	"ha_wire":              hawire.Run,
 	"haresources2cib":      haresources.Run,
+	"hb_addnode":           hbnodes.Run,
+	"hb_delnode":           hbnodes.Run,
+	"hb_setsite":           hbnodes.Run,
+	"hb_setweight":         hbnodes.Run,
 	"iso8601":              iso8601.Run,
 	"pacemaker-based":      daemonnames.Run,
 	"pacemaker-controld":   daemonnames.Run,

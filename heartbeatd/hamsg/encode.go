@@ -129,6 +129,26 @@ func Reframe(p []byte, keys *Keys) ([]byte, error) {
 	return encodeClassicSigned(m, keys)
 }
 
+// Frame returns m with the authentication token ("<number> <digest>", "": none)
+// that was computed for it before: the fields are taken as they are.
+func Frame(m *Message, format Format, token string) ([]byte, error) {
+	if format == Netstring {
+		b, err := netstringBody(m, nil, Options{})
+		if err != nil || token == "" {
+			return b, err
+		}
+		return appendNetstring(b, []byte(token)), nil
+	}
+	b, err := classicFields([]byte(classicStart), m, 0)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		b = append(append(append(b, "auth="...), token...), '\n')
+	}
+	return append(b, classicEnd...), nil
+}
+
 // netstringBody is the message up to and including "%%%\n".
 func netstringBody(m *Message, keys *Keys, opt Options) ([]byte, error) {
 	b, err := appendFields(append(make([]byte, 0, 512), start...), m, 0)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/hamsg"
@@ -20,15 +21,24 @@ import (
 )
 
 const usage = `usage: ha_wire decode [--authkeys FILE] PACKET...
+       ha_wire encode [--sign] [--authkeys FILE] [--dir DIR] [TEXT]
 
 Each PACKET is a file with one message as it was on the wire, or - for the
 standard input. Printed are its form, its fields in their order and whether
 its signature is right by the keys of FILE (default: authkeys of this node).
 The exit status is 0 only if all are.
+
+TEXT is what decode printed (default: the standard input), perhaps changed; the
+packets go to the standard output, or as files of their names' last parts to
+DIR. Their signatures are those in the text; --sign makes new ones with the
+sending key of FILE.
 `
 
 // Run is ha_wire.
 func Run(_ context.Context, _ string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "encode" {
+		return encode(args[1:], stdin, stdout, stderr)
+	}
 	authkeys, packets, ok := parse(args)
 	if !ok {
 		if len(args) > 0 && (args[0] == "--help" || args[0] == "-h") {
@@ -143,11 +153,19 @@ func show(w io.Writer, p []byte, keys *hamsg.Keys) bool {
 			verdict = "unknown key"
 		}
 		fmt.Fprintf(w, "verdict: %s\n", verdict)
+		printTypes(w, pkt.Message)
 		return false
 	}
 	fmt.Fprintln(w, "verdict: ok")
-	if pkt.Message.Has("_compression_algorithm") {
-		expanded, err := pkt.Message.Expand()
+	printTypes(w, pkt.Message)
+	m := pkt.Message
+	if pkt.Inner != nil {
+		m = pkt.Inner
+		fmt.Fprintln(w, "opened:")
+		printFields(w, m, "  ")
+	}
+	if m.Has("_compression_algorithm") {
+		expanded, err := m.Expand()
 		if err != nil {
 			fmt.Fprintf(w, "cannot be expanded: %v\n", err)
 			return false
@@ -161,36 +179,63 @@ func show(w io.Writer, p []byte, keys *hamsg.Keys) bool {
 func printFields(w io.Writer, m *hamsg.Message, indent string) {
 	for i := range m.Fields {
 		f := &m.Fields[i]
+		name := indent + printable([]byte(f.Name))
 		switch {
 		case f.Type == hamsg.List:
 			quoted := make([]string, len(f.List))
 			for i, s := range f.List {
-				quoted[i] = printable([]byte(s))
+				quoted[i] = element(s)
 			}
-			fmt.Fprintf(w, "%s%s=[%s]\n", indent, f.Name, strings.Join(quoted, " "))
+			fmt.Fprintf(w, "%s=[%s]\n", name, strings.Join(quoted, " "))
 		case f.Sub != nil:
-			fmt.Fprintf(w, "%s%s={\n", indent, f.Name)
+			fmt.Fprintf(w, "%s={\n", name)
 			printFields(w, f.Sub, indent+"  ")
 			fmt.Fprintf(w, "%s}\n", indent)
-		case f.Type == hamsg.Compressed || f.Type == hamsg.Binary && len(f.Value) > 16:
-			fmt.Fprintf(w, "%s%s=<%d bytes>\n", indent, f.Name, len(f.Value))
-		case f.Type == hamsg.Binary:
-			fmt.Fprintf(w, "%s%s=%s\n", indent, f.Name, hex.EncodeToString(f.Value))
+		case f.Type == hamsg.Compressed || f.Type == hamsg.Binary:
+			fmt.Fprintf(w, "%s=%s\n", name, hex.EncodeToString(f.Value))
 		default:
-			fmt.Fprintf(w, "%s%s=%s\n", indent, f.Name, printable(f.Value))
+			fmt.Fprintf(w, "%s=%s\n", name, printable(f.Value))
 		}
 	}
 }
 
-// printable keeps a value on its line and the terminal sane.
+// printTypes says what type each field has, in their order, nested ones after
+// the one that they are in: encode needs it.
+func printTypes(w io.Writer, m *hamsg.Message) {
+	fmt.Fprintf(w, "types:%s\n", types(m))
+}
+
+func types(m *hamsg.Message) string {
+	var b strings.Builder
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		fmt.Fprintf(&b, " %d", f.Type)
+		if f.Sub != nil {
+			b.WriteString(" (" + types(f.Sub) + " )")
+		}
+	}
+	return b.String()
+}
+
+// element is one of a list, in one word.
+func element(s string) string {
+	if s == "" {
+		return `""`
+	}
+	return strings.NewReplacer(" ", `\x20`, `"`, `\x22`).Replace(printable([]byte(s)))
+}
+
+// printable keeps a value on its line and the terminal sane, and loses nothing.
 func printable(v []byte) string {
 	var b strings.Builder
-	for _, c := range string(v) {
-		if c == '\\' || c < ' ' || c == 0x7f || c == 0xfffd {
-			fmt.Fprintf(&b, "\\x%02x", c)
-			continue
+	for len(v) > 0 {
+		r, n := utf8.DecodeRune(v)
+		if r == '\\' || r < ' ' || r == 0x7f || r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, "\\x%02x", v[0])
+		} else {
+			b.Write(v[:n])
 		}
-		b.WriteRune(c)
+		v = v[n:]
 	}
 	return b.String()
 }
