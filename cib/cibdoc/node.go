@@ -214,13 +214,38 @@ func (n *Node) freeze(buf *[]byte) {
 		b = appendString(b, a.Name)
 		b = appendString(b, a.Value)
 	}
-	for _, c := range n.Children {
+	for i, c := range n.Children {
+		if len(b) >= hashed {
+			n.sum, b = wideSum(b, n.Children[i:])
+			n.frozen, *buf = true, b
+			return
+		}
 		b = append(b, c.sum[:]...)
 	}
 	full := sha256.Sum256(b)
 	copy(n.sum[:], full[:])
 	n.frozen = true
 	*buf = b
+}
+
+// hashed is how many bytes are given to the hash at once: thousands of
+// siblings, of which one has changed, need no memory in proportion.
+const hashed = 4096
+
+// wideSum finishes the sum of what stands in b and of more children.
+func wideSum(b []byte, rest []*Node) (sum Sum, buf []byte) {
+	h := sha256.New()
+	for _, c := range rest {
+		if len(b) >= hashed {
+			h.Write(b) // a hash takes everything
+			b = b[:0]
+		}
+		b = append(b, c.sum[:]...)
+	}
+	h.Write(b)
+	b = h.Sum(b[:0])
+	copy(sum[:], b)
+	return sum, b
 }
 
 // MayHold is false only where neither n nor anything below is an element of
