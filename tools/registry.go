@@ -3,6 +3,7 @@ package main
 import (
 	"linuxha/tools/attrdupdater"
 	"linuxha/tools/cibadmin"
+	"linuxha/tools/clrespawn"
 	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
 	"linuxha/tools/crmattribute"
@@ -21,15 +22,19 @@ import (
 	"linuxha/tools/hapropagate"
 	"linuxha/tools/haresources"
 	"linuxha/tools/hawire"
+	"linuxha/tools/hbmessage"
 	"linuxha/tools/hbnodes"
 	"linuxha/tools/iso8601"
+	"linuxha/tools/resourcemanager"
 	"linuxha/tools/stonithadmin"
 )
 
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
+	"ResourceManager":      resourcemanager.Run,
 	"attrd_updater":        attrdupdater.Run,
 	"cibadmin":             cibadmin.Run,
+	"cl_respawn":           clrespawn.Run,
 	"cl_status":            clstatus.Run,
 	"crm_attribute":        crmattribute.Run,
 	"crm_diff":             crmdiff.Run,
@@ -56,11 +61,16 @@ var registry = map[string]Tool{
 	"hb_delnode":           hbnodes.Run,
 	"hb_setsite":           hbnodes.Run,
 	"hb_setweight":         hbnodes.Run,
+	"hb_standby":           hbmessage.Run,
+	"hb_takeover":          hbmessage.Run,
 	"iso8601":              iso8601.Run,
+	"mach_down":            resourcemanager.MachDown,
+	"meatclient":           clrespawn.Meatclient,
 	"pacemaker-based":      daemonnames.Run,
 	"pacemaker-controld":   daemonnames.Run,
 	"pacemaker-fenced":     stonithadmin.Fenced,
 	"pacemaker-schedulerd": daemonnames.Run,
 	"pacemakerd":           daemonnames.Supervisor,
+	"req_resource":         resourcemanager.ReqResource,
 	"stonith_admin":        stonithadmin.Run,
 }

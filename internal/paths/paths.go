@@ -63,6 +63,10 @@ func (l Layout) FenceAgents() []string { return []string{l.at("usr/sbin"), l.at(
 // StonithPlugins is cluster-glue's folder of external fencing plugins.
 func (l Layout) StonithPlugins() string { return l.at("usr/lib/stonith/plugins") }
 
+// Meatware is the FIFO at which an operator's confirmation is waited for that a
+// node was reset.
+func (l Layout) Meatware(node string) string { return l.at("var/run", "meatware."+node) }
+
 // Sibling is the path of another program of ours: beside the running one.
 func Sibling(name string) string {
 	self, err := os.Executable()

@@ -114,7 +114,8 @@ func mayImport(from, to string) bool {
 		// stonith_admin lists and describes fence agents without a daemon.
 		// crm_resource lists, describes and runs resource agents past the cluster.
 		return below(to, "tools") || from == "tools/stonithadmin" && below(to, "stonithd/plugin", "stonithd/device") ||
-			from == "tools/crmresource" && below(to, "stonithd/plugin", "lrmd/class", "lrmd/oplist")
+			from == "tools/crmresource" && below(to, "stonithd/plugin", "lrmd/class", "lrmd/oplist") ||
+			from == "tools/resourcemanager" && below(to, "heartbeatd/resman") // the same scripts, past the cluster
 	}
 	return below(from, "agents") && below(to, "agents")
 }
