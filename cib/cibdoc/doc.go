@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 )
 
 // FeatureSet is our own feature set, that of Pacemaker 2.1.5 (cib 1.1).
@@ -55,6 +56,8 @@ type Doc struct {
 	digest   string
 	onceDisk sync.Once
 	disk     string
+
+	learnt atomic.Value
 }
 
 // New makes a document of root, which is frozen by it.
@@ -76,6 +79,13 @@ func (d *Doc) Root() *Node { return d.root }
 
 // Sum identifies the whole content.
 func (d *Doc) Sum() Sum { return d.root.sum }
+
+// Learn keeps with the document what was found out about it, for Learnt. The
+// first finding stays; all are of one type.
+func (d *Doc) Learn(finding any) { d.learnt.CompareAndSwap(nil, finding) }
+
+// Learnt is what Learn kept, nil if there is nothing.
+func (d *Doc) Learnt() any { return d.learnt.Load() }
 
 // Version is the tuple at the root; a missing or unreadable field is -1 (cib 2.1).
 func (d *Doc) Version() Version { return NodeVersion(d.root, -1) }

@@ -13,12 +13,18 @@ const maxProblems = 100
 // Validate judges doc by the schema that it names; nil if it is valid. A
 // document that names none is valid if it conforms to any (cib 7.4).
 func Validate(doc *cibdoc.Doc) []Problem {
-	_, problems := judge(doc)
+	x, problems := judge(doc)
+	if x != nil {
+		doc.Learn(x)
+	}
 	return problems
 }
 
 // judge is Validate that also returns what was learnt about a valid document.
 func judge(doc *cibdoc.Doc) (*index, []Problem) {
+	if x, ok := doc.Learnt().(*index); ok {
+		return x, nil
+	}
 	root := doc.Root()
 	if root.Tag != "cib" {
 		return nil, []Problem{problemAt(root, "the root element must be <cib>")}
