@@ -6,12 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/replica"
 	"linuxha/cib/store"
 	"linuxha/internal/ipc"
 	cibv1 "linuxha/proto/cib/v1"
@@ -236,6 +239,47 @@ func TestCluster(t *testing.T) {
 	}
 	if q, err := nodes["a"].Query(t.Context(), &cibv1.QueryRequest{Section: "nodes"}); err != nil || strings.Count(string(q.GetXml()), "<node ") != 30 {
 		t.Errorf("the newcomer's nodes: %v %v", q, err)
+	}
+}
+
+// TestBatches: what follows one another on the same way is sent in one piece,
+// in order, and no piece is much larger than a limit.
+func TestBatches(t *testing.T) {
+	w, err := newWire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := replica.Term{View: 7, Primary: "a"}
+	version := func(n int) cibdoc.Version { return cibdoc.Version{Epoch: int64(n)} }
+	var sends []replica.Send
+	for i := range 5 {
+		sends = append(sends, replica.Send{Message: replica.Committed{Term: term, Version: version(i)}})
+	}
+	sends = append(sends, replica.Send{To: "b", Message: replica.Ack{Term: term, Held: version(5)}})
+	for i := range 3 {
+		sends = append(sends, replica.Send{Message: replica.Patch{Term: term, To: version(6 + i), Diff: make([]byte, maxBatch/2)}})
+	}
+	out, err := w.encode(sends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []replica.Send
+	pieces := ""
+	for _, o := range out {
+		messages, err := w.decode(o.payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces += fmt.Sprint(len(messages))
+		for _, m := range messages {
+			got = append(got, replica.Send{To: o.to, Message: m})
+		}
+	}
+	if pieces != "51111" {
+		t.Errorf("messages in the pieces: %s", pieces)
+	}
+	if !reflect.DeepEqual(got, sends) {
+		t.Errorf("sent\n%v\narrived\n%v", sends, got)
 	}
 }
 

@@ -20,7 +20,7 @@ type link struct {
 	socket string
 	log    *slog.Logger
 	wire   *wire
-	event  func(replica.Event)
+	event  func(...replica.Event)
 
 	mu     sync.Mutex
 	outbox chan outgoing // nil: not connected
@@ -102,12 +102,16 @@ func (l *link) serve(ctx context.Context, conn *cluster.Conn) error {
 			if m == nil || m.GetFromClient() != "cib" {
 				continue
 			}
-			msg, err := l.wire.decode(m.GetPayload())
+			messages, err := l.wire.decode(m.GetPayload())
 			if err != nil {
 				l.log.Error("message dropped", "peer", m.GetFromNode(), "err", err)
 				continue
 			}
-			l.event(replica.Received{From: m.GetFromNode(), Message: msg})
+			events := make([]replica.Event, len(messages))
+			for i, msg := range messages {
+				events[i] = replica.Received{From: m.GetFromNode(), Message: msg}
+			}
+			l.event(events...)
 		}
 	}
 }
@@ -134,24 +138,27 @@ func (l *link) set(outbox chan outgoing) {
 	l.mu.Unlock()
 }
 
-// send queues a message. Without a connection it is lost, as the core expects
+// send queues messages. Without a connection they are lost, as the core expects
 // of messages; if heartbeatd takes none off, the connection is given up, which
 // the membership shows to all.
-func (l *link) send(s replica.Send) {
+func (l *link) send(sends []replica.Send) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.outbox == nil {
+	if l.outbox == nil || len(sends) == 0 {
 		return
 	}
-	payload, err := l.wire.encode(s.Message)
+	out, err := l.wire.encode(sends)
 	if err != nil {
-		l.log.Error("message not sent", "peer", s.To, "err", err)
+		l.log.Error("messages not sent", "err", err)
 		return
 	}
-	select {
-	case l.outbox <- outgoing{s.To, payload}:
-	default:
-		close(l.outbox)
-		l.outbox = nil
+	for _, o := range out {
+		select {
+		case l.outbox <- o:
+		default:
+			close(l.outbox)
+			l.outbox = nil
+			return
+		}
 	}
 }

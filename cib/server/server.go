@@ -146,7 +146,13 @@ func (s *Server) do(f func()) bool {
 	}
 }
 
-func (s *Server) event(ev replica.Event) { s.do(func() { s.step(ev) }) }
+func (s *Server) event(evs ...replica.Event) {
+	s.do(func() {
+		for _, ev := range evs {
+			s.step(ev)
+		}
+	})
+}
 
 // step feeds the core and carries out what it wants, in its order.
 func (s *Server) step(ev replica.Event) {
@@ -159,9 +165,7 @@ func (s *Server) step(ev replica.Event) {
 		s.disk.persist(p)
 	}
 	if s.link != nil {
-		for _, m := range out.Send {
-			s.link.send(m)
-		}
+		s.link.send(out.Send)
 	}
 	s.publishStatus()
 	for _, p := range out.Publish {

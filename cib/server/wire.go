@@ -83,8 +83,48 @@ func fromSum(b []byte) (s cibdoc.Sum, err error) {
 	return s, nil
 }
 
-// encode makes the bytes of a message.
-func (w *wire) encode(m replica.Message) ([]byte, error) {
+// maxBatch bounds what is sent in one piece, except for a single message that
+// is larger.
+const maxBatch = 64 << 10
+
+// encode makes what is to be sent of messages, in their order: those that follow
+// one another on the same way go together.
+func (w *wire) encode(sends []replica.Send) ([]outgoing, error) {
+	var out []outgoing
+	var together []*cibv1.PeerMessage
+	size, to := 0, ""
+	flush := func() error {
+		var m *cibv1.PeerMessage
+		switch len(together) {
+		case 0:
+			return nil
+		case 1:
+			m = together[0]
+		default:
+			m = &cibv1.PeerMessage{Kind: &cibv1.PeerMessage_Batch{Batch: &cibv1.PeerBatch{Messages: together}}}
+		}
+		together, size = nil, 0
+		b, err := proto.Marshal(m)
+		if err == nil {
+			out = append(out, outgoing{to, b})
+		}
+		return err
+	}
+	for _, s := range sends {
+		m := w.message(s.Message)
+		n := proto.Size(m)
+		if s.To != to || size+n > maxBatch {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+		to, together, size = s.To, append(together, m), size+n
+	}
+	return out, flush()
+}
+
+// message is the wire form of a message.
+func (w *wire) message(m replica.Message) *cibv1.PeerMessage {
 	out := &cibv1.PeerMessage{}
 	switch m := m.(type) {
 	case replica.StateRequest:
@@ -134,15 +174,32 @@ func (w *wire) encode(m replica.Message) ([]byte, error) {
 	default:
 		panic(fmt.Sprintf("server: message %T has no wire form", m))
 	}
-	return proto.Marshal(out)
+	return out
 }
 
-// decode reads a message; whatever comes, it answers with a message or an error.
-func (w *wire) decode(b []byte) (replica.Message, error) {
+// decode reads what was sent in one piece; whatever comes, it answers with
+// messages or an error.
+func (w *wire) decode(b []byte) ([]replica.Message, error) {
 	in := &cibv1.PeerMessage{}
 	if err := proto.Unmarshal(b, in); err != nil {
 		return nil, err
 	}
+	batch := []*cibv1.PeerMessage{in}
+	if k, ok := in.GetKind().(*cibv1.PeerMessage_Batch); ok {
+		batch = k.Batch.GetMessages()
+	}
+	out := make([]replica.Message, 0, len(batch))
+	for _, in := range batch {
+		m, err := w.read(in)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func (w *wire) read(in *cibv1.PeerMessage) (replica.Message, error) {
 	t := fromTerm(in.GetTerm())
 	switch k := in.GetKind().(type) {
 	case *cibv1.PeerMessage_StateRequest:

@@ -40,6 +40,7 @@ type PeerMessage struct {
 	//	*PeerMessage_Forward
 	//	*PeerMessage_Reply
 	//	*PeerMessage_Refused
+	//	*PeerMessage_Batch
 	Kind          isPeerMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -188,6 +189,15 @@ func (x *PeerMessage) GetRefused() *PeerRefused {
 	return nil
 }
 
+func (x *PeerMessage) GetBatch() *PeerBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*PeerMessage_Batch); ok {
+			return x.Batch
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Kind interface {
 	isPeerMessage_Kind()
 }
@@ -236,6 +246,10 @@ type PeerMessage_Refused struct {
 	Refused *PeerRefused `protobuf:"bytes,12,opt,name=refused,proto3,oneof"`
 }
 
+type PeerMessage_Batch struct {
+	Batch *PeerBatch `protobuf:"bytes,13,opt,name=batch,proto3,oneof"`
+}
+
 func (*PeerMessage_StateRequest) isPeerMessage_Kind() {}
 
 func (*PeerMessage_State) isPeerMessage_Kind() {}
@@ -258,6 +272,54 @@ func (*PeerMessage_Reply) isPeerMessage_Kind() {}
 
 func (*PeerMessage_Refused) isPeerMessage_Kind() {}
 
+func (*PeerMessage_Batch) isPeerMessage_Kind() {}
+
+// PeerBatch holds messages that were sent one after the other; it has no term
+// of its own.
+type PeerBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*PeerMessage         `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerBatch) Reset() {
+	*x = PeerBatch{}
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerBatch) ProtoMessage() {}
+
+func (x *PeerBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerBatch.ProtoReflect.Descriptor instead.
+func (*PeerBatch) Descriptor() ([]byte, []int) {
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PeerBatch) GetMessages() []*PeerMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
 // Term is the reign of one primary.
 type Term struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +332,7 @@ type Term struct {
 
 func (x *Term) Reset() {
 	*x = Term{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[1]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +344,7 @@ func (x *Term) String() string {
 func (*Term) ProtoMessage() {}
 
 func (x *Term) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[1]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +357,7 @@ func (x *Term) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Term.ProtoReflect.Descriptor instead.
 func (*Term) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{1}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Term) GetView() uint64 {
@@ -330,7 +392,7 @@ type RequestId struct {
 
 func (x *RequestId) Reset() {
 	*x = RequestId{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[2]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +404,7 @@ func (x *RequestId) String() string {
 func (*RequestId) ProtoMessage() {}
 
 func (x *RequestId) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[2]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +417,7 @@ func (x *RequestId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestId.ProtoReflect.Descriptor instead.
 func (*RequestId) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{2}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RequestId) GetNode() string {
@@ -391,7 +453,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[3]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +465,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[3]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +478,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{3}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Mark) GetTerm() *Term {
@@ -458,7 +520,7 @@ type AppliedRequest struct {
 
 func (x *AppliedRequest) Reset() {
 	*x = AppliedRequest{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[4]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +532,7 @@ func (x *AppliedRequest) String() string {
 func (*AppliedRequest) ProtoMessage() {}
 
 func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[4]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +545,7 @@ func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedRequest.ProtoReflect.Descriptor instead.
 func (*AppliedRequest) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{4}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppliedRequest) GetId() *RequestId {
@@ -515,7 +577,7 @@ type PeerStateRequest struct {
 
 func (x *PeerStateRequest) Reset() {
 	*x = PeerStateRequest{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[5]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +589,7 @@ func (x *PeerStateRequest) String() string {
 func (*PeerStateRequest) ProtoMessage() {}
 
 func (x *PeerStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[5]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +602,7 @@ func (x *PeerStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStateRequest.ProtoReflect.Descriptor instead.
 func (*PeerStateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{5}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{6}
 }
 
 type PeerState struct {
@@ -558,7 +620,7 @@ type PeerState struct {
 
 func (x *PeerState) Reset() {
 	*x = PeerState{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[6]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +632,7 @@ func (x *PeerState) String() string {
 func (*PeerState) ProtoMessage() {}
 
 func (x *PeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[6]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +645,7 @@ func (x *PeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerState.ProtoReflect.Descriptor instead.
 func (*PeerState) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PeerState) GetVersion() *Version {
@@ -643,7 +705,7 @@ type PeerSyncRequest struct {
 
 func (x *PeerSyncRequest) Reset() {
 	*x = PeerSyncRequest{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[7]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +717,7 @@ func (x *PeerSyncRequest) String() string {
 func (*PeerSyncRequest) ProtoMessage() {}
 
 func (x *PeerSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[7]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +730,7 @@ func (x *PeerSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerSyncRequest.ProtoReflect.Descriptor instead.
 func (*PeerSyncRequest) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{8}
 }
 
 type PeerSnapshot struct {
@@ -683,7 +745,7 @@ type PeerSnapshot struct {
 
 func (x *PeerSnapshot) Reset() {
 	*x = PeerSnapshot{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[8]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +757,7 @@ func (x *PeerSnapshot) String() string {
 func (*PeerSnapshot) ProtoMessage() {}
 
 func (x *PeerSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[8]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +770,7 @@ func (x *PeerSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerSnapshot.ProtoReflect.Descriptor instead.
 func (*PeerSnapshot) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PeerSnapshot) GetDocument() []byte {
@@ -751,7 +813,7 @@ type PeerInstalled struct {
 
 func (x *PeerInstalled) Reset() {
 	*x = PeerInstalled{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[9]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +825,7 @@ func (x *PeerInstalled) String() string {
 func (*PeerInstalled) ProtoMessage() {}
 
 func (x *PeerInstalled) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[9]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +838,7 @@ func (x *PeerInstalled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerInstalled.ProtoReflect.Descriptor instead.
 func (*PeerInstalled) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PeerInstalled) GetVersion() *Version {
@@ -825,7 +887,7 @@ type PeerPatch struct {
 
 func (x *PeerPatch) Reset() {
 	*x = PeerPatch{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[10]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +899,7 @@ func (x *PeerPatch) String() string {
 func (*PeerPatch) ProtoMessage() {}
 
 func (x *PeerPatch) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[10]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +912,7 @@ func (x *PeerPatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerPatch.ProtoReflect.Descriptor instead.
 func (*PeerPatch) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PeerPatch) GetFrom() *Version {
@@ -934,7 +996,7 @@ type PeerAck struct {
 
 func (x *PeerAck) Reset() {
 	*x = PeerAck{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[11]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1008,7 @@ func (x *PeerAck) String() string {
 func (*PeerAck) ProtoMessage() {}
 
 func (x *PeerAck) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[11]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1021,7 @@ func (x *PeerAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerAck.ProtoReflect.Descriptor instead.
 func (*PeerAck) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PeerAck) GetHeld() *Version {
@@ -992,7 +1054,7 @@ type PeerCommitted struct {
 
 func (x *PeerCommitted) Reset() {
 	*x = PeerCommitted{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[12]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1066,7 @@ func (x *PeerCommitted) String() string {
 func (*PeerCommitted) ProtoMessage() {}
 
 func (x *PeerCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[12]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1079,7 @@ func (x *PeerCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerCommitted.ProtoReflect.Descriptor instead.
 func (*PeerCommitted) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PeerCommitted) GetVersion() *Version {
@@ -1041,7 +1103,7 @@ type PeerForward struct {
 
 func (x *PeerForward) Reset() {
 	*x = PeerForward{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[13]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1115,7 @@ func (x *PeerForward) String() string {
 func (*PeerForward) ProtoMessage() {}
 
 func (x *PeerForward) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[13]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1128,7 @@ func (x *PeerForward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerForward.ProtoReflect.Descriptor instead.
 func (*PeerForward) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PeerForward) GetId() *RequestId {
@@ -1124,7 +1186,7 @@ type PeerReply struct {
 
 func (x *PeerReply) Reset() {
 	*x = PeerReply{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[14]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1198,7 @@ func (x *PeerReply) String() string {
 func (*PeerReply) ProtoMessage() {}
 
 func (x *PeerReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[14]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1211,7 @@ func (x *PeerReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerReply.ProtoReflect.Descriptor instead.
 func (*PeerReply) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PeerReply) GetId() *RequestId {
@@ -1195,7 +1257,7 @@ type PeerRefused struct {
 
 func (x *PeerRefused) Reset() {
 	*x = PeerRefused{}
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[15]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1269,7 @@ func (x *PeerRefused) String() string {
 func (*PeerRefused) ProtoMessage() {}
 
 func (x *PeerRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cib_v1_peer_proto_msgTypes[15]
+	mi := &file_proto_cib_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,14 +1282,14 @@ func (x *PeerRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerRefused.ProtoReflect.Descriptor instead.
 func (*PeerRefused) Descriptor() ([]byte, []int) {
-	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_proto_cib_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 var File_proto_cib_v1_peer_proto protoreflect.FileDescriptor
 
 const file_proto_cib_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x17proto/cib/v1/peer.proto\x12\x0elinuxha.cib.v1\x1a\x16proto/cib/v1/cib.proto\"\xc0\x05\n" +
+	"\x17proto/cib/v1/peer.proto\x12\x0elinuxha.cib.v1\x1a\x16proto/cib/v1/cib.proto\"\xf3\x05\n" +
 	"\vPeerMessage\x12(\n" +
 	"\x04term\x18\x01 \x01(\v2\x14.linuxha.cib.v1.TermR\x04term\x12G\n" +
 	"\rstate_request\x18\x02 \x01(\v2 .linuxha.cib.v1.PeerStateRequestH\x00R\fstateRequest\x121\n" +
@@ -1241,8 +1303,11 @@ const file_proto_cib_v1_peer_proto_rawDesc = "" +
 	"\aforward\x18\n" +
 	" \x01(\v2\x1b.linuxha.cib.v1.PeerForwardH\x00R\aforward\x121\n" +
 	"\x05reply\x18\v \x01(\v2\x19.linuxha.cib.v1.PeerReplyH\x00R\x05reply\x127\n" +
-	"\arefused\x18\f \x01(\v2\x1b.linuxha.cib.v1.PeerRefusedH\x00R\arefusedB\x06\n" +
-	"\x04kind\"V\n" +
+	"\arefused\x18\f \x01(\v2\x1b.linuxha.cib.v1.PeerRefusedH\x00R\arefused\x121\n" +
+	"\x05batch\x18\r \x01(\v2\x19.linuxha.cib.v1.PeerBatchH\x00R\x05batchB\x06\n" +
+	"\x04kind\"D\n" +
+	"\tPeerBatch\x127\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1b.linuxha.cib.v1.PeerMessageR\bmessages\"V\n" +
 	"\x04Term\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\x04R\x04view\x12\x18\n" +
 	"\aprimary\x18\x02 \x01(\tR\aprimary\x12 \n" +
@@ -1326,69 +1391,72 @@ func file_proto_cib_v1_peer_proto_rawDescGZIP() []byte {
 	return file_proto_cib_v1_peer_proto_rawDescData
 }
 
-var file_proto_cib_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_proto_cib_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_proto_cib_v1_peer_proto_goTypes = []any{
 	(*PeerMessage)(nil),      // 0: linuxha.cib.v1.PeerMessage
-	(*Term)(nil),             // 1: linuxha.cib.v1.Term
-	(*RequestId)(nil),        // 2: linuxha.cib.v1.RequestId
-	(*Mark)(nil),             // 3: linuxha.cib.v1.Mark
-	(*AppliedRequest)(nil),   // 4: linuxha.cib.v1.AppliedRequest
-	(*PeerStateRequest)(nil), // 5: linuxha.cib.v1.PeerStateRequest
-	(*PeerState)(nil),        // 6: linuxha.cib.v1.PeerState
-	(*PeerSyncRequest)(nil),  // 7: linuxha.cib.v1.PeerSyncRequest
-	(*PeerSnapshot)(nil),     // 8: linuxha.cib.v1.PeerSnapshot
-	(*PeerInstalled)(nil),    // 9: linuxha.cib.v1.PeerInstalled
-	(*PeerPatch)(nil),        // 10: linuxha.cib.v1.PeerPatch
-	(*PeerAck)(nil),          // 11: linuxha.cib.v1.PeerAck
-	(*PeerCommitted)(nil),    // 12: linuxha.cib.v1.PeerCommitted
-	(*PeerForward)(nil),      // 13: linuxha.cib.v1.PeerForward
-	(*PeerReply)(nil),        // 14: linuxha.cib.v1.PeerReply
-	(*PeerRefused)(nil),      // 15: linuxha.cib.v1.PeerRefused
-	(*Version)(nil),          // 16: linuxha.cib.v1.Version
-	(Op)(0),                  // 17: linuxha.cib.v1.Op
-	(*Change)(nil),           // 18: linuxha.cib.v1.Change
+	(*PeerBatch)(nil),        // 1: linuxha.cib.v1.PeerBatch
+	(*Term)(nil),             // 2: linuxha.cib.v1.Term
+	(*RequestId)(nil),        // 3: linuxha.cib.v1.RequestId
+	(*Mark)(nil),             // 4: linuxha.cib.v1.Mark
+	(*AppliedRequest)(nil),   // 5: linuxha.cib.v1.AppliedRequest
+	(*PeerStateRequest)(nil), // 6: linuxha.cib.v1.PeerStateRequest
+	(*PeerState)(nil),        // 7: linuxha.cib.v1.PeerState
+	(*PeerSyncRequest)(nil),  // 8: linuxha.cib.v1.PeerSyncRequest
+	(*PeerSnapshot)(nil),     // 9: linuxha.cib.v1.PeerSnapshot
+	(*PeerInstalled)(nil),    // 10: linuxha.cib.v1.PeerInstalled
+	(*PeerPatch)(nil),        // 11: linuxha.cib.v1.PeerPatch
+	(*PeerAck)(nil),          // 12: linuxha.cib.v1.PeerAck
+	(*PeerCommitted)(nil),    // 13: linuxha.cib.v1.PeerCommitted
+	(*PeerForward)(nil),      // 14: linuxha.cib.v1.PeerForward
+	(*PeerReply)(nil),        // 15: linuxha.cib.v1.PeerReply
+	(*PeerRefused)(nil),      // 16: linuxha.cib.v1.PeerRefused
+	(*Version)(nil),          // 17: linuxha.cib.v1.Version
+	(Op)(0),                  // 18: linuxha.cib.v1.Op
+	(*Change)(nil),           // 19: linuxha.cib.v1.Change
 }
 var file_proto_cib_v1_peer_proto_depIdxs = []int32{
-	1,  // 0: linuxha.cib.v1.PeerMessage.term:type_name -> linuxha.cib.v1.Term
-	5,  // 1: linuxha.cib.v1.PeerMessage.state_request:type_name -> linuxha.cib.v1.PeerStateRequest
-	6,  // 2: linuxha.cib.v1.PeerMessage.state:type_name -> linuxha.cib.v1.PeerState
-	7,  // 3: linuxha.cib.v1.PeerMessage.sync_request:type_name -> linuxha.cib.v1.PeerSyncRequest
-	8,  // 4: linuxha.cib.v1.PeerMessage.snapshot:type_name -> linuxha.cib.v1.PeerSnapshot
-	9,  // 5: linuxha.cib.v1.PeerMessage.installed:type_name -> linuxha.cib.v1.PeerInstalled
-	10, // 6: linuxha.cib.v1.PeerMessage.patch:type_name -> linuxha.cib.v1.PeerPatch
-	11, // 7: linuxha.cib.v1.PeerMessage.ack:type_name -> linuxha.cib.v1.PeerAck
-	12, // 8: linuxha.cib.v1.PeerMessage.committed:type_name -> linuxha.cib.v1.PeerCommitted
-	13, // 9: linuxha.cib.v1.PeerMessage.forward:type_name -> linuxha.cib.v1.PeerForward
-	14, // 10: linuxha.cib.v1.PeerMessage.reply:type_name -> linuxha.cib.v1.PeerReply
-	15, // 11: linuxha.cib.v1.PeerMessage.refused:type_name -> linuxha.cib.v1.PeerRefused
-	1,  // 12: linuxha.cib.v1.Mark.term:type_name -> linuxha.cib.v1.Term
-	16, // 13: linuxha.cib.v1.Mark.version:type_name -> linuxha.cib.v1.Version
-	16, // 14: linuxha.cib.v1.Mark.acked:type_name -> linuxha.cib.v1.Version
-	2,  // 15: linuxha.cib.v1.AppliedRequest.id:type_name -> linuxha.cib.v1.RequestId
-	16, // 16: linuxha.cib.v1.AppliedRequest.version:type_name -> linuxha.cib.v1.Version
-	16, // 17: linuxha.cib.v1.PeerState.version:type_name -> linuxha.cib.v1.Version
-	3,  // 18: linuxha.cib.v1.PeerState.lineage:type_name -> linuxha.cib.v1.Mark
-	1,  // 19: linuxha.cib.v1.PeerState.kept:type_name -> linuxha.cib.v1.Term
-	3,  // 20: linuxha.cib.v1.PeerSnapshot.lineage:type_name -> linuxha.cib.v1.Mark
-	4,  // 21: linuxha.cib.v1.PeerSnapshot.recent:type_name -> linuxha.cib.v1.AppliedRequest
-	16, // 22: linuxha.cib.v1.PeerInstalled.version:type_name -> linuxha.cib.v1.Version
-	3,  // 23: linuxha.cib.v1.PeerInstalled.lineage:type_name -> linuxha.cib.v1.Mark
-	16, // 24: linuxha.cib.v1.PeerPatch.from:type_name -> linuxha.cib.v1.Version
-	16, // 25: linuxha.cib.v1.PeerPatch.to:type_name -> linuxha.cib.v1.Version
-	4,  // 26: linuxha.cib.v1.PeerPatch.applied:type_name -> linuxha.cib.v1.AppliedRequest
-	17, // 27: linuxha.cib.v1.PeerPatch.op:type_name -> linuxha.cib.v1.Op
-	16, // 28: linuxha.cib.v1.PeerAck.held:type_name -> linuxha.cib.v1.Version
-	16, // 29: linuxha.cib.v1.PeerAck.synced:type_name -> linuxha.cib.v1.Version
-	16, // 30: linuxha.cib.v1.PeerCommitted.version:type_name -> linuxha.cib.v1.Version
-	2,  // 31: linuxha.cib.v1.PeerForward.id:type_name -> linuxha.cib.v1.RequestId
-	18, // 32: linuxha.cib.v1.PeerForward.changes:type_name -> linuxha.cib.v1.Change
-	2,  // 33: linuxha.cib.v1.PeerReply.id:type_name -> linuxha.cib.v1.RequestId
-	16, // 34: linuxha.cib.v1.PeerReply.version:type_name -> linuxha.cib.v1.Version
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	2,  // 0: linuxha.cib.v1.PeerMessage.term:type_name -> linuxha.cib.v1.Term
+	6,  // 1: linuxha.cib.v1.PeerMessage.state_request:type_name -> linuxha.cib.v1.PeerStateRequest
+	7,  // 2: linuxha.cib.v1.PeerMessage.state:type_name -> linuxha.cib.v1.PeerState
+	8,  // 3: linuxha.cib.v1.PeerMessage.sync_request:type_name -> linuxha.cib.v1.PeerSyncRequest
+	9,  // 4: linuxha.cib.v1.PeerMessage.snapshot:type_name -> linuxha.cib.v1.PeerSnapshot
+	10, // 5: linuxha.cib.v1.PeerMessage.installed:type_name -> linuxha.cib.v1.PeerInstalled
+	11, // 6: linuxha.cib.v1.PeerMessage.patch:type_name -> linuxha.cib.v1.PeerPatch
+	12, // 7: linuxha.cib.v1.PeerMessage.ack:type_name -> linuxha.cib.v1.PeerAck
+	13, // 8: linuxha.cib.v1.PeerMessage.committed:type_name -> linuxha.cib.v1.PeerCommitted
+	14, // 9: linuxha.cib.v1.PeerMessage.forward:type_name -> linuxha.cib.v1.PeerForward
+	15, // 10: linuxha.cib.v1.PeerMessage.reply:type_name -> linuxha.cib.v1.PeerReply
+	16, // 11: linuxha.cib.v1.PeerMessage.refused:type_name -> linuxha.cib.v1.PeerRefused
+	1,  // 12: linuxha.cib.v1.PeerMessage.batch:type_name -> linuxha.cib.v1.PeerBatch
+	0,  // 13: linuxha.cib.v1.PeerBatch.messages:type_name -> linuxha.cib.v1.PeerMessage
+	2,  // 14: linuxha.cib.v1.Mark.term:type_name -> linuxha.cib.v1.Term
+	17, // 15: linuxha.cib.v1.Mark.version:type_name -> linuxha.cib.v1.Version
+	17, // 16: linuxha.cib.v1.Mark.acked:type_name -> linuxha.cib.v1.Version
+	3,  // 17: linuxha.cib.v1.AppliedRequest.id:type_name -> linuxha.cib.v1.RequestId
+	17, // 18: linuxha.cib.v1.AppliedRequest.version:type_name -> linuxha.cib.v1.Version
+	17, // 19: linuxha.cib.v1.PeerState.version:type_name -> linuxha.cib.v1.Version
+	4,  // 20: linuxha.cib.v1.PeerState.lineage:type_name -> linuxha.cib.v1.Mark
+	2,  // 21: linuxha.cib.v1.PeerState.kept:type_name -> linuxha.cib.v1.Term
+	4,  // 22: linuxha.cib.v1.PeerSnapshot.lineage:type_name -> linuxha.cib.v1.Mark
+	5,  // 23: linuxha.cib.v1.PeerSnapshot.recent:type_name -> linuxha.cib.v1.AppliedRequest
+	17, // 24: linuxha.cib.v1.PeerInstalled.version:type_name -> linuxha.cib.v1.Version
+	4,  // 25: linuxha.cib.v1.PeerInstalled.lineage:type_name -> linuxha.cib.v1.Mark
+	17, // 26: linuxha.cib.v1.PeerPatch.from:type_name -> linuxha.cib.v1.Version
+	17, // 27: linuxha.cib.v1.PeerPatch.to:type_name -> linuxha.cib.v1.Version
+	5,  // 28: linuxha.cib.v1.PeerPatch.applied:type_name -> linuxha.cib.v1.AppliedRequest
+	18, // 29: linuxha.cib.v1.PeerPatch.op:type_name -> linuxha.cib.v1.Op
+	17, // 30: linuxha.cib.v1.PeerAck.held:type_name -> linuxha.cib.v1.Version
+	17, // 31: linuxha.cib.v1.PeerAck.synced:type_name -> linuxha.cib.v1.Version
+	17, // 32: linuxha.cib.v1.PeerCommitted.version:type_name -> linuxha.cib.v1.Version
+	3,  // 33: linuxha.cib.v1.PeerForward.id:type_name -> linuxha.cib.v1.RequestId
+	19, // 34: linuxha.cib.v1.PeerForward.changes:type_name -> linuxha.cib.v1.Change
+	3,  // 35: linuxha.cib.v1.PeerReply.id:type_name -> linuxha.cib.v1.RequestId
+	17, // 36: linuxha.cib.v1.PeerReply.version:type_name -> linuxha.cib.v1.Version
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_proto_cib_v1_peer_proto_init() }
@@ -1409,6 +1477,7 @@ func file_proto_cib_v1_peer_proto_init() {
 		(*PeerMessage_Forward)(nil),
 		(*PeerMessage_Reply)(nil),
 		(*PeerMessage_Refused)(nil),
+		(*PeerMessage_Batch)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1416,7 +1485,7 @@ func file_proto_cib_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cib_v1_peer_proto_rawDesc), len(file_proto_cib_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
