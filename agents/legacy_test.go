@@ -103,3 +103,70 @@ func TestInitScript(t *testing.T) { // LSB 22.2
 	do("status", 3)
 	do("nonsense", 2)
 }
+
+// TestWrapper: agents by the place of their parameters, and any agent by OCF.
+func TestWrapper(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env := []string{"HA_DIR=" + abs(t, "ha.d"), "OCF_ROOT=" + dir, "OCF_FUNCTIONS_DIR=" + abs(t, "ocf/lib/heartbeat"), "HA_RSCTMP=" + t.TempDir()}
+	agents := filepath.Join(dir, "resource.d", "heartbeat")
+	if err := os.MkdirAll(agents, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// An agent that says what it got.
+	fake := "#!/bin/sh\nenv | grep ^OCF_RESKEY_ | grep -v OCF_RESKEY_CRM | sort >&2\n[ \"$1\" = monitor ] && exit 7\necho \"$1\"\n"
+	for _, name := range []string{"apache", "MailTo", "AudibleAlarm", "SendArp", "Other"} {
+		if err := os.WriteFile(filepath.Join(agents, name), []byte(fake), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		argv string
+		rc   int
+		want string
+	}{
+		{"apache /etc/a.conf start", 0, "OCF_RESKEY_configfile=/etc/a.conf|start|"},
+		{"apache stop", 0, "stop|"},
+		{"apache status", 7, "apache stopped|"},
+		{"MailTo root@x moved start", 0, "OCF_RESKEY_email=root@x|OCF_RESKEY_subject=moved|start|"},
+		{"MailTo a b c start", 1, "usage: "},
+		{"AudibleAlarm n1 n2 start", 0, "OCF_RESKEY_nodelist=n1 n2|start|"},
+		{"SendArp 10.0.0.1/eth0 start", 0, "OCF_RESKEY_ip=10.0.0.1|OCF_RESKEY_nic=eth0|start|"},
+		{"OCF Other a=1 b=2=3 start", 0, "OCF_RESKEY_a=1|OCF_RESKEY_b=2=3|start|"},
+		{"OCF Other a-b=1 start", 2, "cannot be a parameter's name"},
+		{"OCF ../Other start", 1, "usage: "},
+		{"OCF Missing start", 5, "no agent "},
+		{"apache restart", 1, "usage: "},
+	} {
+		words := strings.Fields(tc.argv)
+		cmd := exec.Command("ha.d/resource.d/"+words[0], words[1:]...)
+		cmd.Env = append(os.Environ(), env...)
+		out, _ := cmd.CombinedOutput()
+		got := strings.ReplaceAll(string(out), "\n", "|")
+		if rc := cmd.ProcessState.ExitCode(); rc != tc.rc || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %d %q, want %d %q", tc.argv, rc, got, tc.rc, tc.want)
+		}
+	}
+}
+
+// TestHarc: the script of a message's type runs with its fields.
+func TestHarc(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "rc.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "shellfuncs"), []byte("ha_log() { echo \"$*\"; }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rc.d", "status"), []byte("#!/bin/sh\necho $1 $HA_src $HA_st\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"HA_DIR=" + dir + "/", "HA_src=n1", "HA_st=dead"}
+	if rc, out := legacy(t, env, abs(t, "ha.d/harc"), "status"); rc != 0 || !strings.HasSuffix(out, "rc.d/status status\nstatus n1 dead\n") {
+		t.Errorf("%d %q", rc, out)
+	}
+	if rc, out := legacy(t, env, abs(t, "ha.d/harc"), "other"); rc != 1 || !strings.Contains(out, "rc.d/other is not executable") {
+		t.Errorf("%d %q", rc, out)
+	}
+}

@@ -123,6 +123,9 @@ const fencePatience = 2 * time.Minute
 func (n *node) fence(ctx context.Context, forks *supervise.Forker, env []string, victim string) error {
 	dev := n.cfg.Stonith
 	n.log.Info(fmt.Sprintf("Resetting node %s with [%s]", victim, strings.TrimSpace(dev.Type+" "+dev.File)))
+	if dev.Type == "meatware" {
+		return n.meatware(ctx, victim)
+	}
 	ctx, cancel := context.WithTimeout(ctx, fencePatience)
 	defer cancel()
 	cmd, err := n.fenceCommand(ctx, dev, victim)
@@ -142,6 +145,36 @@ func (n *node) fence(ctx context.Context, forks *supervise.Forker, env []string,
 	}
 	n.log.Info(fmt.Sprintf("node %s now reset.", victim))
 	return nil
+}
+
+// meatware waits until an operator has said with meatclient that the node was
+// reset by hand.
+func (n *node) meatware(ctx context.Context, victim string) error {
+	path := n.layout.Meatware(victim)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := server.OpenFIFO(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	stop := context.AfterFunc(ctx, func() { f.Close() })
+	defer stop()
+	defer f.Close()
+	n.log.Log(ctx, halog.LevelCrit, "OPERATOR INTERVENTION REQUIRED to reset "+victim+".")
+	n.log.Log(ctx, halog.LevelCrit, fmt.Sprintf("Run \"meatclient -c %s\" AFTER power-cycling the machine.", victim))
+	answer := make([]byte, 256)
+	for {
+		size, err := f.Read(answer)
+		if err != nil {
+			return err
+		}
+		if string(answer[:size]) == "meatware reply "+victim {
+			n.log.Info(fmt.Sprintf("node Meatware-reset: %s", victim))
+			return nil
+		}
+	}
 }
 
 // fenceCommand runs a fence agent (fence_*), or cluster-glue's stonith for its
