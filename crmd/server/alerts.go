@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/alert"
 	"linuxha/crmd/history"
 	"linuxha/internal/daemon"
@@ -13,9 +14,13 @@ import (
 	stonithv1 "linuxha/proto/stonith/v1"
 )
 
-// readAlerts takes the alerts up from a document that has the configuration.
-func (s *Server) readAlerts(doc []byte) {
-	c, problems, err := alert.Parse(doc)
+// readAlerts takes the alerts section up; nil: there is none.
+func (s *Server) readAlerts(section *cibdoc.Node) {
+	var text []byte
+	if section != nil {
+		text = section.Bytes()
+	}
+	c, problems, err := alert.Parse(text)
 	if err != nil {
 		s.log.Error("alerts cannot be read, the former ones stay", "err", err)
 		return

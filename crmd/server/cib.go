@@ -10,7 +10,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/te"
+	"linuxha/internal/cibclient"
 	cibv1 "linuxha/proto/cib/v1"
 )
 
@@ -123,7 +125,15 @@ func remove(xpath string) *cibv1.Change {
 // watchCIB follows the local copy for ever.
 func (s *Server) watchCIB(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := s.watchCIBOnce(ctx)
+		err := s.follower.Follow(ctx, func(step cibclient.Step) {
+			s.post(func() {
+				if step.Connected {
+					s.cibConnected(step)
+				} else {
+					s.cibChanged(step)
+				}
+			})
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -133,31 +143,27 @@ func (s *Server) watchCIB(ctx context.Context) {
 	}
 }
 
-func (s *Server) watchCIBOnce(ctx context.Context) error {
-	stream, err := s.cib.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return err
+// see takes a version of the document over. It returns the version that its
+// changes bring: zero where the document went back, or comes of another
+// history, since then no input can be said to hold them already, nor will the
+// versions that somebody waits for come.
+func (s *Server) see(step cibclient.Step) te.Version {
+	before := s.cibSeen
+	s.doc, s.cibSeen = step.New, version(step.Version())
+	if s.cibSeen.After(before) {
+		return s.cibSeen
 	}
-	for first := true; ; first = false {
-		n, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		if first {
-			s.post(func() { s.cibConnected(n) })
-		} else {
-			s.post(func() { s.cibChanged(n) })
-		}
+	for i := range s.waiting {
+		s.waiting[i].version = te.Version{}
 	}
+	return te.Version{}
 }
 
-func (s *Server) cibConnected(n *cibv1.Notification) {
+func (s *Server) cibConnected(step cibclient.Step) {
 	again := s.cibUp
 	s.cibUp, s.cibHere = true, true
-	s.cibSeen = version(n.To)
-	s.readDocument(n.Document)
-	s.whenSeen(te.Version{}, nil)
-	s.ready()
+	s.see(step)
+	s.takeConfiguration(step)
 	if again { // it was restarted: its status may be gone (crm 7.4)
 		s.log.Warn("CIB is back", "version", s.cibSeen)
 		s.tellPrimary()
@@ -165,40 +171,34 @@ func (s *Server) cibConnected(n *cibv1.Notification) {
 			s.restartReign("the CIB daemon was restarted")
 		}
 	}
+	s.whenSeen(te.Version{}, nil)
+	s.ready()
 }
 
 func (s *Server) cibLost() { s.cibHere = false }
 
-func (s *Server) cibChanged(n *cibv1.Notification) {
-	s.cibSeen = version(n.To)
+func (s *Server) cibChanged(step cibclient.Step) {
+	v := s.see(step)
 	defer s.whenSeen(te.Version{}, nil)
-	if len(n.Document) > 0 {
-		s.readDocument(n.Document)
-		if !n.FromSync && s.statusLost(s.withoutState(n.Document)) {
+	if step.Misfit != nil {
+		s.log.Warn("the CIB was read anew", "reason", step.Misfit, "version", s.cibSeen)
+	}
+	s.takeConfiguration(step)
+	if step.Patch == nil {
+		if !step.FromSync && s.statusLost(s.withoutState(step.New)) {
 			return
 		}
-		if !n.FromSync {
-			s.stepTE(te.Aborted{Reason: "Non-status-only change", Version: s.cibSeen, Config: true})
+		if !step.FromSync {
+			s.stepTE(te.Aborted{Reason: "Non-status-only change", Version: v, Config: true})
 		} else {
-			s.stepTE(te.Aborted{Reason: "History refresh", Version: s.cibSeen})
+			s.stepTE(te.Aborted{Reason: "History refresh", Version: v})
 		}
 		return
-	}
-	if len(n.Patch) == 0 {
-		return
-	}
-	ch, err := readPatch(n.Patch, s.cibSeen, s)
-	if err != nil {
-		s.log.Error("CIB notification cannot be read", "err", err)
-		s.stepTE(te.Aborted{Reason: "Bad event", Version: s.cibSeen})
-		return
-	}
-	if ch.options || ch.nodes {
-		s.loadOptions()
 	}
 	if s.el == nil || !s.el.Local() {
 		return
 	}
+	ch := readPatch(step.Patch, v, s)
 	if gone := ch.gone; ch.wiped || len(gone) > 0 {
 		if ch.wiped {
 			gone = memberNames(s.view)
@@ -243,17 +243,10 @@ func (s *Server) statusLost(gone []string) bool {
 }
 
 // withoutState lists the members that have no node_state in a document.
-func (s *Server) withoutState(doc []byte) []string {
+func (s *Server) withoutState(doc *cibdoc.Doc) []string {
 	gone := memberNames(s.view)
-	t, err := parseTree(doc)
-	if err != nil {
-		return nil // said already
-	}
-	if status := t.child("status"); status != nil {
-		for i := range status.Children {
-			name := status.Children[i].attr("uname")
-			gone = slices.DeleteFunc(gone, func(m string) bool { return m == name })
-		}
+	for _, n := range children(doc.Section("status"), "node_state") {
+		gone = slices.DeleteFunc(gone, func(m string) bool { return m == n.Attr("uname") })
 	}
 	return gone
 }

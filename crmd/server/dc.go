@@ -5,16 +5,19 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
 	"linuxha/internal/daemon"
 	"linuxha/internal/graph"
+	"linuxha/internal/sbd"
 	attrdv1 "linuxha/proto/attrd/v1"
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
@@ -85,7 +88,7 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 		for s.ctx.Err() == nil {
 			resp, err := s.cib.Query(s.ctx, &cibv1.QueryRequest{}, grpc.WaitForReady(true))
 			if err == nil && resp.Rc == 0 {
-				doc, err := parseTree(resp.Xml)
+				doc, err := cibdoc.Parse(resp.Xml)
 				if err == nil {
 					s.post(func() {
 						if seq == s.reign.seq && !s.reign.begun {
@@ -102,20 +105,17 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 }
 
 // takeOver begins the reign with what the chosen CIB says (crm 1.2, 1.11).
-func (s *Server) takeOver(doc *tree) {
+func (s *Server) takeOver(doc *cibdoc.Doc) {
 	s.reign.begun = true
 	won := join.Won{Term: s.reign.term, FeatureSet: FeatureSet, Leaving: slices.Sorted(maps.Keys(s.leaving))}
-	if status := doc.child("status"); status != nil {
-		for i := range status.Children {
-			n := &status.Children[i]
-			if n.name() != "node_state" || n.attr("remote_node") == "true" {
-				continue
-			}
-			won.Nodes = append(won.Nodes, join.Known{
-				Node: n.attr("uname"), ID: n.attr("id"), InCCM: n.attr("in_ccm") == "true" || atoi(n.attr("in_ccm"), 0) > 0,
-				Crmd: n.attr("crmd") == "online" || atoi(n.attr("crmd"), 0) > 0, Join: n.attr("join"), Expected: n.attr("expected"),
-			})
+	for _, n := range children(doc.Section("status"), "node_state") {
+		if n.Attr("remote_node") == "true" {
+			continue
 		}
+		won.Nodes = append(won.Nodes, join.Known{
+			Node: n.Attr("uname"), ID: n.ID(), InCCM: n.Attr("in_ccm") == "true" || atoi(n.Attr("in_ccm"), 0) > 0,
+			Crmd: n.Attr("crmd") == "online" || atoi(n.Attr("crmd"), 0) > 0, Join: n.Attr("join"), Expected: n.Attr("expected"),
+		})
 	}
 	known := won.Nodes[:0]
 	for _, n := range won.Nodes {
@@ -124,7 +124,7 @@ func (s *Server) takeOver(doc *tree) {
 		}
 	}
 	won.Nodes = known
-	s.takeOptions(doc.child("configuration")) // with the status properties and nodes
+	s.takeOptions(doc) // with the status properties and nodes
 	s.writeRoot(true)
 	s.stepJoin(won)
 	for _, target := range slices.Sorted(maps.Keys(s.fenced)) {
@@ -164,7 +164,7 @@ func digit(b bool) string {
 // takeoverProperties writes the status properties of crm 1.2 that differ.
 func (s *Server) takeoverProperties() {
 	want := [][2]string{
-		{"have-watchdog", "false"},
+		{"have-watchdog", strconv.FormatBool(sbd.Node{Paths: s.opts.Paths}.PID() != 0)},
 		{"dc-version", daemon.Version},
 		{"cluster-infrastructure", "Heartbeat"},
 	}

@@ -766,14 +766,14 @@ func (g *toyGraph) add(element, op, key, node, extra, attrs string, inputs ...in
 func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest) (*penginev1.ScheduleResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	doc, err := parseTree(r.Cib)
+	doc, err := cibdoc.ParseNode(r.Cib)
 	if err != nil {
 		return nil, err
 	}
 	type nodeState struct {
 		online, leaving bool
-		last            map[string]*tree // by resource: last_0
-		failedCall      map[string]int   // call-id of the last failure
+		last            map[string]*cibdoc.Node // by resource: last_0
+		failedCall      map[string]int          // call-id of the last failure
 		monitored       map[string]bool
 		count           map[string]string
 	}
@@ -781,39 +781,39 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 	g := &toyGraph{}
 	fences := 0
 	var names []string
-	for i := range doc.child("status").Children {
-		ns := &doc.child("status").Children[i]
-		st := &nodeState{last: map[string]*tree{}, failedCall: map[string]int{}, monitored: map[string]bool{}, count: map[string]string{}}
-		name := ns.attr("uname")
+	for ns := range doc.Child("status").Elements() {
+		st := &nodeState{last: map[string]*cibdoc.Node{}, failedCall: map[string]int{}, monitored: map[string]bool{}, count: map[string]string{}}
+		name := ns.Attr("uname")
 		if name == "" {
 			continue
 		}
 		names = append(names, name)
 		nodes[name] = st
-		ns.walk(func(t *tree) {
+		ns.Walk(func(_ cibdoc.Path, t *cibdoc.Node) bool {
 			switch {
-			case t.name() == "nvpair" && t.attr("name") == "shutdown" && t.attr("value") != "0":
+			case t.Tag == "nvpair" && t.Attr("name") == "shutdown" && t.Attr("value") != "0":
 				st.leaving = true
-			case t.name() == "nvpair" && strings.HasPrefix(t.attr("name"), "fail-count-"):
-				rsc, _, _ := strings.Cut(strings.TrimPrefix(t.attr("name"), "fail-count-"), "#")
-				st.count[rsc] = t.attr("value")
-			case t.name() == "lrm_rsc_op":
-				key := t.attr("operation_key")
+			case t.Tag == "nvpair" && strings.HasPrefix(t.Attr("name"), "fail-count-"):
+				rsc, _, _ := strings.Cut(strings.TrimPrefix(t.Attr("name"), "fail-count-"), "#")
+				st.count[rsc] = t.Attr("value")
+			case t.Tag == "lrm_rsc_op":
+				key := t.Attr("operation_key")
 				rsc, task, ms, _ := splitKey(key)
-				if strings.HasSuffix(t.attr("id"), "_last_0") {
+				if strings.HasSuffix(t.Attr("id"), "_last_0") {
 					st.last[rsc] = t
 				}
-				if task == "monitor" && ms > 0 && t.attr("rc-code") == "0" {
+				if task == "monitor" && ms > 0 && t.Attr("rc-code") == "0" {
 					st.monitored[rsc] = true
 				}
-				if strings.HasSuffix(t.attr("id"), "_last_failure_0") && t.attr("rc-code") != "0" {
-					st.failedCall[rsc] = atoi(t.attr("call-id"), 0)
+				if strings.HasSuffix(t.Attr("id"), "_last_failure_0") && t.Attr("rc-code") != "0" {
+					st.failedCall[rsc] = atoi(t.Attr("call-id"), 0)
 				}
 			}
+			return true
 		})
-		in, crmd := ns.attr("in_ccm") == "true", ns.attr("crmd") == "online"
-		st.online = in && crmd && ns.attr("join") == "member"
-		if !(in && crmd) && ns.attr("expected") == "member" && !st.leaving {
+		in, crmd := ns.Attr("in_ccm") == "true", ns.Attr("crmd") == "online"
+		st.online = in && crmd && ns.Attr("join") == "member"
+		if !(in && crmd) && ns.Attr("expected") == "member" && !st.leaving {
 			fences = g.add("crm_event", "stonith", "stonith-"+name+"-reboot", name, `<downed><node id="`+idOf(name)+`"/></downed>`, `CRM_meta_stonith_action="reboot"`, fences)
 		}
 	}
@@ -825,10 +825,12 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 		}
 	}
 	stops := map[string][]int{}
-	for i := range doc.child("configuration").child("resources").Children {
-		configured := &doc.child("configuration").child("resources").Children[i]
-		rsc, stopped := configured.attr("id"), false
-		configured.walk(func(t *tree) { stopped = stopped || t.attr("name") == "target-role" && t.attr("value") == "Stopped" })
+	for configured := range doc.Child("configuration").Child("resources").Elements() {
+		rsc, stopped := configured.Attr("id"), false
+		configured.Walk(func(_ cibdoc.Path, t *cibdoc.Node) bool {
+			stopped = stopped || t.Attr("name") == "target-role" && t.Attr("value") == "Stopped"
+			return true
+		})
 		prim := fmt.Sprintf(`<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>`, rsc)
 		var probes []int
 		var active []string
@@ -838,9 +840,9 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 			}
 			last := nodes[n].last[rsc]
 			switch {
-			case last == nil, last.attr("operation") == "monitor" && last.attr("rc-code") == "193":
+			case last == nil, last.Attr("operation") == "monitor" && last.Attr("rc-code") == "193":
 				probes = append(probes, g.add("rsc_op", "monitor", rsc+"_monitor_0", n, prim, `CRM_meta_op_target_rc="7" CRM_meta_interval="0"`))
-			case last.attr("operation") == "stop" && last.attr("rc-code") == "0", last.attr("rc-code") == "7":
+			case last.Attr("operation") == "stop" && last.Attr("rc-code") == "0", last.Attr("rc-code") == "7":
 			default:
 				active = append(active, n)
 			}
@@ -856,7 +858,7 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 		}
 		after := append([]int{fences}, probes...) // an unexpected result of a probe ends this graph
 		for _, n := range active {
-			if n != target || nodes[n].failedCall[rsc] > atoi(nodes[n].last[rsc].attr("call-id"), 0) {
+			if n != target || nodes[n].failedCall[rsc] > atoi(nodes[n].last[rsc].Attr("call-id"), 0) {
 				stop := g.add("rsc_op", "stop", rsc+"_stop_0", n, prim, `CRM_meta_interval="0"`, fences)
 				after = append(after, stop)
 				stops[n] = append(stops[n], stop)
@@ -866,8 +868,8 @@ func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest)
 			continue
 		}
 		running := slices.Contains(active, target)
-		pending := running && nodes[target].last[rsc].attr("rc-code") == "193"
-		restart := nodes[target].last[rsc] != nil && nodes[target].failedCall[rsc] > atoi(nodes[target].last[rsc].attr("call-id"), 0)
+		pending := running && nodes[target].last[rsc].Attr("rc-code") == "193"
+		restart := nodes[target].last[rsc] != nil && nodes[target].failedCall[rsc] > atoi(nodes[target].last[rsc].Attr("call-id"), 0)
 		if !running || pending || restart {
 			after = []int{g.add("rsc_op", "start", rsc+"_start_0", target, prim, `CRM_meta_interval="0"`, after...)}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
@@ -139,30 +140,30 @@ func (s *Server) restoreFrom(list *lrmv1.ListResponse, resp *cibv1.QueryResponse
 	if len(agents) == 0 || resp.Rc != 0 {
 		return
 	}
-	status, err := parseTree(resp.Xml)
+	status, err := cibdoc.ParseNode(resp.Xml)
 	if err != nil {
 		s.log.Error("own history cannot be read, everything will be probed", "err", err)
 		return
 	}
 	var updates []history.Update
 	var under []*operation
-	status.walk(func(t *tree) {
-		if t.name() != "node_state" || t.attr("uname") != s.node {
-			return
+	for _, state := range children(status, "node_state") {
+		if state.Attr("uname") != s.node {
+			continue
 		}
-		rs := t.child("lrm").child("lrm_resources")
+		rs := child(child(state, "lrm"), "lrm_resources")
 		if rs == nil {
-			return
+			continue
 		}
-		for i := range rs.Children {
-			u, runs, high, sure := s.recall(&rs.Children[i], agents, ops)
+		for r := range rs.Elements() {
+			u, runs, high, sure := s.recall(r, agents, ops)
 			highest = max(highest, high)
 			if sure {
 				updates = append(updates, u)
 				under = append(under, runs...)
 			}
 		}
-	})
+	}
 	if highest < list.LastCallId {
 		s.log.Warn("lrmd ran operations that the history does not show, everything will be probed", "last_call", list.LastCallId, "known", highest)
 		return
@@ -181,33 +182,29 @@ func (s *Server) restoreFrom(list *lrmv1.ListResponse, resp *cibv1.QueryResponse
 
 // recall takes one resource of our own history up; sure is false if lrmd does
 // not know it, or if it is not known how an operation ended.
-func (s *Server) recall(t *tree, agents map[string]history.Resource, ops map[string]*lrmv1.Operation) (u history.Update, runs []*operation, highest int64, sure bool) {
-	id := t.attr("id")
+func (s *Server) recall(t *cibdoc.Node, agents map[string]history.Resource, ops map[string]*lrmv1.Operation) (u history.Update, runs []*operation, highest int64, sure bool) {
+	id := t.ID()
 	res, ok := agents[id]
 	u.Resource, sure = res, ok
-	for i := range t.Children {
-		e := &t.Children[i]
-		if e.name() != "lrm_rsc_op" {
-			continue
-		}
-		rec := history.Record{ID: e.attr("id")}
+	for _, e := range children(t, "lrm_rsc_op") {
+		rec := history.Record{ID: e.ID()}
 		for _, a := range e.Attrs {
-			if a.Name.Local != "id" {
-				rec.Attrs = append(rec.Attrs, history.Attr{Name: a.Name.Local, Value: a.Value})
+			if a.Name != "id" {
+				rec.Attrs = append(rec.Attrs, history.Attr(a))
 			}
 		}
-		highest = max(highest, int64(atoi(e.attr("call-id"), 0)))
-		key := e.attr("operation_key")
+		highest = max(highest, int64(atoi(e.Attr("call-id"), 0)))
+		key := e.Attr("operation_key")
 		o := ops[key]
 		switch {
-		case e.attr("op-status") == "-1" && o == nil:
+		case e.Attr("op-status") == "-1" && o == nil:
 			sure = false
-		case e.attr("op-status") == "-1":
+		case e.Attr("op-status") == "-1":
 			runs = append(runs, &operation{action: o.Action, opKey: key, op: history.Op{
-				Resource: res, Task: e.attr("operation"),
-				IntervalMS: o.IntervalMs, Key: e.attr("transition-key"), FeatureSet: e.attr("crm_feature_set"), OnNode: s.node,
+				Resource: res, Task: e.Attr("operation"),
+				IntervalMS: o.IntervalMs, Key: e.Attr("transition-key"), FeatureSet: e.Attr("crm_feature_set"), OnNode: s.node,
 			}})
-		case e.attr("interval") != "0" && rec.ID == key && o == nil:
+		case e.Attr("interval") != "0" && rec.ID == key && o == nil:
 			continue // not recurring any more
 		}
 		u.Records = append(u.Records, rec)

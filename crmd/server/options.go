@@ -1,17 +1,15 @@
 package server
 
 import (
-	"context"
 	"runtime"
 	"strconv"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/election"
 	"linuxha/crmd/te"
+	"linuxha/internal/cibclient"
 	"linuxha/internal/graph"
-	cibv1 "linuxha/proto/cib/v1"
 )
 
 // options are the cluster properties that the controller itself obeys.
@@ -29,20 +27,19 @@ type options struct {
 // property is a cluster option as the configuration has it.
 type property struct{ set, id, value string }
 
-func readOptions(crmConfig *tree) options {
+func readOptions(crmConfig *cibdoc.Node) options {
 	o := options{values: map[string]property{}}
 	if crmConfig != nil {
-		for i := range crmConfig.Children {
-			set := &crmConfig.Children[i]
-			set.walk(func(t *tree) {
-				if t.name() != "nvpair" {
-					return
+		for set := range crmConfig.Elements() {
+			set.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
+				if n.IsElement() && n.Tag == "nvpair" {
+					name := n.Attr("name")
+					// The set that installers write goes first; else the first one found.
+					if _, have := o.values[name]; !have || set.ID() == "cib-bootstrap-options" {
+						o.values[name] = property{set.ID(), n.ID(), n.Attr("value")}
+					}
 				}
-				name := t.attr("name")
-				// The set that installers write goes first; else the first one found.
-				if _, have := o.values[name]; !have || set.attr("id") == "cib-bootstrap-options" {
-					o.values[name] = property{set.attr("id"), t.attr("id"), t.attr("value")}
-				}
+				return true
 			})
 		}
 	}
@@ -81,51 +78,30 @@ func (o *options) interval(missing time.Duration, names ...string) time.Duration
 	return missing
 }
 
-// readDocument takes up what the controller needs of a whole CIB.
-func (s *Server) readDocument(doc []byte) {
-	t, err := parseTree(doc)
-	if err != nil {
-		s.log.Error("CIB cannot be read", "err", err)
-		return
+// takeConfiguration takes up what a step of the CIB changed of what the
+// controller needs.
+func (s *Server) takeConfiguration(step cibclient.Step) {
+	if step.Changed("alerts") {
+		s.readAlerts(step.New.Section("alerts"))
 	}
-	s.readAlerts(doc)
-	s.takeOptions(t.child("configuration"))
+	if step.Changed("crm_config", "nodes") {
+		s.takeOptions(step.New)
+	}
 }
 
-func (s *Server) takeOptions(configuration *tree) {
-	s.options = readOptions(configuration.child("crm_config"))
+func (s *Server) takeOptions(doc *cibdoc.Doc) {
+	s.options = readOptions(doc.Section("crm_config"))
 	if s.optionsRead = true; s.el != nil {
 		s.stepElection(election.Configured{DCDeadtime: s.options.dcDeadtime})
 	}
 	s.stepTE(s.options.engine())
 	s.nodeNames = map[string]string{}
-	if nodes := configuration.child("nodes"); nodes != nil {
-		for i := range nodes.Children {
-			s.nodeNames[nodes.Children[i].attr("id")] = nodes.Children[i].attr("uname")
-		}
+	for _, n := range children(doc.Section("nodes"), "node") {
+		s.nodeNames[n.ID()] = n.Attr("uname")
 	}
 	if s.el != nil && s.el.Local() && s.reign.begun {
 		// A tool may have replaced what the DC keeps there (crm 9.7).
 		s.takeoverProperties()
 		s.writeNodes()
 	}
-}
-
-// loadOptions reads the configuration again after a change of it.
-func (s *Server) loadOptions() {
-	go func() {
-		ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
-		defer cancel()
-		resp, err := s.cib.Query(ctx, &cibv1.QueryRequest{Section: "configuration"}, grpc.WaitForReady(true))
-		if err != nil || resp.Rc != 0 {
-			s.log.Warn("cluster options cannot be read", "err", err, "reason", resp.GetError())
-			return
-		}
-		t, err := parseTree(resp.Xml)
-		if err != nil {
-			s.log.Error("cluster options cannot be read", "err", err)
-			return
-		}
-		s.post(func() { s.readAlerts(resp.Xml); s.takeOptions(t) })
-	}()
 }

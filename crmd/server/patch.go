@@ -1,19 +1,16 @@
 package server
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/te"
 )
 
 // change is what one CIB patch means to the controller (crm 5.8).
 type change struct {
-	config  bool // anything below configuration
-	options bool // crm_config, alerts, or the document as a whole
-	nodes   bool // nodes section
 	aborts  []te.Aborted
 	results []te.Result
 	pending []string // transition keys of pending records
@@ -30,47 +27,31 @@ type nodeView interface {
 }
 
 // readPatch interprets a format 2 patchset (cib 5.2).
-func readPatch(patch []byte, v te.Version, nodes nodeView) (*change, error) {
-	doc, err := parseTree(patch)
-	if err != nil {
-		return nil, fmt.Errorf("read CIB patch: %w", err)
-	}
+func readPatch(diff *cibdoc.Node, v te.Version, nodes nodeView) *change {
 	ch := &change{}
-	for i := range doc.Children {
-		if c := &doc.Children[i]; c.name() == "change" {
+	for c := range diff.Elements() {
+		if c.Tag == "change" {
 			ch.read(c, v, nodes)
 		}
 	}
-	return ch, nil
+	return ch
 }
 
-func (ch *change) read(c *tree, v te.Version, nodes nodeView) {
-	path := parsePath(c.attr("path"))
-	op := c.attr("operation")
+func (ch *change) read(c *cibdoc.Node, v te.Version, nodes nodeView) {
+	path := parsePath(c.Attr("path"))
+	op := c.Attr("operation")
 	abort := func(reason string) {
-		ch.aborts = append(ch.aborts, te.Aborted{Reason: reason, Detail: op + " " + c.attr("path"), Version: v})
+		ch.aborts = append(ch.aborts, te.Aborted{Reason: reason, Detail: op + " " + c.Attr("path"), Version: v})
 	}
 	if len(path) < 2 {
 		if op == "create" {
-			ch.config, ch.options, ch.nodes = true, true, true
 			ch.aborts = append(ch.aborts, te.Aborted{Reason: "Non-status-only change", Version: v, Config: true})
 		}
 		return // attributes of the root
 	}
 	switch path[1].tag {
 	case "configuration":
-		ch.config = true
-		section := ""
-		if len(path) > 2 {
-			section = path[2].tag
-		} else {
-			for i := range c.Children {
-				section = c.Children[i].name()
-			}
-		}
-		ch.options = ch.options || section == "crm_config" || section == "alerts" || section == ""
-		ch.nodes = ch.nodes || section == "nodes" || section == ""
-		ch.aborts = append(ch.aborts, te.Aborted{Reason: "Configuration change", Detail: op + " " + c.attr("path"), Version: v, Config: true})
+		ch.aborts = append(ch.aborts, te.Aborted{Reason: "Configuration change", Detail: op + " " + c.Attr("path"), Version: v, Config: true})
 		return
 	case "status":
 	default:
@@ -118,29 +99,39 @@ func (ch *change) read(c *tree, v te.Version, nodes nodeView) {
 		}
 	case "modify":
 		if deepest == "lrm_rsc_op" {
-			if res := c.child("change-result"); res != nil && len(res.Children) > 0 {
-				ch.result(&res.Children[0], nodes.nameOf(node), rsc, v)
+			if op := changed(c); op != nil {
+				ch.result(op, nodes.nameOf(node), rsc, v)
 			}
 		}
 		if deepest == "lrm_resource" {
-			if res := c.child("change-result"); res != nil && len(res.Children) > 0 && res.Children[0].attr("shutdown-lock") == "0" {
+			if r := changed(c); r != nil && r.Attr("shutdown-lock") == "0" {
 				abort("Shutdown lock cleared")
 			}
 		}
 	case "create":
-		for i := range c.Children {
-			ch.created(&c.Children[i], node, rsc, v, nodes, abort)
+		for n := range c.Elements() {
+			ch.created(n, node, rsc, v, nodes, abort)
 		}
 	}
 }
 
+// changed is the element, without children, as a modification leaves it.
+func changed(c *cibdoc.Node) *cibdoc.Node {
+	if result := c.Child("change-result"); result != nil {
+		for n := range result.Elements() {
+			return n
+		}
+	}
+	return nil
+}
+
 // created looks through a new subtree.
-func (ch *change) created(t *tree, node, rsc string, v te.Version, nodes nodeView, abort func(string)) {
-	switch t.name() {
+func (ch *change) created(t *cibdoc.Node, node, rsc string, v te.Version, nodes nodeView, abort func(string)) {
+	switch t.Tag {
 	case "node_state":
-		node = t.attr("id")
+		node = t.Attr("id")
 	case "lrm_resource":
-		rsc = t.attr("id")
+		rsc = t.Attr("id")
 	case "transient_attributes":
 		if len(t.Children) > 0 {
 			abort("Transient attribute change")
@@ -155,15 +146,15 @@ func (ch *change) created(t *tree, node, rsc string, v te.Version, nodes nodeVie
 		ch.result(t, nodes.nameOf(node), rsc, v)
 		return
 	}
-	for i := range t.Children {
-		ch.created(&t.Children[i], node, rsc, v, nodes, abort)
+	for c := range t.Elements() {
+		ch.created(c, node, rsc, v, nodes, abort)
 	}
 }
 
 // result takes an lrm_rsc_op up.
-func (ch *change) result(t *tree, node, rsc string, v te.Version) {
-	key := t.attr("transition-key")
-	status := atoi(t.attr("op-status"), 0)
+func (ch *change) result(t *cibdoc.Node, node, rsc string, v te.Version) {
+	key := t.Attr("transition-key")
+	status := atoi(t.Attr("op-status"), 0)
 	if key == "" {
 		return
 	}
@@ -172,10 +163,10 @@ func (ch *change) result(t *tree, node, rsc string, v te.Version) {
 		return
 	}
 	ch.results = append(ch.results, te.Result{
-		Node: node, Resource: rsc, OpKey: t.attr("operation_key"), Task: t.attr("operation"),
-		IntervalMS: int64(atoi(t.attr("interval"), 0)), Key: key, CallID: int64(atoi(t.attr("call-id"), 0)),
-		RC: atoi(t.attr("rc-code"), 0), Status: status, RCChange: int64(atoi(t.attr("last-rc-change"), 0)),
-		Reason: t.attr("exit-reason"), Replayed: t.attr("crm-debug-origin") == "build_active_RAs", Version: v,
+		Node: node, Resource: rsc, OpKey: t.Attr("operation_key"), Task: t.Attr("operation"),
+		IntervalMS: int64(atoi(t.Attr("interval"), 0)), Key: key, CallID: int64(atoi(t.Attr("call-id"), 0)),
+		RC: atoi(t.Attr("rc-code"), 0), Status: status, RCChange: int64(atoi(t.Attr("last-rc-change"), 0)),
+		Reason: t.Attr("exit-reason"), Replayed: t.Attr("crm-debug-origin") == "build_active_RAs", Version: v,
 	})
 }
 

@@ -5,24 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/beevik/etree"
 	"github.com/dsnet/compress/bzip2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"linuxha/crmd/history"
 	"linuxha/crmd/te"
 	"linuxha/internal/graph"
 	cibv1 "linuxha/proto/cib/v1"
@@ -36,7 +32,11 @@ const schedulerLimit = 120 * time.Second
 func unavailable(err error) bool { return status.Code(err) == codes.Unavailable }
 
 // compute asks the scheduler with the CIB that holds everything written so
-// far. Nothing here waits for a timer (crm 9.3).
+// far. Nothing here waits for a timer (crm 9.3). The input is the copy that the
+// loop has followed, once it has come to where the CIB is now: what came before
+// has been taken in, and what comes later is not in it. Only the goroutine of
+// this computation pays for the size of the document; changes that arrive
+// meanwhile make its graph void.
 func (s *Server) compute(c te.Compute) {
 	root := map[string]string{"dc-uuid": s.nodeID, "have-quorum": digit(s.view.Quorate)}
 	if s.reign.hadQuorum && !s.view.Quorate {
@@ -45,62 +45,72 @@ func (s *Server) compute(c te.Compute) {
 	now := s.now()
 	records := s.unrecorded(c.Unrecorded, now)
 	seq := s.reign.seq
-	answer := func(ev te.Event) {
+	post := func(f func()) {
 		s.post(func() {
 			if seq == s.reign.seq {
-				s.stepTE(ev)
+				f()
 			}
 		})
 	}
 	s.status.add(job{done: func(te.Version, error) { // behind our own updates
 		go func() {
-			in, v, err := s.schedulerInput(root, records)
+			v, err := s.cibVersion()
 			if err != nil {
-				answer(te.ScheduleFailed{Ref: c.Ref, Error: err.Error()})
+				post(func() { s.stepTE(te.ScheduleFailed{Ref: c.Ref, Error: err.Error()}) })
 				return
 			}
-			answer(te.Asked{Ref: c.Ref, Version: v})
-			g, file, err := s.ask(in, c.Ref, now)
-			if err != nil {
-				var hopeless *hopelessError
-				answer(te.ScheduleFailed{Ref: c.Ref, Error: err.Error(), Hopeless: errors.As(err, &hopeless)})
-				return
-			}
-			s.post(func() {
-				// Not before what the input held was seen here too: a change in it
-				// that makes the graph void (a status wiped by a tool, say) must
-				// abort it before it acts.
+			post(func() {
 				s.whenSeen(v, func() {
-					if seq == s.reign.seq {
-						s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "scheduled", Node: s.node, Text: fmt.Sprintf("%d synapses from %s", len(g.Synapses), file)}, s.log)
-						s.stepTE(te.Scheduled{Ref: c.Ref, Graph: g, File: file})
+					if seq != s.reign.seq {
+						return
 					}
+					doc := s.doc
+					s.stepTE(te.Asked{Ref: c.Ref, Version: s.cibSeen})
+					go func() {
+						ev := s.schedule(schedulerInput(doc, root, records), c.Ref, now)
+						post(func() { s.scheduled(ev) })
+					}()
 				})
 			})
 		}()
 	}})
 }
 
+// schedule has pengine compute, and returns what the transition engine is to
+// hear.
+func (s *Server) schedule(in []byte, ref uint64, now time.Time) te.Event {
+	g, file, err := s.ask(in, ref, now)
+	if err != nil {
+		var hopeless *hopelessError
+		return te.ScheduleFailed{Ref: ref, Error: err.Error(), Hopeless: errors.As(err, &hopeless)}
+	}
+	return te.Scheduled{Ref: ref, Graph: g, File: file}
+}
+
+func (s *Server) scheduled(ev te.Event) {
+	if g, ok := ev.(te.Scheduled); ok {
+		s.timeline.add(&crmv1.TimelineEvent{
+			AtNs: s.now().UnixNano(), Kind: "scheduled", Node: s.node, Text: fmt.Sprintf("%d synapses from %s", len(g.Graph.Synapses), g.File),
+		}, s.log)
+	}
+	s.stepTE(ev)
+}
+
 // hopelessError: the input itself cannot be scheduled.
 type hopelessError struct{ error }
 
-// schedulerInput is the local CIB with the root's attributes as known now and
-// the operations under way that it does not show yet.
-func (s *Server) schedulerInput(root map[string]string, records []injected) ([]byte, te.Version, error) {
+// cibVersion is where the local CIB is now.
+func (s *Server) cibVersion() (te.Version, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, schedulerLimit)
 	defer cancel()
-	resp, err := s.cib.Query(ctx, &cibv1.QueryRequest{}, grpc.WaitForReady(true))
+	resp, err := s.cib.Query(ctx, &cibv1.QueryRequest{NoChildren: true}, grpc.WaitForReady(true))
 	if err == nil && resp.Rc != 0 {
 		err = errors.New(resp.Error)
 	}
 	if err != nil {
-		return nil, te.Version{}, fmt.Errorf("read the CIB: %w", err)
+		return te.Version{}, fmt.Errorf("read the CIB: %w", err)
 	}
-	in, err := setRootAttributes(resp.Xml, root)
-	if err == nil && len(records) > 0 {
-		in, err = inject(in, records)
-	}
-	return in, version(resp.Version), err
+	return version(resp.Version), nil
 }
 
 func (s *Server) ask(in []byte, ref uint64, now time.Time) (*graph.Graph, string, error) {
@@ -161,137 +171,6 @@ func (s *Server) saveCore(in []byte) string {
 		return "no file"
 	}
 	return file
-}
-
-// setRootAttributes changes attributes of the document's first element without
-// parsing the rest.
-func setRootAttributes(doc []byte, attrs map[string]string) ([]byte, error) {
-	start := bytes.Index(doc, []byte("<cib"))
-	if start < 0 {
-		return nil, errors.New("the CIB has no <cib> element")
-	}
-	end, quoted := -1, byte(0)
-	for i := start; i < len(doc) && end < 0; i++ {
-		switch ch := doc[i]; {
-		case quoted != 0 && ch == quoted:
-			quoted = 0
-		case quoted == 0 && (ch == '"' || ch == '\''):
-			quoted = ch
-		case quoted == 0 && ch == '>':
-			end = i
-		}
-	}
-	if end < 0 {
-		return nil, errors.New("the CIB's first element does not end")
-	}
-	selfClosing := doc[end-1] == '/'
-	head := string(doc[start:end])
-	if selfClosing {
-		head = string(doc[start : end-1])
-	}
-	t, err := parseTree([]byte(head + "/>"))
-	if err != nil {
-		return nil, fmt.Errorf("read the CIB's first element: %w", err)
-	}
-	var b bytes.Buffer
-	b.WriteString("<cib")
-	for _, a := range t.Attrs {
-		name := a.Name.Local
-		if a.Name.Space != "" {
-			name = a.Name.Space + ":" + name
-		}
-		if _, ours := attrs[name]; !ours && name != "no-quorum-panic" {
-			b.WriteString(` ` + name + `="` + esc(a.Value) + `"`)
-		}
-	}
-	for _, n := range slices.Sorted(maps.Keys(attrs)) {
-		b.WriteString(` ` + n + `="` + esc(attrs[n]) + `"`)
-	}
-	if selfClosing {
-		b.WriteString("/")
-	}
-	b.Write(doc[end:])
-	return b.Bytes(), nil
-}
-
-// injected is a pending record for the scheduler's copy.
-type injected struct {
-	nodeID, node string
-	resource     history.Resource
-	records      []history.Record
-}
-
-// unrecorded makes the pending records of operations that the CIB does not
-// show yet (crm 9.1).
-func (s *Server) unrecorded(flights []te.Flight, now time.Time) []injected {
-	var out []injected
-	for _, f := range flights {
-		a := f.Action
-		if a.Resource == nil || !history.Recordable(a.Operation) {
-			continue
-		}
-		op := opOf(a.Resource.ID, spec(a), f.Key, FeatureSet, a.Executor())
-		out = append(out, injected{a.NodeID, a.Node, op.Resource, op.Pending(now.Unix()).Records("do_update_resource")})
-	}
-	return out
-}
-
-// inject puts pending records where the nodes will write them.
-func inject(in []byte, records []injected) ([]byte, error) {
-	doc := etree.NewDocument()
-	if err := doc.ReadFromBytes(in); err != nil {
-		return nil, fmt.Errorf("read the CIB: %w", err)
-	}
-	st := doc.Root().SelectElement("status")
-	if st == nil {
-		return in, nil
-	}
-	sub := func(parent *etree.Element, tag, id string) *etree.Element {
-		for _, e := range parent.SelectElements(tag) {
-			if id == "" || e.SelectAttrValue("id", "") == id {
-				return e
-			}
-		}
-		e := parent.CreateElement(tag)
-		if id != "" {
-			e.CreateAttr("id", id)
-		}
-		return e
-	}
-	for _, r := range records {
-		ns := sub(st, "node_state", r.nodeID)
-		if ns.SelectAttr("uname") == nil {
-			ns.CreateAttr("uname", r.node)
-		}
-		rsc := sub(sub(sub(ns, "lrm", r.nodeID), "lrm_resources", ""), "lrm_resource", r.resource.ID)
-		rsc.CreateAttr("type", r.resource.Type)
-		rsc.CreateAttr("class", r.resource.Class)
-		if r.resource.Provider != "" {
-			rsc.CreateAttr("provider", r.resource.Provider)
-		}
-		if told(rsc, r.records) {
-			continue // its record, or its result, came before we read the CIB
-		}
-		for _, rec := range r.records {
-			op := sub(rsc, "lrm_rsc_op", rec.ID)
-			for _, a := range rec.Attrs {
-				op.CreateAttr(a.Name, a.Value)
-			}
-		}
-	}
-	return doc.WriteToBytes()
-}
-
-// told says whether the history of a resource knows the operation already.
-func told(rsc *etree.Element, records []history.Record) bool {
-	for _, rec := range records {
-		for _, op := range rsc.SelectElements("lrm_rsc_op") {
-			if op.SelectAttrValue("transition-key", "") == rec.Get("transition-key") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // scheduler is the child process.

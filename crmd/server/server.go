@@ -32,6 +32,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/alert"
 	"linuxha/crmd/alert/send"
 	"linuxha/crmd/election"
@@ -39,6 +40,7 @@ import (
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
+	"linuxha/internal/cibclient"
 	"linuxha/internal/cluster"
 	"linuxha/internal/daemon"
 	"linuxha/internal/paths"
@@ -115,7 +117,9 @@ type Server struct {
 	nodeNames   map[string]string // node id to name, from the configuration
 	cibUp       bool              // it was connected once
 	cibHere     bool
-	cibSeen     te.Version
+	follower    *cibclient.Follower
+	doc         *cibdoc.Doc // the local CIB as last seen, nil: not yet
+	cibSeen     te.Version  // its version
 	waiting     []waiter
 	status      *writer // node states, history
 	config      *writer // configuration: may have to wait for disks
@@ -193,7 +197,10 @@ func New(opts Options) (*Server, error) {
 		use  func(grpc.ClientConnInterface)
 	}{
 		{"heartbeatd", func(c grpc.ClientConnInterface) { s.hb = c }},
-		{"cib", func(c grpc.ClientConnInterface) { s.cib = cibv1.NewCibClient(c) }},
+		{"cib", func(c grpc.ClientConnInterface) {
+			s.cib = cibv1.NewCibClient(c)
+			s.follower = cibclient.NewFollower(s.cib)
+		}},
 		{"lrmd", func(c grpc.ClientConnInterface) { s.lrm = lrmv1.NewLrmClient(c) }},
 		{"stonithd", func(c grpc.ClientConnInterface) { s.stonith = stonithv1.NewStonithClient(c) }},
 		{"attrd", func(c grpc.ClientConnInterface) { s.attrd = attrdv1.NewAttrdClient(c) }},
