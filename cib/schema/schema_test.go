@@ -25,8 +25,8 @@ func TestValidate(t *testing.T) {
 	for _, tc := range []struct{ name, old, new, want string }{
 		{"valid", "", "", ""},
 		{"unknown schema", "pacemaker-3.9", "pacemaker-4.0", `validate-with="pacemaker-4.0" is no schema; known are pacemaker-1.0 to pacemaker-3.9, and none`},
-		{"no schema: one that fits is enough", ` validate-with="pacemaker-3.9"`, "", ""},
-		{"no schema and none fits", ` validate-with="pacemaker-3.9" epoch="1"`, "", "attribute validate-with is missing"},
+		{"no schema: not judged", ` validate-with="pacemaker-3.9" epoch="1"`, "", ""},
+		{"an old language", "pacemaker-3.9", "pacemaker-0.6", "is in the language of Heartbeat 2.1, which is not served as it stands; `cibadmin --upgrade --force` converts it"},
 		{"none accepts anything", "pacemaker-3.9\"", "none\" nonsense=\"1\"", ""},
 		{"unknown section", "<constraints>", "<nonsense/><constraints>", `line 9: element nonsense: not allowed in <configuration>; valid there: <rsc_defaults>, <op_defaults>, <constraints>,`},
 		{"section of a later version", "pacemaker-3.9", "pacemaker-1.2", `element tags: not allowed in <configuration>; valid there: <rsc_defaults>`},
@@ -111,6 +111,22 @@ func TestGrammarErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestUnnamed: each schema is asked.
+func TestUnnamed(t *testing.T) {
+	text := strings.Replace(valid, ` validate-with="pacemaker-3.9"`, "", 1)
+	if got := Best(parse(t, text)); got != "pacemaker-3.9" {
+		t.Errorf("best %q", got)
+	}
+	text = strings.Replace(text, `first="d1"`, `first="d1" first-action="break"`, 1)
+	lines := 0
+	for _, p := range Unnamed(parse(t, text)) {
+		lines += strings.Count(strings.Join(p.ReferenceLines("f"), "\n"), "Invalid attribute first-action for element rsc_order")
+	}
+	if lines != 25 {
+		t.Errorf("%d lines, want one of each schema", lines)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 const maxProblems = 100
 
 // Validate judges doc by the schema that it names; nil if it is valid. A
-// document that names none is valid if it conforms to any (cib 7.4).
+// document that names none is judged by none, as the reference does (what the
+// schemas say about it: Unnamed), unless it is one of Heartbeat 2.1.
 func Validate(doc *cibdoc.Doc) []Problem {
 	x, problems := judge(doc)
 	if x != nil {
@@ -30,15 +31,12 @@ func judge(doc *cibdoc.Doc) (*index, []Problem) {
 		return nil, []Problem{problemAt(root, "the root element must be <cib>")}
 	}
 	name, named := root.Get("validate-with")
-	if !named {
-		if best := Best(doc); best != "" {
-			return nil, nil
-		}
-		p := problemAt(root, "attribute validate-with is missing, and the document conforms to no schema; the newest is %q:", cibdoc.LatestSchema)
-		return nil, append([]Problem{p}, Check(doc, cibdoc.LatestSchema)...)
-	}
 	v, known := Lookup(name)
 	switch {
+	case IsHeartbeat(doc):
+		return nil, []Problem{unknownSchema(root, name)}
+	case !named:
+		return nil, nil
 	case !known:
 		return nil, []Problem{unknownSchema(root, name)}
 	case v.None:
@@ -49,8 +47,8 @@ func judge(doc *cibdoc.Doc) (*index, []Problem) {
 
 func unknownSchema(root *cibdoc.Node, name string) Problem {
 	p := problemAt(root, "validate-with=%q is no schema; known are %s to %s, and none", name, Versions[0], Versions[len(Versions)-1])
-	if name == "pacemaker-0.6" || name == "transitional-0.6" {
-		p.Text = "validate-with=\"" + name + "\" is the language of Heartbeat 2.1, which is not served as it stands; `cibadmin --upgrade --force` converts it"
+	if IsHeartbeat(cibdoc.New(root)) {
+		p.Text = "the document is in the language of Heartbeat 2.1, which is not served as it stands; `cibadmin --upgrade --force` converts it"
 	}
 	p.Attribute = "validate-with"
 	p.Reference = []string{"Invalid attribute validate-with for element cib"}
@@ -73,6 +71,17 @@ func Check(doc *cibdoc.Doc, name string) []Problem {
 
 // Conforms reports whether doc is valid by a schema that it need not name.
 func Conforms(doc *cibdoc.Doc, name string) bool { return len(Check(doc, name)) == 0 }
+
+// Unnamed is what all schemas say, oldest first, about a document that names
+// none of them: the reference tries each, tells what is wrong, and goes on
+// without validation.
+func Unnamed(doc *cibdoc.Doc) []Problem {
+	var out []Problem
+	for _, name := range append(slices.Clone(Versions), next.String()) {
+		out = append(out, Check(doc, name)...)
+	}
+	return out
+}
 
 // Best is the newest schema that doc conforms to, "" if there is none.
 func Best(doc *cibdoc.Doc) string {
