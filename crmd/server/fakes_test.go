@@ -54,6 +54,7 @@ type fakeNode struct {
 	c     *fakeCluster
 	name  string
 	lrm   *fakeLRM
+	pe    *toyScheduler
 	srv   *Server
 	crm   crmv1.CrmClient
 	ended chan error
@@ -75,7 +76,7 @@ func newCluster(t *testing.T, resources string, names ...string) *fakeCluster {
 		cib: &fakeCIB{mu: &oneCIB, doc: doc, watchers: map[chan *cibv1.Notification]bool{}},
 	}
 	for _, n := range names {
-		c.nodes[n] = &fakeNode{c: c, name: n, lrm: newFakeLRM(n)}
+		c.nodes[n] = &fakeNode{c: c, name: n, lrm: newFakeLRM(n), pe: &toyScheduler{}}
 	}
 	return c
 }
@@ -109,7 +110,7 @@ func (c *fakeCluster) start(name string) *fakeNode {
 			"lrmd":       serve(c.t, func(s *grpc.Server) { lrmv1.RegisterLrmServer(s, n.lrm) }),
 			"stonithd":   serve(c.t, func(s *grpc.Server) { stonithv1.RegisterStonithServer(s, &fakeFencer{c: c}) }),
 			"attrd":      serve(c.t, func(s *grpc.Server) { attrdv1.RegisterAttrdServer(s, &fakeAttrd{c: c, node: name}) }),
-			"pengine":    serve(c.t, func(s *grpc.Server) { penginev1.RegisterSchedulerServer(s, &toyScheduler{}) }),
+			"pengine":    serve(c.t, func(s *grpc.Server) { penginev1.RegisterSchedulerServer(s, n.pe) }),
 		}
 	}
 	var log io.Writer = io.Discard
@@ -292,6 +293,7 @@ type fakeCIB struct {
 	doc      *cibdoc.Doc
 	watchers map[chan *cibv1.Notification]bool
 	applies  int
+	wholes   int // queries of the whole document or configuration
 }
 
 func protoVersion(v cibdoc.Version) *cibv1.Version {
@@ -301,6 +303,12 @@ func protoVersion(v cibdoc.Version) *cibv1.Version {
 func (f *fakeCIB) Query(_ context.Context, req *cibv1.QueryRequest) (*cibv1.QueryResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if req.NoChildren {
+		return &cibv1.QueryResponse{Xml: f.doc.Root().Bare().Bytes(), Version: protoVersion(f.doc.Version())}, nil
+	}
+	if req.Section == "" || req.Section == "configuration" {
+		f.wholes++
+	}
 	if req.Section == "" {
 		return &cibv1.QueryResponse{Xml: f.doc.Bytes(), Version: protoVersion(f.doc.Version())}, nil
 	}
@@ -357,7 +365,10 @@ func (f *fakeCIB) Watch(_ *cibv1.WatchRequest, stream grpc.ServerStreamingServer
 	defer func() { f.mu.Lock(); delete(f.watchers, w); f.mu.Unlock() }()
 	for {
 		select {
-		case n := <-w:
+		case n, open := <-w:
+			if !open {
+				return status.Error(codes.Unavailable, "the CIB daemon ended")
+			}
 			if err := stream.Send(n); err != nil {
 				return err
 			}
@@ -365,6 +376,22 @@ func (f *fakeCIB) Watch(_ *cibv1.WatchRequest, stream grpc.ServerStreamingServer
 			return nil
 		}
 	}
+}
+
+// restart ends all streams, as the daemon's death does.
+func (f *fakeCIB) restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.watchers {
+		close(w)
+	}
+	clear(f.watchers)
+}
+
+func (f *fakeCIB) wholeQueries() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wholes
 }
 
 func (f *fakeCIB) SetPrimary(_ context.Context, r *cibv1.SetPrimaryRequest) (*cibv1.SetPrimaryResponse, error) {
@@ -741,8 +768,29 @@ func (f *fakeAttrd) Purge(context.Context, *attrdv1.PurgeRequest) (*attrdv1.Purg
 // probes, fencing and shutdown, enough to drive a controller.
 type toyScheduler struct {
 	penginev1.UnimplementedSchedulerServer
-	mu sync.Mutex
-	n  int
+	mu   sync.Mutex
+	n    int           // runs that ended
+	hold chan struct{} // runs wait for its end, if it is there
+	runs int           // runs that began
+}
+
+func (s *toyScheduler) holdRuns() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hold := make(chan struct{})
+	s.hold = hold
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hold = nil
+		close(hold)
+	}
+}
+
+func (s *toyScheduler) begun() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs
 }
 
 type toyGraph struct {
@@ -764,6 +812,13 @@ func (g *toyGraph) add(element, op, key, node, extra, attrs string, inputs ...in
 }
 
 func (s *toyScheduler) Schedule(_ context.Context, r *penginev1.ScheduleRequest) (*penginev1.ScheduleResponse, error) {
+	s.mu.Lock()
+	s.runs++
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	doc, err := cibdoc.ParseNode(r.Cib)
