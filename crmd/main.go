@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -26,11 +28,21 @@ func run(ctx context.Context, env daemon.Env) error {
 			}
 			return cc, err
 		},
-		PEngine: paths.Sibling("pengine"),
+		PEngine: scheduler(),
 	})
 	if err != nil {
 		return err
 	}
 	// The socket is served until the controller has left in order.
 	return ipc.Serve(context.WithoutCancel(ctx), env.Socket(), srv.Register, func(context.Context) error { return srv.Run(ctx) })
+}
+
+// scheduler is the program that crmd starts; none where ha.cf says that
+// heartbeatd starts it (crmd_spawns_pengine off).
+func scheduler() string {
+	switch strings.ToLower(os.Getenv("HA_crmd_spawns_pengine")) {
+	case "false", "off", "no", "n", "0":
+		return ""
+	}
+	return paths.Sibling("pengine")
 }

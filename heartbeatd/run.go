@@ -24,6 +24,7 @@ import (
 	"linuxha/heartbeatd/media"
 	"linuxha/heartbeatd/server"
 	"linuxha/heartbeatd/supervise"
+	"linuxha/internal/apphb"
 	"linuxha/internal/ipc"
 	"linuxha/internal/logd"
 	"linuxha/internal/paths"
@@ -239,6 +240,13 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	if err != nil {
 		return err
 	}
+	var applications *supervise.AppHB
+	if cfg.UseAppHBD {
+		applications = supervise.NewAppHB(apphb.Socket(n.layout), cfg.DeadTime, cfg.WarnTime, n.log)
+	}
+	registered := make(chan struct{})
+	go func() { defer close(registered); applications.Run(serveCtx) }()
+	defer func() { stopServing(nil); <-registered }()
 	active := make(chan struct{})
 	var srv *server.Server
 	paths := media.New(media.Options{
@@ -248,7 +256,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	srv, err = server.New(server.Options{
 		Config: cfg, Identity: id, Known: known, Keys: keys, Media: paths, Links: paths.Names(), States: paths.States, StateDir: n.layout.State(), Log: n.log,
 		Classic: resources, FIFO: fifo,
-		Beat:     n.watchdog.Beat,
+		Beat:     func() { n.watchdog.Beat(); applications.Beat() },
 		Active:   func() { close(active) },
 		Children: sup.Status,
 		Reload:   func() (server.Reloaded, error) { return n.reload(paths) },

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"linuxha/tools/apphbd"
 	"linuxha/tools/attrdupdater"
 	"linuxha/tools/cibadmin"
 	"linuxha/tools/clrespawn"
@@ -32,6 +33,8 @@ import (
 // registry maps every name that the program answers to. Keep it sorted.
 var registry = map[string]Tool{
 	"ResourceManager":      resourcemanager.Run,
+	"apphbd":               apphbd.Run,
+	"apphbtest":            apphbd.Test,
 	"attrd_updater":        attrdupdater.Run,
 	"cibadmin":             cibadmin.Run,
 	"cl_respawn":           clrespawn.Run,

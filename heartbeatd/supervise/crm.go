@@ -22,6 +22,7 @@ var crmDaemons = []struct {
 	{name: "stonithd", privileged: true},
 	{name: "lrmd", privileged: true, survives: true},
 	{name: "attrd"},
+	{name: "pengine", failFast: true}, // unless crmd starts it itself
 	{name: "crmd", failFast: true},
 }
 
@@ -54,6 +55,9 @@ func Children(cfg *hacf.Config, acc Accounts) ([]Spec, []hacf.Note, error) {
 	if cfg.CRM == hacf.CRMYes || cfg.CRM == hacf.CRMRespawn {
 		var missing []string
 		for _, d := range crmDaemons {
+			if d.name == "pengine" && cfg.SpawnPEngine {
+				continue
+			}
 			path := paths.Sibling(d.name)
 			if cfg.CRMDaemonDir != "" {
 				path = filepath.Join(cfg.CRMDaemonDir, d.name)

@@ -275,7 +275,7 @@ func TestStopIsPatient(t *testing.T) {
 
 func TestChildren(t *testing.T) {
 	dir := t.TempDir()
-	cfg := &hacf.Config{CRM: hacf.CRMYes, CRMDaemonDir: dir, Respawn: []hacf.Child{{User: "u", UID: 5, GID: 6, Command: []string{"/x/ipfail", "-d"}}}}
+	cfg := &hacf.Config{SpawnPEngine: true, CRM: hacf.CRMYes, CRMDaemonDir: dir, Respawn: []hacf.Child{{User: "u", UID: 5, GID: 6, Command: []string{"/x/ipfail", "-d"}}}}
 	acc := Accounts{Root: true, Found: true, UID: 102, GID: 105}
 	if _, notes, err := Children(cfg, acc); err == nil || !slices.ContainsFunc(notes, func(n hacf.Note) bool {
 		return n.Text == `Failed to add pacemaker client child "cib"`
@@ -305,6 +305,10 @@ func TestChildren(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	cfg.SpawnPEngine = false // crmd_spawns_pengine off
+	if specs, _, err = Children(cfg, acc); err != nil || specs[4].Name != "pengine" || specs[5].Name != "crmd" {
+		t.Errorf("%v %v", specs, err)
 	}
 }
 
