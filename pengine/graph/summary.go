@@ -13,6 +13,7 @@ type Line struct {
 	Text string
 
 	Verb, ID, Details, Reason string
+	Attrs                     [][2]string // the XML form: names and values of its attributes
 }
 
 // Summary says what the transition does to nodes and resources (actions 20).
@@ -33,7 +34,7 @@ func Summary(c *state.Cluster) []Line {
 		if a.Reason != "" {
 			text += " '" + a.Reason + "'"
 		}
-		s.lines = append(s.lines, Line{Node: true, Text: text})
+		s.lines = append(s.lines, Line{Node: true, Text: text, Attrs: [][2]string{{"task", "Fence (" + a.Meta["stonith_action"] + ")"}, {"node", name}, {"reason", a.Reason}}})
 	}
 	for _, r := range c.Resources {
 		s.resource(r)
@@ -236,7 +237,14 @@ func (s *summary) add(verb string, r *state.Resource, from, to *state.Node, a, s
 	if source == nil {
 		source = a
 	}
-	l := Line{Verb: verb, ID: r.ID, Details: details(r, from, to)}
+	text, places := details(r, from, to)
+	l := Line{Verb: verb, ID: r.ID, Details: text, Attrs: append([][2]string{{"action", strings.ToLower(verb)}, {"resource", r.ID}}, places...)}
+	if source.Reason != "" {
+		l.Attrs = append(l.Attrs, [2]string{"reason", source.Reason})
+	}
+	if !a.IsRunnable() {
+		l.Attrs = append(l.Attrs, [2]string{"blocked", "true"})
+	}
 	switch {
 	case source.Reason != "":
 		l.Reason = "due to " + source.Reason
@@ -249,31 +257,31 @@ func (s *summary) add(verb string, r *state.Resource, from, to *state.Node, a, s
 	s.lines = append(s.lines, l)
 }
 
-// details is the middle column (actions 20.3).
-func details(r *state.Resource, from, to *state.Node) string {
+// details is the middle column, as text and as attributes (actions 20.3).
+func details(r *state.Resource, from, to *state.Node) (string, [][2]string) {
 	roles := r.Role > state.Started || r.NextRole > state.Unpromoted
-	var w []string
+	now, next := r.Role.String(), r.NextRole.String()
+	role, nextRole := [2]string{"role", now}, [2]string{"next-role", next}
+	at := func(name string, n *state.Node) [2]string { return [2]string{name, n.Name} }
 	switch {
 	case from == nil && roles:
-		w = []string{r.Role.String(), "->", r.NextRole.String(), to.Name}
+		return now + " -> " + next + " " + to.Name, [][2]string{role, nextRole, at("dest", to)}
 	case from == nil:
-		w = []string{to.Name}
+		return to.Name, [][2]string{at("node", to)}
 	case to == nil && roles:
-		w = []string{r.Role.String(), from.Name}
+		return now + " " + from.Name, [][2]string{role, at("node", from)}
 	case to == nil:
-		w = []string{from.Name}
+		return from.Name, [][2]string{at("node", from)}
 	case r.Role == r.NextRole && from == to && roles:
-		w = []string{r.Role.String(), from.Name}
+		return now + " " + from.Name, [][2]string{role, at("source", from)}
 	case r.Role == r.NextRole && from == to:
-		w = []string{from.Name}
+		return from.Name, [][2]string{at("source", from)}
 	case r.Role == r.NextRole && roles:
-		w = []string{from.Name, "->", to.Name, r.Role.String()}
+		return from.Name + " -> " + to.Name + " " + now, [][2]string{at("source", from), at("dest", to), role}
 	case r.Role == r.NextRole:
-		w = []string{from.Name, "->", to.Name}
+		return from.Name + " -> " + to.Name, [][2]string{at("source", from), at("dest", to)}
 	case from == to:
-		w = []string{r.Role.String(), "->", r.NextRole.String(), from.Name}
-	default:
-		w = []string{r.Role.String(), from.Name, "->", r.NextRole.String(), to.Name}
+		return now + " -> " + next + " " + from.Name, [][2]string{role, nextRole, at("source", from)}
 	}
-	return strings.Join(w, " ")
+	return now + " " + from.Name + " -> " + next + " " + to.Name, [][2]string{role, nextRole, at("source", from), at("dest", to)}
 }

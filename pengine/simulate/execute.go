@@ -27,6 +27,9 @@ type Options struct {
 type Line struct {
 	Info bool // not part of the list
 	Text string
+
+	Element string      // its XML form, "" if it has none
+	Attrs   [][2]string // names and values
 }
 
 // Result is what an execution amounted to.
@@ -94,8 +97,15 @@ func (x *executor) ready(s *graph.Synapse) bool {
 	return true
 }
 
-func (x *executor) say(format string, args ...any) {
-	x.res.Lines = append(x.res.Lines, Line{Text: fmt.Sprintf(format, args...)})
+func (x *executor) say(l Line) { x.res.Lines = append(x.res.Lines, l) }
+
+// line is a line with its XML form: element, attribute, value, ...
+func line(text, element string, attrs ...string) Line {
+	l := Line{Text: text, Element: element}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		l.Attrs = append(l.Attrs, [2]string{attrs[i], attrs[i+1]})
+	}
+	return l
 }
 
 // perform carries out one action; false means that it failed.
@@ -103,7 +113,7 @@ func (x *executor) perform(a *state.Action) bool {
 	switch {
 	case a.Task == "stonith" && !a.IsPseudo():
 		op := a.Meta["stonith_action"]
-		x.say("Fencing %s (%s)", a.Node.Name, op)
+		x.say(line(fmt.Sprintf("Fencing %s (%s)", a.Node.Name, op), "fencing_action", "target", a.Node.Name, "op", op))
 		if op != "on" {
 			setOffline(x.nodeState(a))
 		}
@@ -111,17 +121,19 @@ func (x *executor) perform(a *state.Action) bool {
 	case a.Task == "do_shutdown", a.Task == "clear_failcount", a.Task == "lrm_delete":
 		if a.Rsc != nil {
 			id, _ := graph.AgentID(a.Rsc)
-			x.say("Cluster action:  %s for %s on %s", a.Task, id, a.Node.Name)
+			x.say(line(fmt.Sprintf("Cluster action:  %s for %s on %s", a.Task, id, a.Node.Name),
+				"cluster_action", "task", a.Task, "node", a.Node.Name, "id", id))
 		} else {
-			x.say("Cluster action:  %s on %s", a.Task, a.Node.Name)
+			x.say(line(fmt.Sprintf("Cluster action:  %s on %s", a.Task, a.Node.Name), "cluster_action", "task", a.Task, "node", a.Node.Name))
 		}
 		return true
 	case a.IsPseudo():
-		node := ""
+		l := line("Pseudo action:   "+graph.OperationKey(a), "pseudo_action", "task", graph.OperationKey(a))
 		if a.Task == "stonith" && a.Node != nil {
-			node = " on " + a.Node.Name
+			l.Text += " on " + a.Node.Name
+			l.Attrs = append(l.Attrs, [2]string{"node", a.Node.Name})
 		}
-		x.say("Pseudo action:   %s%s", graph.OperationKey(a), node)
+		x.say(l)
 		return true
 	case a.Task == "probe_again" || a.Rsc == nil:
 		return true
@@ -140,11 +152,14 @@ func (x *executor) operation(a *state.Action) bool {
 	if v, ok := a.Meta["interval"]; ok {
 		interval, _ = value.LeadingInt(v)
 	}
+	l := line("", "rsc_action", "resource", name, "op", a.Task, "node", a.Node.Name)
 	if interval > 0 {
-		x.say("Resource action: %-15s %s=%d on %s", name, a.Task, interval, a.Node.Name)
+		l.Text = fmt.Sprintf("Resource action: %-15s %s=%d on %s", name, a.Task, interval, a.Node.Name)
+		l.Attrs = append(l.Attrs, [2]string{"interval", strconv.FormatInt(interval, 10)})
 	} else {
-		x.say("Resource action: %-15s %s on %s", name, a.Task, a.Node.Name)
+		l.Text = fmt.Sprintf("Resource action: %-15s %s on %s", name, a.Task, a.Node.Name)
 	}
+	x.say(l)
 	target := 0
 	if v, ok := a.Meta["op_target_rc"]; ok {
 		n, _ := value.LeadingInt(v)
@@ -167,7 +182,7 @@ func (x *executor) operation(a *state.Action) bool {
 	ns := x.nodeState(a)
 	if fails {
 		for _, l := range injectFailCount(ns, name, a.Task, interval, rc, x.opts.Now) {
-			x.say("%s", l)
+			x.say(l)
 		}
 	}
 	r := &record{

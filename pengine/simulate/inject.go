@@ -29,15 +29,15 @@ func (in *Injections) Any() bool {
 
 // Inject applies the events to the document. c is the model of it, to look up
 // resources. Errors about single events come back together; the others apply.
-func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []string, err error) {
-	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []Line, err error) {
+	say := func(text, element string, attrs ...string) { lines = append(lines, line(text, element, attrs...)) }
 	var errs []error
 	if in.Quorum != "" {
-		say("Setting quorum: %s", in.Quorum)
+		say("Setting quorum: "+in.Quorum, "")
 		root.Set("have-quorum", in.Quorum)
 	}
 	if in.Watchdog != "" {
-		say("Setting watchdog: %s", in.Watchdog)
+		say("Setting watchdog: "+in.Watchdog, "")
 		setOption(root, "have-watchdog", in.Watchdog)
 	}
 	node := func(name string) *xmldoc.Elem {
@@ -51,35 +51,35 @@ func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []string
 		return ensureNodeState(root, id, name)
 	}
 	for _, n := range in.Up {
-		say("Bringing node %s online", n)
+		say("Bringing node "+n+" online", "modify_node", "action", "Online", "node", n)
 		setMember(node(n), "true")
 	}
 	for _, n := range in.Down {
-		say("Taking node %s offline", n)
+		say("Taking node "+n+" offline", "modify_node", "action", "Offline", "node", n)
 		setOffline(node(n))
 	}
 	for _, n := range in.NodeFail {
-		say("Failing node %s", n)
+		say("Failing node "+n, "modify_node", "action", "Failing", "node", n)
 		setMember(node(n), "false")
 	}
 	for _, t := range in.Grant {
-		say("Granting ticket %s", t)
+		say("Granting ticket "+t, "modify_ticket", "action", "Granting", "ticket", t)
 		setTicket(root, t, "granted", "true")
 	}
 	for _, t := range in.Revoke {
-		say("Revoking ticket %s", t)
+		say("Revoking ticket "+t, "modify_ticket", "action", "Revoking", "ticket", t)
 		setTicket(root, t, "granted", "false")
 	}
 	for _, t := range in.Standby {
-		say("Making ticket %s standby", t)
+		say("Making ticket "+t+" standby", "modify_ticket", "action", "Standby", "ticket", t)
 		setTicket(root, t, "standby", "true")
 	}
 	for _, t := range in.Activate {
-		say("Activating ticket %s", t)
+		say("Activating ticket "+t, "modify_ticket", "action", "Activating", "ticket", t)
 		setTicket(root, t, "standby", "false")
 	}
 	for _, spec := range in.Ops {
-		say("Injecting %s into the configuration", spec)
+		say("Injecting "+spec+" into the configuration", "inject_spec", "spec", spec)
 		more, err := injectOp(root, c, spec, in.Now, node)
 		lines = append(lines, more...)
 		if err != nil {
@@ -173,7 +173,7 @@ func ParseOpSpec(spec string) (s OpSpec, fields int) {
 	return s, 3
 }
 
-func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node func(string) *xmldoc.Elem) ([]string, error) {
+func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node func(string) *xmldoc.Elem) ([]Line, error) {
 	s, fields := ParseOpSpec(spec)
 	if fields != 3 {
 		return nil, fmt.Errorf("Invalid operation spec: %s.  Only found %d fields", spec, fields)
@@ -183,7 +183,7 @@ func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node 
 		return nil, fmt.Errorf("Invalid resource name: %s", cmp.Or(s.Rsc, "(null)"))
 	}
 	ns := node(s.Node)
-	var lines []string
+	var lines []Line
 	failed := s.RC != 0 && !(s.RC == 7 && s.Interval == 0)
 	if failed {
 		lines = injectFailCount(ns, s.Rsc, s.Task, s.Interval, s.RC, now)
@@ -203,15 +203,16 @@ func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node 
 }
 
 // injectFailCount counts a failure in a node's transient attributes.
-func injectFailCount(ns *xmldoc.Elem, rsc, task string, interval int64, rc int, now int64) []string {
+func injectFailCount(ns *xmldoc.Elem, rsc, task string, interval int64, rc int, now int64) []Line {
 	if rc == 0 || rc == 7 && interval == 0 {
 		return nil
 	}
 	suffix := fmt.Sprintf("%s#%s_%d", rsc, task, interval)
 	when := strconv.FormatInt(now, 10)
-	var lines []string
+	var lines []Line
 	for _, a := range [][2]string{{"fail-count-" + suffix, "value++"}, {"last-failure-" + suffix, when}} {
-		lines = append(lines, fmt.Sprintf("Injecting attribute %s=%s into /node_state '%s'", a[0], a[1], ns.ID()))
+		lines = append(lines, line(fmt.Sprintf("Injecting attribute %s=%s into /node_state '%s'", a[0], a[1], ns.ID()),
+			"inject_attr", "name", a[0], "value", a[1], "node_path", "/node_state", "cib_node", ns.ID()))
 		setTransient(ns, a[0], a[1])
 	}
 	return lines

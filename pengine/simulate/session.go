@@ -53,7 +53,7 @@ func ParseDate(text string, real time.Time) (time.Time, error) {
 func (s *Session) Load() (*state.Cluster, error) { return schedule.Load(s.root, s.in) }
 
 // Inject applies events to the document.
-func (s *Session) Inject(c *state.Cluster, in *Injections) ([]string, error) {
+func (s *Session) Inject(c *state.Cluster, in *Injections) ([]Line, error) {
 	return Inject(s.root, c, in)
 }
 

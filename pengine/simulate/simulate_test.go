@@ -146,7 +146,7 @@ func TestInject(t *testing.T) {
 		t.Errorf("an unknown resource gives %v", err)
 	}
 	if len(lines) != 6 {
-		t.Errorf("lines: %q", lines)
+		t.Errorf("lines: %v", lines)
 	}
 	if c, err = s.Load(); err != nil {
 		t.Fatal(err)

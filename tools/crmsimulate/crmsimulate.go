@@ -100,7 +100,7 @@ var spec = &cliopt.Spec{
 		flag('L', "live-check", "Data source", "connect to CIB manager and use the current CIB contents as input"),
 		option('x', "xml-file", "FILE", "Data source", "retrieve XML from the named file"),
 		flag('p', "xml-pipe", "Data source", "retrieve XML from stdin"),
-	}, output.Common("text")...),
+	}, output.Common("text, xml")...),
 }
 
 // run is one call of the tool.
@@ -111,6 +111,10 @@ type run struct {
 	list        *lister
 	quiet       bool
 	log         *logs
+	stdout      io.Writer // for files called `-`
+	xml         bool      // the result is XML: out discards, body and errs collect
+	body        []*output.Element
+	errs        []string
 }
 
 // Run is the tool's entry.
@@ -137,6 +141,11 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		return fail(exitcode.NoInput, err)
 	}
 	if !valid(data, documentName(p), stderr) {
+		if p.Value("output-as") == "xml" {
+			if err := output.Result(stdout, name, args, exitcode.Config, nil); err != nil {
+				return fail(exitcode.IOErr, err)
+			}
+		}
 		return int(exitcode.Config)
 	}
 	scores, util := p.Has("show-scores"), p.Has("show-utilization")
@@ -147,9 +156,22 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		return fail(exitcode.DataErr, err)
 	}
 	r := &run{p: p, s: s, out: stdout, errOut: stderr, quiet: p.Has("quiet") || onlyExplains(p)}
+	r.stdout = stdout
+	if r.xml = p.Value("output-as") == "xml"; r.xml {
+		r.out = io.Discard
+	}
 	r.log = &logs{r: r, verbose: p.Count("verbose"), once: map[string]bool{}}
-	r.list = &lister{w: stdout, plain: scores || util, quiet: r.quiet}
+	r.list = &lister{w: r.out, plain: scores || util, quiet: r.quiet}
 	code, err := r.main()
+	if r.xml {
+		if err != nil {
+			r.errs = append(r.errs, err.Error())
+		}
+		if err := output.Result(stdout, name, args, code, r.errs, r.body...); err != nil {
+			return fail(exitcode.IOErr, err)
+		}
+		return int(code)
+	}
 	if err != nil {
 		return fail(code, err)
 	}
@@ -245,16 +267,26 @@ func (r *run) main() (exitcode.Code, error) {
 		r.list.title(0, "Current cluster status")
 		r.status(c, opts, 1)
 	}
+	if r.xml && !onlyExplains(p) {
+		r.add(statusXML("cluster_status", c, opts))
+	}
 	in := r.injections()
 	if in.Any() {
 		r.space()
 		r.list.title(0, "Performing Requested Modifications")
 		lines, err := r.s.Inject(c, in)
 		for _, l := range lines {
-			r.list.item(1, "", l)
+			r.list.item(1, "", l.Text)
 		}
-		if err != nil {
-			fmt.Fprintln(r.errOut, err) // the other events still apply
+		if r.xml && !onlyExplains(p) {
+			r.add(modificationsXML(in, lines))
+		}
+		if err != nil { // the other events still apply
+			if r.xml {
+				r.errs = append(r.errs, err.Error())
+			} else {
+				fmt.Fprintln(r.errOut, err)
+			}
 		}
 		if err := r.effectiveTime(); err != nil {
 			return exitcode.Usage, err
@@ -264,7 +296,7 @@ func (r *run) main() (exitcode.Code, error) {
 		}
 	}
 	if f := p.Value("save-input"); f != "" {
-		if err := save(r.out, f, r.s.CIB()); err != nil {
+		if err := save(r.stdout, f, r.s.CIB()); err != nil {
 			return exitcode.CantCreate, err
 		}
 	}
@@ -279,19 +311,22 @@ func (r *run) main() (exitcode.Code, error) {
 	for _, l := range result.Scores {
 		fmt.Fprintln(r.out, l)
 	}
+	if r.xml && (p.Has("show-scores") || p.Has("show-utilization")) {
+		r.add(scoresXML(result.Scores, p.Has("show-scores"), p.Has("show-utilization")))
+	}
 	if r.list.plain {
 		for _, m := range result.Messages {
 			r.info(m)
 		}
 	}
 	if f := p.Value("save-graph"); f != "" {
-		if err := save(r.out, f, result.Graph.XML); err != nil {
+		if err := save(r.stdout, f, result.Graph.XML); err != nil {
 			return exitcode.CantCreate, err
 		}
 	}
 	if f := p.Value("save-dotfile"); f != "" {
 		dot := graph.Dot(c, p.Has("all-actions"), p.Has("verbose"))
-		if err := save(r.out, f, []byte(dot)); err != nil {
+		if err := save(r.stdout, f, []byte(dot)); err != nil {
 			return exitcode.CantCreate, err
 		}
 	}
@@ -306,6 +341,9 @@ func (r *run) main() (exitcode.Code, error) {
 }
 
 func (r *run) summary(p *schedule.Plan) {
+	if r.xml && !onlyExplains(r.p) {
+		r.add(actionsXML(p.Summary))
+	}
 	if r.quiet {
 		return
 	}
@@ -332,6 +370,9 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 		}
 	}
 	r.log.executed(res)
+	if r.xml {
+		r.add(transitionXML(res))
+	}
 	code := exitcode.OK
 	if res.Terminated {
 		fmt.Fprintln(r.errOut, "Transition failed: terminated")
@@ -350,6 +391,9 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 		r.list.title(0, "Revised Cluster Status")
 		r.status(c, statusOptions{attrs: r.p.Has("show-attrs"), failures: r.p.Has("show-failcounts")}, 1)
 	}
+	if r.xml {
+		r.add(statusXML("revised_cluster_status", c, statusOptions{attrs: r.p.Has("show-attrs"), failures: r.p.Has("show-failcounts")}))
+	}
 	files := r.p.Values("save-output")
 	if inPlace {
 		f := r.p.Value("xml-file")
@@ -363,7 +407,7 @@ func (r *run) execute(p *schedule.Plan, inPlace bool) (exitcode.Code, error) {
 		}
 	}
 	for _, f := range files {
-		if err := save(r.out, f, r.s.CIB()); err != nil {
+		if err := save(r.stdout, f, r.s.CIB()); err != nil {
 			return exitcode.CantCreate, err
 		}
 	}

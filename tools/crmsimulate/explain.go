@@ -371,6 +371,9 @@ func onlyExplains(p *cliopt.Parsed) bool {
 
 // explain prints what --explain asks for.
 func (r *run) explain(p *schedule.Plan) error {
+	if r.xml {
+		return r.explainXML(p)
+	}
 	for i, id := range r.p.Values("explain") {
 		e, err := p.Explain(id)
 		if err != nil {

@@ -87,12 +87,7 @@ func (s *status) attributes(space func()) {
 		if !n.Online {
 			continue
 		}
-		var names []string
-		for k := range n.Attrs {
-			if !hiddenAttr(k) {
-				names = append(names, k)
-			}
-		}
+		names := shownAttrs(n)
 		if len(names) == 0 {
 			continue
 		}
@@ -101,12 +96,23 @@ func (s *status) attributes(space func()) {
 			space()
 			s.l.title(d, "Node Attributes")
 		}
-		slices.Sort(names)
 		s.l.title(d+1, "Node: "+n.Name)
 		for _, k := range names {
 			s.l.item(d+2, "", fmt.Sprintf("%-32s\t: %-10s", k, n.Attrs[k]))
 		}
 	}
+}
+
+// shownAttrs are the names of a node's attributes that are for people.
+func shownAttrs(n *state.Node) []string {
+	var names []string
+	for k := range n.Attrs {
+		if !hiddenAttr(k) {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func hiddenAttr(name string) bool {
