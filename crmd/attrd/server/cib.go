@@ -12,6 +12,8 @@ import (
 	"github.com/beevik/etree"
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/patch"
 	"linuxha/crmd/attrd/core"
 	"linuxha/internal/ipc"
 	cibv1 "linuxha/proto/cib/v1"
@@ -228,7 +230,7 @@ func (s *Server) watchCIB(ctx context.Context) error {
 			replaced = s.cibLost // a new CIB daemon may have lost the status
 			s.cibLost = false
 		}
-		if first || len(n.Document) > 0 || bytes.Contains(n.Patch, []byte("/cib/configuration")) || bytes.Contains(n.Patch, []byte(`path="/cib"`)) {
+		if first || len(n.Document) > 0 || touchesAlerts(n.Patch) {
 			if err := s.readAlerts(ctx); err != nil {
 				return err
 			}
@@ -237,6 +239,15 @@ func (s *Server) watchCIB(ctx context.Context) error {
 			s.do(ctx, func() { s.step(core.CIBReplaced{}) })
 		}
 	}
+}
+
+// touchesAlerts reports whether a patch may change the alerts section.
+func touchesAlerts(diff []byte) bool {
+	if len(diff) == 0 {
+		return false
+	}
+	n, err := cibdoc.ParseNode(diff)
+	return err != nil || patch.Touches(n, "cib", "configuration", "alerts") // better one reading too many
 }
 
 func dialCIB(socket string) (*grpc.ClientConn, error) { return ipc.Dial(socket) }

@@ -27,6 +27,8 @@ type cib struct {
 	mu      sync.Mutex
 	written []string
 	status  string
+	queries []string                 // sections
+	changes chan *cibv1.Notification // nil: none ever
 }
 
 func (c *cib) Apply(_ context.Context, in *cibv1.ApplyRequest) (*cibv1.ApplyResponse, error) {
@@ -38,7 +40,10 @@ func (c *cib) Apply(_ context.Context, in *cibv1.ApplyRequest) (*cibv1.ApplyResp
 	return &cibv1.ApplyResponse{}, nil
 }
 
-func (c *cib) Query(context.Context, *cibv1.QueryRequest) (*cibv1.QueryResponse, error) {
+func (c *cib) Query(_ context.Context, in *cibv1.QueryRequest) (*cibv1.QueryResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queries = append(c.queries, in.Section)
 	return &cibv1.QueryResponse{Xml: []byte(c.status)}, nil
 }
 
@@ -46,8 +51,29 @@ func (c *cib) Watch(_ *cibv1.WatchRequest, s cibv1.Cib_WatchServer) error {
 	if err := s.Send(&cibv1.Notification{}); err != nil {
 		return err
 	}
-	<-s.Context().Done()
-	return nil
+	for {
+		select {
+		case n := <-c.changes:
+			if err := s.Send(n); err != nil {
+				return err
+			}
+		case <-s.Context().Done():
+			return nil
+		}
+	}
+}
+
+// asked counts the queries of a section.
+func (c *cib) asked(section string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, q := range c.queries {
+		if q == section {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *cib) has(text string) bool {
@@ -182,6 +208,36 @@ func TestValuesComeBackFromCIB(t *testing.T) {
 	if err != nil || len(q.Attributes) != 1 || q.Attributes[0].Value != "7" || q.Attributes[0].NvpairId != "" {
 		t.Errorf("%v, %v", q, err)
 	}
+}
+
+// TestAlertsAreReadWhenTheyChange, and not with every change of the CIB.
+func TestAlertsAreReadWhenTheyChange(t *testing.T) {
+	hb := clustertest.New(t)
+	l := layout(t, "a")
+	store := &cib{changes: make(chan *cibv1.Notification)}
+	serveCIB(t, l, store)
+	hb.Add("a", l.Socket("heartbeatd"))
+	start(t, l)
+	until := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); store.asked("alerts") < n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the alerts were read %d times in 10 s, want %d", store.asked("alerts"), n)
+			}
+		}
+	}
+	until(1)
+	tell := func(changes string) {
+		store.changes <- &cibv1.Notification{Patch: []byte(`<diff format="2"><change operation="modify" path="/cib"/>` + changes + `</diff>`)}
+	}
+	for range 100 {
+		tell(`<change operation="modify" path="/cib/configuration/resources/primitive[@id='alerts']"/>`)
+	}
+	if n := store.asked("alerts"); n != 1 {
+		t.Errorf("the alerts were read %d times for changes elsewhere", n-1)
+	}
+	tell(`<change operation="delete" path="/cib/configuration/alerts/alert[@id='x']"/>`)
+	until(2)
 }
 
 func TestWire(t *testing.T) {
