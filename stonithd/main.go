@@ -11,6 +11,7 @@ import (
 
 	"linuxha/internal/daemon"
 	"linuxha/internal/ipc"
+	"linuxha/internal/sbd"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/plugin"
 	"linuxha/stonithd/server"
@@ -28,7 +29,7 @@ func run(ctx context.Context, env daemon.Env) error {
 		return nil
 	}
 	srv := server.New(server.Options{
-		Paths: env.Paths, Finder: plugin.NewFinder(env.Paths), Log: env.Log, StandAlone: *standAlone,
+		Paths: env.Paths, Finder: plugin.NewFinder(env.Paths), SBD: sbd.Node{Paths: env.Paths}, Log: env.Log, StandAlone: *standAlone,
 	})
 	return ipc.Serve(ctx, env.Socket(), srv.Register, srv.Run)
 }

@@ -22,6 +22,8 @@ type Core struct {
 	attrs   map[string]map[string]string
 	cib     []topology.Level // as last configured
 
+	watchdog Watchdog
+
 	peers   map[string]uint64 // active fencers, this one included; empty: not attached
 	ids     map[string]string
 	history history.Store
@@ -143,7 +145,7 @@ func (c *Core) wakeAt(t time.Time) {
 }
 
 func (c *Core) reconfigure(ev Reconfigured) {
-	c.attrs = ev.Attributes
+	c.attrs, c.watchdog = ev.Attributes, ev.Watchdog
 	if !slices.EqualFunc(ev.Levels, c.cib, equalLevel) {
 		c.cib = slices.Clone(ev.Levels)
 		c.table = topology.Table{}

@@ -33,6 +33,8 @@ type op struct {
 	attempts int
 	last     device.Result
 	lastPeer string
+
+	resetFailed bool // the target said that it cannot reset itself
 }
 
 type attemptKey struct {
@@ -46,6 +48,7 @@ type attempt struct {
 	peer   string
 	at     topology.Attempt
 	by     time.Time
+	reset  bool // by then the target has reset itself
 }
 
 // Reasons that clients see (execution 37.4 to 38.3).
@@ -287,6 +290,9 @@ func (c *Core) advanceLevels(o *op) {
 			c.request(o, peer, at)
 			return
 		}
+		if at.Device == WatchdogDevice && at.Phase != topology.PhaseOn && c.awaitReset(o, at) {
+			return
+		}
 		if at.Phase != topology.PhaseOn {
 			o.last, o.lastPeer = device.Result{
 				RC: 1, Status: device.StatusNoFenceDevice,
@@ -357,6 +363,7 @@ func (c *Core) advancePlain(o *op) {
 	case peer != "":
 		c.request(o, peer, topology.Attempt{Device: o.Device})
 	case wait:
+	case c.awaitReset(o, topology.Attempt{}):
 	case o.attempts == 0 && len(o.awaited) > 0 && len(o.offers) == 0:
 		c.end(o, device.Result{RC: 1, Status: device.StatusTimeout, Reason: reasonNoPeers})
 	case o.attempts == 0:
@@ -450,6 +457,9 @@ func (c *Core) request(o *op, peer string, at topology.Attempt) {
 	o.attempts++
 	o.usedBy[attemptKey{peer, at.Device, at.Phase}] = true
 	o.attempt = &attempt{number: o.attempts, peer: peer, at: at, by: c.now.Add(limit*6/5 + max(delay, 0))}
+	if same(peer, o.Target) && action != "on" && c.selfFencing(o) {
+		c.expectReset(o)
+	}
 	if r, ok := c.history.Get(o.ID); ok {
 		r.State, r.Executioner, r.Device = history.Executing, peer, at.Device
 		c.history.Put(r)
@@ -560,6 +570,7 @@ func (c *Core) executed(from string, m Executed) {
 func (c *Core) settle(o *op, res device.Result) {
 	a := o.attempt
 	o.attempt = nil
+	o.resetFailed = o.resetFailed || a.reset && !res.OK()
 	ignored := a.at.Phase == topology.PhaseOn
 	if !ignored {
 		o.last, o.lastPeer = res, a.peer
@@ -622,6 +633,10 @@ func (c *Core) wake() {
 }
 
 func (c *Core) expireOp(o *op) {
+	if o.attempt != nil && o.attempt.reset && !c.now.Before(o.attempt.by) {
+		c.resetDue(o)
+		return
+	}
 	if !o.totalBy.IsZero() && !c.now.Before(o.totalBy) {
 		if o.attempt != nil && o.attempt.at.Phase == topology.PhaseOn {
 			c.end(o, device.Result{})

@@ -80,6 +80,9 @@ func (c *Core) lose(peer string) {
 		}
 		delete(o.awaited, peer)
 		delete(o.offers, peer)
+		if o.attempt != nil && o.attempt.reset && o.attempt.peer == peer {
+			continue // as expected; but only time tells that it was reset
+		}
 		if o.attempt != nil && o.attempt.peer == peer {
 			c.lostAttempt(o, device.Result{
 				RC: 1, Status: device.StatusTimeout,

@@ -9,7 +9,8 @@
 // I/O: the server carries messages and runs agents, the simulator pretends to.
 //
 // What never happens: an operation reported as successful without a device's
-// success or a human's confirmation behind it.
+// success, a human's confirmation or, where the configuration says so, the time
+// in which a watchdog resets a lost node behind it.
 package request
 
 import (
@@ -138,6 +139,7 @@ type Reconfigured struct {
 	Levels  []topology.Level
 	// Attributes are the permanent node attributes, for levels by attribute.
 	Attributes map[string]map[string]string
+	Watchdog   Watchdog
 }
 
 // LevelAdded and LevelRemoved change the topology through the API; they last

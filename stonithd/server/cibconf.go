@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/beevik/etree"
 
@@ -17,8 +18,9 @@ import (
 
 // configuration takes from a CIB (or its configuration section) what concerns
 // the fencer of a node: the devices that may be used here, the topology and
-// the permanent node attributes (execution 33.1, 36.1).
-func configuration(doc []byte, node string) (request.Reconfigured, error) {
+// the permanent node attributes (execution 33.1, 36.1). effective turns the text
+// of stonith-watchdog-timeout into a time.
+func configuration(doc []byte, node string, effective func(string) time.Duration) (request.Reconfigured, error) {
 	d := etree.NewDocument()
 	if err := d.ReadFromBytes(doc); err != nil {
 		return request.Reconfigured{}, fmt.Errorf("read the CIB: %w", err)
@@ -33,7 +35,9 @@ func configuration(doc []byte, node string) (request.Reconfigured, error) {
 		}
 	}
 	c := &cibReader{root: root, node: node}
-	return request.Reconfigured{Devices: c.devices(), Levels: c.levels(), Attributes: c.nodeAttributes()}, nil
+	conf := request.Reconfigured{Devices: c.devices(), Levels: c.levels(), Attributes: c.nodeAttributes()}
+	c.watchdog(&conf, effective)
+	return conf, nil
 }
 
 type cibReader struct {
@@ -98,6 +102,15 @@ func (c *cibReader) device(resources, prim *etree.Element, enclosing []*etree.El
 		ID: id, Agent: inherited("type"), Namespace: inherited("provider"), Params: params,
 		Unfencing: strings.EqualFold(meta["provides"], "unfencing"),
 	}, true
+}
+
+// property is a cluster property's value, empty if it is not set.
+func (c *cibReader) property(name string) string {
+	props := map[string]string{}
+	if cfg := c.root.SelectElement("crm_config"); cfg != nil {
+		c.attributes(cfg, "cluster_property_set", props)
+	}
+	return props[name]
 }
 
 func template(resources, prim *etree.Element) *etree.Element {
@@ -167,12 +180,7 @@ func (c *cibReader) allowed(id string, enclosing []*etree.Element) bool {
 	for _, e := range enclosing {
 		names = append(names, e.SelectAttrValue("id", ""))
 	}
-	symmetric := true
-	if cfg := c.root.SelectElement("crm_config"); cfg != nil {
-		props := map[string]string{}
-		c.attributes(cfg, "cluster_property_set", props)
-		symmetric = !strings.EqualFold(props["symmetric-cluster"], "false")
-	}
+	symmetric := !strings.EqualFold(c.property("symmetric-cluster"), "false")
 	sum, mentioned := 0, false
 	if constraints := c.root.SelectElement("constraints"); constraints != nil {
 		for _, loc := range constraints.SelectElements("rsc_location") {

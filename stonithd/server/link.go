@@ -115,11 +115,12 @@ func (s *Server) configure(doc []byte) {
 	if s.node == "" {
 		return
 	}
-	conf, err := configuration(doc, s.node)
+	conf, err := configuration(doc, s.node, s.opts.SBD.Effective)
 	if err != nil {
 		s.log.Error("the CIB's fencing configuration is not used", "err", err)
 		return
 	}
+	s.checkWatchdog(conf.Watchdog)
 	s.step(conf)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"linuxha/internal/cluster"
 	"linuxha/internal/paths"
+	"linuxha/internal/sbd"
 	stonithv1 "linuxha/proto/stonith/v1"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/plugin"
@@ -32,6 +33,8 @@ type Options struct {
 	Paths  paths.Layout
 	Finder plugin.Finder
 	Log    *slog.Logger
+	// SBD is the node's sbd, which makes fencing by watchdog possible.
+	SBD sbd.Node
 	// StandAlone is a fencer without cluster and CIB: everything is executed
 	// here, for tests of agents (execution 46).
 	StandAlone bool
@@ -57,6 +60,8 @@ type Server struct {
 	performs    map[uint64]chan<- device.Result
 	watchers    map[*watcher]bool
 	nextPerform uint64
+	watchdog    request.Watchdog
+	exit        error // set: the loop ends with it
 }
 
 // New returns a fencer that Run will bring to life.
@@ -91,7 +96,7 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return s.followCIB(ctx) })
 	}
 	g.Go(func() error {
-		for {
+		for s.exit == nil {
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
@@ -101,6 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 				s.step(request.Woken{})
 			}
 		}
+		return s.exit
 	})
 	return g.Wait()
 }
@@ -187,6 +193,8 @@ func (s *Server) run(ctx context.Context, r device.Run) {
 	if input, err := plugin.Secrets(s.opts.Paths.Root, r.Device, r.Input); err != nil {
 		s.log.Error("secret parameters of a fence device are not available", "device", r.Device, "err", err)
 		res = device.Result{RC: 1, Status: device.StatusNoSecrets, Reason: "Failed to get CIB secrets"}
+	} else if r.Agent == request.WatchdogAgent {
+		res = s.runWatchdog(ctx, r)
 	} else {
 		res = s.opts.Finder.Run(ctx, plugin.Job{
 			Agent: r.Agent, Action: r.Action, Target: r.Target, Input: input, Timeout: r.Timeout,
@@ -202,7 +210,10 @@ func (s *Server) run(ctx context.Context, r device.Run) {
 const metadataTimeout = 10 * time.Second
 
 func (s *Server) learn(ctx context.Context, agent string) {
-	info, err := s.opts.Finder.Info(ctx, agent, metadataTimeout)
+	info, err := request.WatchdogInfo(), error(nil)
+	if agent != request.WatchdogAgent {
+		info, err = s.opts.Finder.Info(ctx, agent, metadataTimeout)
+	}
 	if err != nil {
 		s.log.Warn("fence agent's metadata are not available", "agent", agent, "err", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -290,6 +291,55 @@ func TestTouchesConfiguration(t *testing.T) {
 	}
 }
 
+// seconds is a watchdog time-out as it stands.
+func seconds(text string) time.Duration {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+func TestWatchdogConfiguration(t *testing.T) { // execution 40.1, 40.2
+	const property = `<crm_config><cluster_property_set id="p"><nvpair id="x" name="stonith-watchdog-timeout" value="10"/></cluster_property_set></crm_config>`
+	primitive := func(id, agent, hosts string) string {
+		return `<resources><primitive id="` + id + `" class="stonith" type="` + agent + `"><instance_attributes id="i"><nvpair id="h" name="pcmk_host_list" value="` + hosts + `"/></instance_attributes></primitive></resources>`
+	}
+	for _, tc := range []struct {
+		name, doc string
+		devices   string // on node a
+		covers    string // of a, b
+	}{
+		{"off", "", "", ""},
+		{"on, nothing configured", property, "watchdog->a", "ab"},
+		{"on, for all", property + primitive("watchdog", "fence_watchdog", ""), "watchdog->a", "ab"},
+		{"on, for this node", property + primitive("watchdog", "fence_watchdog", "a"), "watchdog->a", "a"},
+		{"on, for another", property + primitive("watchdog", "fence_watchdog", "b c"), "", "b"},
+		{"off, with a device", primitive("watchdog", "fence_watchdog", "a b"), "", ""},
+		{"another id is ignored", property + primitive("dog", "fence_watchdog", "b"), "watchdog->a", "ab"},
+		{"another agent takes the name", property + primitive("watchdog", "fence_test", "a"), "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			conf, err := configuration([]byte("<configuration>"+tc.doc+"</configuration>"), "a", seconds)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var devices, covers string
+			for _, d := range conf.Devices {
+				devices += d.ID + "->" + d.Params["pcmk_host_list"]
+			}
+			for _, n := range []string{"a", "b"} {
+				if conf.Watchdog.Covers(n) {
+					covers += n
+				}
+			}
+			if devices != tc.devices || covers != tc.covers {
+				t.Errorf("devices %q covering %q, want %q covering %q", devices, covers, tc.devices, tc.covers)
+			}
+		})
+	}
+}
+
 func TestConfiguration(t *testing.T) {
 	conf, err := configuration([]byte(`<configuration>
 <crm_config><cluster_property_set id="p"><nvpair id="x" name="symmetric-cluster" value="false"/></cluster_property_set></crm_config>
@@ -302,7 +352,7 @@ func TestConfiguration(t *testing.T) {
 </resources>
 <constraints><rsc_location id="l" rsc="cl"><rule id="ru" score="10"><expression id="e" attribute="rack" operation="eq" value="7"/></rule></rsc_location></constraints>
 <fencing-topology><fencing-level id="f" index="1" target="b" devices="st,other"/><fencing-level id="g" index="2" target-attribute="rack" target-value="7" devices="st"/></fencing-topology>
-</configuration>`), "a")
+</configuration>`), "a", seconds)
 	if err != nil {
 		t.Fatal(err)
 	}
