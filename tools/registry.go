@@ -27,6 +27,7 @@ import (
 	"linuxha/tools/hbnodes"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/resourcemanager"
+	"linuxha/tools/pingd"
 	"linuxha/tools/stonithadmin"
 )
 
@@ -75,5 +76,6 @@ var registry = map[string]Tool{
 	"pacemaker-schedulerd": daemonnames.Run,
 	"pacemakerd":           daemonnames.Supervisor,
 	"req_resource":         resourcemanager.ReqResource,
+	"pingd":                pingd.Run,
 	"stonith_admin":        stonithadmin.Run,
 }
