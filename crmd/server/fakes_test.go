@@ -38,7 +38,7 @@ import (
 // with agreed views, one CIB for all, and per node an lrmd, a fencer, an attrd
 // and a toy scheduler. Each is a real gRPC server over memory.
 type fakeCluster struct {
-	t     *testing.T
+	t     testing.TB
 	cib   *fakeCIB
 	names []string
 	nodes map[string]*fakeNode
@@ -66,7 +66,7 @@ func idOf(node string) string { return "00000000-0000-0000-0000-00000000000" + n
 
 const emptyCIB = `<cib admin_epoch="0" epoch="1" num_updates="0" validate-with="pacemaker-3.9"><configuration><crm_config/><nodes/><resources>%s</resources><constraints/></configuration><status/></cib>`
 
-func newCluster(t *testing.T, resources string, names ...string) *fakeCluster {
+func newCluster(t testing.TB, resources string, names ...string) *fakeCluster {
 	doc, err := cibdoc.Parse([]byte(fmt.Sprintf(emptyCIB, resources)))
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func newCluster(t *testing.T, resources string, names ...string) *fakeCluster {
 }
 
 // serve runs a gRPC server in memory and returns a connection to it.
-func serve(t *testing.T, register func(*grpc.Server)) grpc.ClientConnInterface {
+func serve(t testing.TB, register func(*grpc.Server)) grpc.ClientConnInterface {
 	l := bufconn.Listen(1 << 20)
 	srv := grpc.NewServer()
 	register(srv)

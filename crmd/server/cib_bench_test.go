@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"linuxha/cib/cibdoc"
+	"linuxha/cib/patch"
+	"linuxha/internal/cibclient"
+	cibv1 "linuxha/proto/cib/v1"
+)
+
+// canned is a CIB daemon that tells a history made beforehand.
+type canned struct {
+	cibv1.CibClient
+	grpc.ServerStreamingClient[cibv1.Notification]
+	notes []*cibv1.Notification
+}
+
+func (c *canned) Watch(context.Context, *cibv1.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[cibv1.Notification], error) {
+	return c, nil
+}
+
+func (c *canned) Recv() (*cibv1.Notification, error) {
+	if len(c.notes) == 0 {
+		return nil, io.EOF
+	}
+	n := c.notes[0]
+	c.notes = c.notes[1:]
+	return n, nil
+}
+
+// BenchmarkChange is what one small change of a large configuration costs the
+// controller of the DC, besides the computation that follows once.
+func BenchmarkChange(b *testing.B) {
+	for _, resources := range []int{10, 1000, 5000} { // of a kilobyte each
+		for _, kind := range []string{"option", "parameter"} {
+			b.Run(fmt.Sprintf("%dKB/%s", resources, kind), func(b *testing.B) { benchmarkChange(b, resources, kind) })
+		}
+	}
+}
+
+func benchmarkChange(b *testing.B, resources int, kind string) {
+	c := newCluster(b, twoDummies, "n1")
+	n := c.start("n1")
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+	defer n.pe.holdRuns()()
+	doc := c.cib.doc
+	e := doc.Edit()
+	e.Own(nil).Own(0).SetAttr("x", "y")
+	p, _ := cibdoc.SectionPath(doc.Root(), "resources")
+	rsc := e.Own(p)
+	for i := range resources {
+		prim := cibdoc.E("primitive", "id", fmt.Sprintf("r%d", i), "class", "ocf", "provider", "heartbeat", "type", "IPaddr2")
+		rsc.Add(prim.Add(cibdoc.E("instance_attributes", "id", "i").Add(cibdoc.E("nvpair", "id", "n", "name", "ip", "value", strings.Repeat("x", 800)))))
+	}
+	doc = e.Doc()
+	sum := doc.Sum()
+	daemon := &canned{notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
+	for i := range b.N {
+		e := doc.Edit()
+		v := doc.Version()
+		v.Epoch++
+		cibdoc.SetVersion(e.Own(nil), v)
+		at := append(p[:len(p):len(p)], resources/2, 0, 0)
+		if kind == "option" {
+			at, _ = cibdoc.SectionPath(doc.Root(), "crm_config")
+		}
+		e.Own(at).SetAttr("value", fmt.Sprint(i))
+		next := e.Doc()
+		sum := next.Sum()
+		daemon.notes = append(daemon.notes, &cibv1.Notification{Patch: patch.Create(doc, next, patch.Options{}).Bytes(), Sum: sum[:]})
+		doc = next
+	}
+	f := cibclient.NewFollower(daemon)
+	call := func(do func()) {
+		done := make(chan bool)
+		n.srv.post(func() { do(); done <- true })
+		<-done
+	}
+	b.ReportAllocs()
+	err := f.Follow(b.Context(), func(step cibclient.Step) {
+		call(func() { n.srv.cibChanged(step) })
+		if step.Connected {
+			b.ResetTimer()
+		}
+	})
+	if documents, patches := f.Counts(); documents != 1 || patches != int64(b.N) {
+		b.Errorf("%d documents, %d patches: %v", documents, patches, err)
+	}
+}
