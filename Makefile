@@ -59,6 +59,10 @@ bench: build ## failover times on real processes, and Go benchmarks (see docs/be
 	go run ./test/bench/cmd/failover $(BENCHFLAGS)
 	go test -run '^$$' -bench . -benchtime 1s $$(go list ./... | grep -v -e /test/)
 
+.PHONY: bench-scheduler
+bench-scheduler: build ## the scheduler beside Debian's crm_simulate (BENCHFLAGS='-skip-ref 100x5000' saves minutes)
+	go run ./test/bench/cmd/scheduler $(BENCHFLAGS)
+
 .PHONY: demo
 demo: build ## three nodes, a virtual IP, a killed node: watch the service come back
 	@deploy/prepare

@@ -26,7 +26,7 @@ func CheckDefinitions(c *state.Cluster) {
 		if !n.Maintenance && !n.Usable() {
 			continue
 		}
-		for _, h := range c.RecordedOn(n) {
+		for h := range c.RecordedOn(n) {
 			list := byName[h.ID]
 			for i := len(list) - 1; i >= 0; i-- {
 				checkHistory(c, list[i], n, h)
@@ -53,7 +53,7 @@ func checkHistory(c *state.Cluster, r *state.Resource, n *state.Node, h *state.R
 	if !active {
 		return
 	}
-	ops, ok := h.SinceStart()
+	ops, ok := c.SinceStart(h)
 	if !ok {
 		return
 	}
@@ -96,10 +96,12 @@ func cancelRecorded(c *state.Cluster, r *state.Resource, n *state.Node, op state
 // agentChanged compares the agent with the one in history (state 13.7).
 func agentChanged(c *state.Cluster, r *state.Resource, n *state.Node, h *state.Recorded, active bool) bool {
 	changed := false
-	for _, name := range []string{"type", "class", "provider"} {
-		want, ok1 := r.XML.Get(name)
-		has, ok2 := h.XML.Get(name)
-		if want == has && ok1 == ok2 {
+	for _, same := range [...]bool{
+		r.Type == h.Type && r.HasType == h.HasType,
+		r.Class == h.Class && r.HasClass == h.HasClass,
+		r.Provider == h.Provider && r.HasProv == h.HasProvider,
+	} {
+		if same {
 			continue
 		}
 		changed = true

@@ -106,17 +106,32 @@ func Load(root *xmldoc.Elem, in Input) (*state.Cluster, error) {
 	})
 }
 
+// phases lead from a model to a decision; each is named by its room.
+var phases = []struct {
+	room string
+	do   func(*state.Cluster)
+}{
+	{"constraint", constraint.Unpack},
+	{"constraint", constraint.Criteria},
+	{"constraint", constraint.Implicit},
+	{"action", action.CheckDefinitions},
+	{"assign", assign.All},
+	{"action", action.Create},
+	{"action", action.OrderRemotes},
+	{"action", action.Fence},
+	{"order", order.Apply},
+}
+
 // Run plans the transition of a model, which it uses up.
 func Run(c *state.Cluster) *Plan {
-	constraint.Unpack(c)
-	constraint.Criteria(c)
-	constraint.Implicit(c)
-	action.CheckDefinitions(c)
-	assign.All(c)
-	action.Create(c)
-	action.OrderRemotes(c)
-	action.Fence(c)
-	order.Apply(c)
+	for _, p := range phases {
+		p.do(c)
+	}
+	return result(c)
+}
+
+// result writes down what was decided.
+func result(c *state.Cluster) *Plan {
 	graph.Log(c, graph.Summary(c)) // its effect on actions without a node matters too
 	p := &Plan{Graph: graph.Make(c), Cluster: c}
 	p.Summary = graph.Summary(c)

@@ -98,7 +98,7 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 		return d
 	}
 	d := &Digest{}
-	a := c.Temporary(r, key, task, n)
+	extra, timeout := c.definition(r, key, task, interval, n)
 	params := c.Params(r, n)
 	all := Attrs{}
 	if addr, ok := c.ConnectionAddr(r, params); ok && addr != "" {
@@ -107,15 +107,15 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 	for k, v := range params {
 		all.PutNew(k, v)
 	}
-	for k, v := range a.Extra {
+	for k, v := range extra {
 		all.PutNew(k, v)
 	}
 	filterDigest(all)
-	if a.Interval > 0 {
-		all["CRM_meta_timeout"] = a.Meta["timeout"]
+	if interval > 0 {
+		all["CRM_meta_timeout"] = timeout
 	}
 	d.All = digestOf(all)
-	if interval == 0 && len(a.Extra) > 0 {
+	if interval == 0 && len(extra) > 0 {
 		d.Result = DigestRestart
 	}
 	if entry != nil {
@@ -131,6 +131,25 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 	}
 	n.digests[key] = d
 	return d
+}
+
+// definition is what an operation's configuration adds to its digests: extra
+// parameters and the timeout. It is asked for each operation in history, so
+// the action is not made where it could have neither extra parameters nor side
+// effects.
+func (c *Cluster) definition(r *Resource, key, task string, interval int64, n *Node) (extra Attrs, timeout string) {
+	op := r.FindOp(key, true)
+	plain := c.sections["op_defaults"] == nil && (c.Quorum || c.Opts.NoQuorum != QuorumDemote)
+	if plain && op == nil {
+		return nil, timeoutText("", false)
+	}
+	if plain && len(op.XML.Kids) == 0 {
+		if _, ok := op.XML.Get("interval-origin"); !ok {
+			return nil, timeoutText(op.XML.Get("timeout"))
+		}
+	}
+	a := c.Temporary(r, key, task, n)
+	return a.Extra, a.Meta["timeout"]
 }
 
 func (d *Digest) restart(all Attrs, entry *xmldoc.Elem) {

@@ -17,6 +17,8 @@ type histOp struct {
 	status     int   // -2 if not recorded
 	rc, target int
 	interval   int64
+	statusText string
+	rcText     string
 	onNode     string
 	hasOnNode  bool
 }
@@ -29,9 +31,8 @@ func readHistOp(x *xmldoc.Elem) *histOp {
 
 func (h *histOp) read(x *xmldoc.Elem) {
 	*h = histOp{xml: x, call: -1, lastChange: -1, status: -2, target: -1}
-	for i := range x.Attrs {
-		v := x.Attrs[i].Value
-		switch x.Attrs[i].Name {
+	for name, v := range x.Attrs() {
+		switch name {
 		case "id":
 			h.id = v
 		case "operation":
@@ -45,9 +46,9 @@ func (h *histOp) read(x *xmldoc.Elem) {
 				h.lastChange = t
 			}
 		case "op-status":
-			h.status = value.Int(v)
+			h.status, h.statusText = value.Int(v), v
 		case "rc-code":
-			h.rc = value.Int(v)
+			h.rc, h.rcText = value.Int(v), v
 		case "interval":
 			h.interval = value.HistoryInterval(v)
 		case "on_node":
@@ -186,13 +187,13 @@ func activeRange(ops []*histOp) (start, stop int) {
 	for i, h := range ops {
 		switch strings.ToLower(h.task) {
 		case "stop":
-			if h.xml.Attr("op-status") == "0" {
+			if h.statusText == "0" {
 				stop = i
 			}
 		case "start", "migrate_from":
 			start = i
 		case "monitor":
-			if rc := h.xml.Attr("rc-code"); monitor <= stop && (rc == "0" || rc == "8") {
+			if monitor <= stop && (h.rcText == "0" || h.rcText == "8") {
 				monitor = i
 			}
 		case "promote", "demote":
@@ -338,8 +339,8 @@ func (c *Cluster) instanceFor(clone *Resource, n *Node, base string) *Resource {
 // makeOrphan makes a resource that only history knows (state 9.3).
 func (c *Cluster) makeOrphan(l *xmldoc.Elem) *Resource {
 	x := xmldoc.New("primitive")
-	for _, a := range l.Attrs {
-		x.Set(a.Name, a.Value)
+	for name, v := range l.Attrs() {
+		x.Set(name, v)
 	}
 	x.Unset("template")
 	r, err := c.unpackResource(x, nil, -1)
@@ -432,7 +433,7 @@ func (c *Cluster) activeRecurring(r *Resource, n *Node, ops []*histOp) {
 	}
 	start, stop := activeRange(ops)
 	for i, h := range ops {
-		if start < stop && i <= stop || i < start || h.interval == 0 || h.xml.Attr("op-status") == "-1" {
+		if start < stop && i <= stop || i < start || h.interval == 0 || h.statusText == "-1" {
 			continue
 		}
 		c.Request(r, Key(r.ID, h.task, h.interval), h.task, n, true)

@@ -467,6 +467,7 @@ type Cluster struct {
 	rscByID         map[string]*Resource
 	histByName      map[string]*Resource
 	hist            histReader
+	sinceStart      []RecordedOp
 	blocking        map[string][]*xmldoc.Elem // operations with on-fail="block" by primitive, once needed
 }
 

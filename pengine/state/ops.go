@@ -119,8 +119,8 @@ func (c *Cluster) opMeta(a *Action) {
 	}
 	if a.Op != nil {
 		c.Rules.Unpack(a.Op.XML, "meta_attributes", m, "", true, s)
-		for _, at := range a.Op.XML.Attrs {
-			m[at.Name] = at.Value
+		for name, v := range a.Op.XML.Attrs() {
+			m[name] = v
 		}
 	}
 	delete(m, "id")
@@ -133,15 +133,19 @@ func (c *Cluster) opMeta(a *Action) {
 			m["timeout"] = t
 		}
 	}
-	timeout := int64(20000)
-	if v, ok := m.Get("timeout"); ok {
-		if ms, ok := value.Msec(v); ok && ms >= 0 {
-			timeout = ms
-		}
-	}
-	m["timeout"] = strconv.FormatInt(timeout, 10)
+	m["timeout"] = timeoutText(m.Get("timeout"))
 	c.onFail(a)
 	c.startDelay(a)
+}
+
+// timeoutText is a configured timeout in ms, or the default (state 7.3).
+func timeoutText(v string, configured bool) string {
+	if configured {
+		if ms, ok := value.Msec(v); ok && ms >= 0 {
+			return strconv.FormatInt(ms, 10)
+		}
+	}
+	return "20000"
 }
 
 func (c *Cluster) startDelay(a *Action) {

@@ -5,10 +5,13 @@ import (
 	"linuxha/pengine/internal/xmldoc"
 )
 
-// Recorded is the history of one resource on one node.
+// Recorded is the history of one resource on one node, with the agent that it
+// was made by.
 type Recorded struct {
-	ID  string
-	XML *xmldoc.Elem
+	ID                             string
+	XML                            *xmldoc.Elem
+	Class, Provider, Type          string
+	HasClass, HasProvider, HasType bool
 }
 
 // RecordedOp is one entry of it.
@@ -19,42 +22,66 @@ type RecordedOp struct {
 	CallID   string
 }
 
-// RecordedOn lists what the status section says about resources on a node; a
-// node with several histories has none (state 13.6).
-func (c *Cluster) RecordedOn(n *Node) []*Recorded {
-	var section *xmldoc.Elem
-	for _, s := range c.nodeStates(n.Name) {
-		for lrm := range s.Children("lrm") {
-			for l := range lrm.Children("lrm_resources") {
-				if section != nil {
-					return nil
+// RecordedOn goes through what the status section says about resources on a
+// node; a node with several histories has none (state 13.6). What it yields is
+// valid until the next.
+func (c *Cluster) RecordedOn(n *Node) func(func(*Recorded) bool) {
+	return func(yield func(*Recorded) bool) {
+		var section *xmldoc.Elem
+		for _, s := range c.nodeStates(n.Name) {
+			for lrm := range s.Children("lrm") {
+				for l := range lrm.Children("lrm_resources") {
+					if section != nil {
+						return
+					}
+					section = l
 				}
-				section = l
+			}
+		}
+		var h Recorded
+		for l := range section.Children("lrm_resource") {
+			if len(l.Kids) == 0 {
+				continue
+			}
+			h.read(l)
+			if !yield(&h) {
+				return
 			}
 		}
 	}
-	var list []*Recorded
-	for l := range section.Children("lrm_resource") {
-		if len(l.Kids) > 0 {
-			list = append(list, &Recorded{ID: l.ID(), XML: l})
+}
+
+func (h *Recorded) read(l *xmldoc.Elem) {
+	*h = Recorded{XML: l}
+	for name, v := range l.Attrs() {
+		switch name {
+		case "id":
+			h.ID = v
+		case "class":
+			h.Class, h.HasClass = v, true
+		case "provider":
+			h.Provider, h.HasProvider = v, true
+		case "type":
+			h.Type, h.HasType = v, true
 		}
 	}
-	return list
 }
 
 // SinceStart lists the entries from the last start on; ok is false if the
-// resource was stopped after it.
-func (h *Recorded) SinceStart() (list []RecordedOp, ok bool) {
-	ops := new(histReader).sortedOps(h.XML)
+// resource was stopped after it. The list is valid until the next call.
+func (c *Cluster) SinceStart(h *Recorded) (list []RecordedOp, ok bool) {
+	ops := c.hist.sortedOps(h.XML)
 	start, stop := activeRange(ops)
 	if start < stop {
 		return nil, false
 	}
+	list = c.sinceStart[:0]
 	for i, op := range ops {
 		if i >= start {
 			list = append(list, RecordedOp{XML: op.xml, Task: op.task, Interval: op.interval, CallID: op.xml.Attr("call-id")})
 		}
 	}
+	c.sinceStart = list
 	return list, true
 }
 

@@ -244,8 +244,8 @@ func (c *Cluster) unpackResource(x *xmldoc.Elem, parent *Resource, num int) (*Re
 
 // readMeta builds the table of meta-attributes (state 6.3).
 func (c *Cluster) readMeta(r *Resource) {
-	for _, a := range r.XML.Attrs {
-		r.Meta.PutNew(a.Name, a.Value)
+	for name, v := range r.XML.Attrs() {
+		r.Meta.PutNew(name, v)
 	}
 	s := r.Subject()
 	for a := r; a != nil; a = a.Parent {

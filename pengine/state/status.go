@@ -52,9 +52,9 @@ func (c *Cluster) readTicket(x *xmldoc.Elem) {
 		return
 	}
 	t := c.EnsureTicket(id)
-	for _, a := range x.Attrs {
-		if a.Name != "id" {
-			t.Attrs[a.Name] = a.Value
+	for name, v := range x.Attrs() {
+		if name != "id" {
+			t.Attrs[name] = v
 		}
 	}
 	t.Granted = value.Truthy(t.Attrs["granted"])

@@ -98,3 +98,24 @@ func TestMistakes(t *testing.T) {
 		t.Errorf("unreadable input: status %d, want 65", code)
 	}
 }
+
+// TestErrorsComeInOrder: with standard output and error on one stream, an
+// error stands before a title under which nothing was printed yet.
+func TestErrorsComeInOrder(t *testing.T) {
+	const cib = `<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="1" have-quorum="1"><configuration>
+<crm_config><cluster_property_set id="o"><nvpair id="o-f" name="stonith-enabled" value="false"/></cluster_property_set></crm_config>
+<nodes><node id="1" uname="n1"/></nodes>
+<resources><group id="g"><primitive id="m" class="ocf" provider="pacemaker" type="Dummy"/></group>
+<primitive id="p" class="ocf" provider="pacemaker" type="Dummy"/></resources>
+<constraints><rsc_order id="o1" first="p" then="g"/><rsc_order id="o2" first="g" then="p"/></constraints></configuration>
+<status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member"><lrm id="1"><lrm_resources>
+<lrm_resource id="m" class="ocf" provider="pacemaker" type="Dummy"><lrm_rsc_op id="m_last_0" operation="monitor" rc-code="7" op-status="0"/></lrm_resource>
+<lrm_resource id="p" class="ocf" provider="pacemaker" type="Dummy"><lrm_rsc_op id="p_last_0" operation="monitor" rc-code="7" op-status="0"/></lrm_resource>
+</lrm_resources></lrm></node_state></status></cib>`
+	var both bytes.Buffer
+	code := Run(context.Background(), "crm_simulate", []string{"-p", "-S"}, strings.NewReader(cib), &both, &both)
+	const want = "  * Start      p       (    n1 )\nTransition failed: terminated\nAn invalid transition was produced\n\nExecuting Cluster Transition:\n\nRevised Cluster Status:\n"
+	if code != 1 || !strings.Contains(both.String(), want) {
+		t.Errorf("status %d, no\n%s\nin\n%s", code, want, both.String())
+	}
+}

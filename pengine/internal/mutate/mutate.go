@@ -25,16 +25,16 @@ func Document(r *rand.Rand, root *xmldoc.Elem) {
 		e := pick()
 		switch r.IntN(8) {
 		case 0:
-			if len(e.Attrs) > 0 {
-				e.Attrs[r.IntN(len(e.Attrs))].Value = words[r.IntN(len(words))]
+			if list := e.List(); len(list) > 0 {
+				list[r.IntN(len(list))].Value = words[r.IntN(len(words))]
 			}
 		case 1:
-			if o := pick(); len(e.Attrs) > 0 && len(o.Attrs) > 0 {
-				e.Attrs[r.IntN(len(e.Attrs))].Value = o.Attrs[r.IntN(len(o.Attrs))].Value
+			if to, from := e.List(), pick().List(); len(to) > 0 && len(from) > 0 {
+				to[r.IntN(len(to))].Value = from[r.IntN(len(from))].Value
 			}
 		case 2:
-			if len(e.Attrs) > 0 {
-				e.Unset(e.Attrs[r.IntN(len(e.Attrs))].Name)
+			if list := e.List(); len(list) > 0 {
+				e.Unset(list[r.IntN(len(list))].Name)
 			}
 		case 3:
 			if e.Parent != nil {
@@ -49,8 +49,8 @@ func Document(r *rand.Rand, root *xmldoc.Elem) {
 		case 6:
 			e.Name = pick().Name
 		case 7:
-			if o := pick(); len(o.Attrs) > 0 { // an attribute that belongs elsewhere
-				a := o.Attrs[r.IntN(len(o.Attrs))]
+			if from := pick().List(); len(from) > 0 { // an attribute that belongs elsewhere
+				a := from[r.IntN(len(from))]
 				e.Set(a.Name, a.Value)
 			}
 		}

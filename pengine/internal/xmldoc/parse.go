@@ -2,6 +2,7 @@ package xmldoc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -12,11 +13,10 @@ import (
 // that walks the tree.
 const maxDepth = 256
 
-// Sizes of the chunks that elements, attributes and lists of children are
-// taken from: a document has hundreds of thousands of them, of one life time.
+// Sizes of the chunks that elements and lists of children are taken from: a
+// document has hundreds of thousands of them, of one life time.
 const (
 	elemChunk = 256
-	attrChunk = 1024
 	kidChunk  = 1024
 )
 
@@ -27,9 +27,9 @@ type parser struct {
 	s     string
 	pos   int
 	less  seeker    // the next '<'
-	odd   [4]seeker // the next '&', '\n', '\t', '\r': values with these are not taken as they stand
+	rare  [4]seeker // the next '&', '\n', '\t', '\r': values with these are not taken as they stand
+	names []string  // of the attributes of the element that is being read
 	elems []Elem    // chunk from which elements are taken
-	attrs []Attr    // chunk from which attribute lists are taken
 	kids  []*Elem   // chunk from which lists of children are taken
 	open  []open    // elements that are not closed yet
 	stack []*Elem   // their children so far
@@ -65,7 +65,7 @@ func (k *seeker) from(s string, pos int) int {
 func Parse(data []byte) (*Elem, error) {
 	p := &parser{s: unsafe.String(unsafe.SliceData(data), len(data)), less: seeker{'<', -1}}
 	for i, c := range []byte("&\n\t\r") {
-		p.odd[i] = seeker{c, -1}
+		p.rare[i] = seeker{c, -1}
 	}
 	var root *Elem
 	for {
@@ -194,10 +194,12 @@ func (p *parser) start() (e *Elem, closed bool, err error) {
 	if e.Name = p.name(); e.Name == "" {
 		return nil, false, p.errorf("element without a name")
 	}
-	list := p.attrs[:0]
-	var names uint64 // which names there may be already
+	p.names = p.names[:0]
+	p.space()
+	begin, end := p.pos, p.pos
+	odd := false
+	var seen uint64 // hashes of the names so far
 	for {
-		p.space()
 		if p.eat('>') {
 			break
 		}
@@ -208,64 +210,74 @@ func (p *parser) start() (e *Elem, closed bool, err error) {
 			closed = true
 			break
 		}
-		a, err := p.attribute(e)
+		name, val, err := p.attribute(e)
 		if err != nil {
 			return nil, false, err
 		}
-		bit := uint64(1) << ((uint(len(a.Name))*7 + uint(a.Name[0]) + uint(a.Name[len(a.Name)-1])*3) & 63)
-		if names&bit != 0 {
-			for i := range list {
-				if list[i].Name == a.Name {
-					return nil, false, p.errorf("attribute %s of <%s> appears twice", a.Name, e.Name)
-				}
-			}
+		end = p.pos
+		odd = odd || p.odd(end-len(val)-1, end)
+		bit := uint64(1) << ((uint(len(name))*11 + uint(name[0])*5 + uint(name[len(name)-1])) & 63)
+		if seen&bit != 0 && slices.Contains(p.names, name) {
+			return nil, false, p.errorf("attribute %s of <%s> appears twice", name, e.Name)
 		}
-		names |= bit
-		if len(list) == cap(list) { // the chunk is used up: go on in a new one
-			list = append(make([]Attr, 0, max(attrChunk, 2*len(list))), list...)
-		}
-		list = append(list, a)
+		seen |= bit
+		p.names = append(p.names, name)
+		p.space()
 	}
-	n := len(list)
-	if n > 0 {
-		e.Attrs = list[:n:n]
+	e.text = p.s[begin:end]
+	if odd {
+		err = p.unescapeAll(e)
 	}
-	p.attrs = list[n:]
-	return e, closed, nil
+	return e, closed, err
 }
 
-// attribute reads one attribute of e.
-func (p *parser) attribute(e *Elem) (a Attr, err error) {
-	a.Name = p.name()
+// attribute reads one attribute of e, its value as it stands, and goes past it.
+func (p *parser) attribute(e *Elem) (name, val string, err error) {
+	name = p.name()
 	p.space()
-	if a.Name == "" || !p.eat('=') {
-		return a, p.errorf("malformed attribute in <%s>", e.Name)
+	if name == "" || !p.eat('=') {
+		return "", "", p.errorf("malformed attribute in <%s>", e.Name)
 	}
 	p.space()
 	if p.pos >= len(p.s) || (p.s[p.pos] != '"' && p.s[p.pos] != '\'') {
-		return a, p.errorf("attribute %s of <%s> is not quoted", a.Name, e.Name)
+		return "", "", p.errorf("attribute %s of <%s> is not quoted", name, e.Name)
 	}
 	begin := p.pos + 1
 	n := strings.IndexByte(p.s[begin:], p.s[p.pos])
 	if n < 0 {
-		return a, p.errorf("attribute %s of <%s> has no closing quote", a.Name, e.Name)
+		return "", "", p.errorf("attribute %s of <%s> has no closing quote", name, e.Name)
 	}
 	p.pos = begin
-	end := begin + n
-	a.Value = p.s[begin:end]
-	if p.less.from(p.s, begin) < end {
-		return a, p.errorf("'<' in an attribute value")
+	if p.less.from(p.s, begin) < begin+n {
+		return "", "", p.errorf("'<' in an attribute value")
 	}
-	for i := range p.odd {
-		if p.odd[i].from(p.s, begin) < end {
-			if a.Value, err = p.unescape(a.Value); err != nil {
-				return a, err
-			}
-			break
+	p.pos = begin + n + 1
+	return name, p.s[begin : begin+n], nil
+}
+
+// odd says whether any byte of a stretch keeps a value from being taken as it
+// stands.
+func (p *parser) odd(begin, end int) bool {
+	for i := range p.rare {
+		if p.rare[i].from(p.s, begin) < end {
+			return true
 		}
 	}
-	p.pos = end + 1
-	return a, nil
+	return false
+}
+
+// unescapeAll makes a list of the attributes of e, whose values have to be
+// changed.
+func (p *parser) unescapeAll(e *Elem) error {
+	list := e.List()
+	for i := range list {
+		v, err := p.unescape(list[i].Value)
+		if err != nil {
+			return err
+		}
+		list[i].Value = v
+	}
+	return nil
 }
 
 // unescape gives a value with entities replaced and white space as blanks.

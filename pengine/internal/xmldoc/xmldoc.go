@@ -8,21 +8,46 @@ import "strings"
 // Attr is one attribute.
 type Attr struct{ Name, Value string }
 
-// Elem is one element. Parent is nil at the root.
+// Elem is one element. Parent is nil at the root. The attributes of an element
+// that was read stay the text that they were read from until they are changed:
+// most elements are entries of history that are read through once, and a list
+// would take several times the memory.
 type Elem struct {
 	Name   string
-	Attrs  []Attr
 	Kids   []*Elem
 	Parent *Elem
+
+	text string // attributes as read: well-formed, without references; "" if attrs has them
+	list []Attr
 }
 
 // New makes an element with the attributes given as name, value pairs.
 func New(name string, nv ...string) *Elem {
 	e := &Elem{Name: name}
 	for i := 0; i+1 < len(nv); i += 2 {
-		e.Attrs = append(e.Attrs, Attr{nv[i], nv[i+1]})
+		e.list = append(e.list, Attr{nv[i], nv[i+1]})
 	}
 	return e
+}
+
+// nextAttr takes the first attribute off a text of attributes.
+func nextAttr(s string) (name, val, rest string) {
+	i := 0
+	for s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r' {
+		i++
+	}
+	begin := i
+	for !endsName[s[i]] {
+		i++
+	}
+	name = s[begin:i]
+	for s[i] != '"' && s[i] != '\'' {
+		i++
+	}
+	quote := s[i]
+	s = s[i+1:]
+	n := strings.IndexByte(s, quote)
+	return name, s[:n], s[n+1:]
 }
 
 // Get returns an attribute and whether it is present (it may be empty).
@@ -30,12 +55,47 @@ func (e *Elem) Get(name string) (string, bool) {
 	if e == nil {
 		return "", false
 	}
-	for i := range e.Attrs {
-		if e.Attrs[i].Name == name {
-			return e.Attrs[i].Value, true
+	for s := e.text; s != ""; {
+		n, v, rest := nextAttr(s)
+		if n == name {
+			return v, true
+		}
+		s = rest
+	}
+	for i := range e.list {
+		if e.list[i].Name == name {
+			return e.list[i].Value, true
 		}
 	}
 	return "", false
+}
+
+// Attrs yields names and values in document order.
+func (e *Elem) Attrs() func(func(name, val string) bool) {
+	return func(yield func(string, string) bool) {
+		for s := e.text; s != ""; {
+			n, v, rest := nextAttr(s)
+			if !yield(n, v) {
+				return
+			}
+			s = rest
+		}
+		for i := range e.list {
+			if !yield(e.list[i].Name, e.list[i].Value) {
+				return
+			}
+		}
+	}
+}
+
+// List returns the attributes as a list, in which values may be changed.
+func (e *Elem) List() []Attr {
+	for e.text != "" {
+		var a Attr
+		a.Name, a.Value, e.text = nextAttr(e.text)
+		e.list = append(e.list, a)
+	}
+	return e.list
 }
 
 // Attr returns an attribute's value, "" if it is absent.
@@ -49,20 +109,22 @@ func (e *Elem) ID() string { return e.Attr("id") }
 
 // Set writes an attribute.
 func (e *Elem) Set(name, value string) {
-	for i := range e.Attrs {
-		if e.Attrs[i].Name == name {
-			e.Attrs[i].Value = value
+	list := e.List()
+	for i := range list {
+		if list[i].Name == name {
+			list[i].Value = value
 			return
 		}
 	}
-	e.Attrs = append(e.Attrs, Attr{name, value})
+	e.list = append(list, Attr{name, value})
 }
 
 // Unset removes an attribute.
 func (e *Elem) Unset(name string) {
-	for i := range e.Attrs {
-		if e.Attrs[i].Name == name {
-			e.Attrs = append(e.Attrs[:i:i], e.Attrs[i+1:]...)
+	list := e.List()
+	for i := range list {
+		if list[i].Name == name {
+			e.list = append(list[:i:i], list[i+1:]...)
 			return
 		}
 	}
@@ -118,7 +180,7 @@ func (e *Elem) Remove(k *Elem) {
 
 // Clone copies the element and all below it; the copy has no parent.
 func (e *Elem) Clone() *Elem {
-	c := &Elem{Name: e.Name, Attrs: append([]Attr(nil), e.Attrs...)}
+	c := &Elem{Name: e.Name, text: e.text, list: append([]Attr(nil), e.list...)}
 	if len(e.Kids) > 0 {
 		c.Kids = make([]*Elem, len(e.Kids))
 		for i, k := range e.Kids {
@@ -239,11 +301,11 @@ func (e *Elem) write(b *strings.Builder, depth int) {
 	}
 	b.WriteByte('<')
 	b.WriteString(e.Name)
-	for _, a := range e.Attrs {
+	for name, val := range e.Attrs() {
 		b.WriteByte(' ')
-		b.WriteString(a.Name)
+		b.WriteString(name)
 		b.WriteString(`="`)
-		escapeFile(b, a.Value)
+		escapeFile(b, val)
 		b.WriteByte('"')
 	}
 	if len(e.Kids) == 0 {

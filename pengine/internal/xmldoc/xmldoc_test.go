@@ -11,7 +11,7 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if root.Attr("p") != `1 < A"` || root.Attr("q") != "B" {
-		t.Errorf("attributes %q", root.Attrs)
+		t.Errorf("attributes %q", root.List())
 	}
 	n := 0
 	for b := range root.Children("b") {
