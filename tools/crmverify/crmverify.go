@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -35,6 +36,7 @@ var spec = &cliopt.Spec{
 // result is what a check found.
 type result struct {
 	errors, warnings []string
+	logged           []string // what is no fault, but is told under -V
 	code             exitcode.Code
 	summary          string
 }
@@ -51,14 +53,14 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	if err != nil {
 		r.code, r.summary = sourceError(err)
 	} else {
-		r = check(cib, origin)
+		r = check(cib, origin, stderr)
 	}
 	if file := p.Value("save-xml"); file != "" && err == nil {
 		if werr := os.WriteFile(file, cib, 0o600); werr != nil {
 			r.code, r.summary = exitcode.CantCreate, werr.Error()
 		}
 	}
-	all := append(append([]string{}, r.errors...), prefixed("warning: ", r.warnings)...)
+	all := append(append([]string{}, r.errors...), r.warnings...)
 	if p.Value("output-as") == "xml" {
 		var errs []string
 		if verbose > 0 {
@@ -70,11 +72,14 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		return int(r.code)
 	}
 	if verbose > 0 {
+		for _, l := range r.logged {
+			fmt.Fprintln(stderr, l)
+		}
 		for _, e := range r.errors {
 			fmt.Fprintf(stderr, "%s\n", e)
 		}
 		for _, w := range r.warnings {
-			fmt.Fprintf(stderr, "   warning: %s\n", w)
+			fmt.Fprintf(stderr, "%s\n", w)
 		}
 	}
 	if r.summary != "" {
@@ -84,14 +89,6 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		}
 	}
 	return int(r.code)
-}
-
-func prefixed(p string, words []string) []string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		out[i] = p + w
-	}
-	return out
 }
 
 var (
@@ -141,8 +138,13 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte,
 	return nil, "", errNoSource
 }
 
-// check judges a configuration: its form first, then what the scheduler says.
-func check(cib []byte, origin string) result {
+// oldest is the schema that the scheduler's language begins with.
+const oldest = "pacemaker-3.0"
+
+// check judges a configuration: its form first, whether it can be brought to a
+// language that the scheduler reads, then what the scheduler says. plain takes
+// what the reference prints in any case (cib 10.2).
+func check(cib []byte, origin string, plain io.Writer) result {
 	root, err := cibdoc.ParseNode(cib)
 	if err != nil {
 		return result{code: exitcode.DataErr, errors: []string{fmt.Sprintf("%s: %v", origin, err)}, summary: fmt.Sprintf("Couldn't parse %s: %v", origin, err)}
@@ -152,26 +154,12 @@ func check(cib []byte, origin string) result {
 	}
 	if root.Child("status") == nil {
 		root.Add(cibdoc.E("status")) // the scheduler wants one (cib 10.2)
-		cib = root.Bytes()
 	}
 	var r result
-	for _, p := range schema.Validate(cibdoc.New(root)) {
-		r.errors = append(r.errors, fmt.Sprintf("%s: %s", origin, p))
-	}
-	if len(r.errors) > 0 {
-		r.errors = append(r.errors, "(main) \terror: CIB did not pass schema validation")
-	}
-	plan, err := schedule.Schedule(schedule.Input{CIB: cib, Now: time.Now()})
-	if err != nil {
-		r.errors = append(r.errors, err.Error())
-	} else {
-		for _, n := range plan.Notes {
-			switch n.Severity {
-			case schedule.Error:
-				r.errors = append(r.errors, output.Logged(n.From, "error", n.Text))
-			case schedule.Warning:
-				r.warnings = append(r.warnings, n.Text)
-			}
+	doc := cibdoc.New(root)
+	if r.form(doc, origin); len(r.errors) == 0 {
+		if doc = r.current(doc, plain); doc != nil {
+			r.schedule(doc)
 		}
 	}
 	switch {
@@ -181,4 +169,89 @@ func check(cib []byte, origin string) result {
 		r.code, r.summary = exitcode.Config, "Warnings found during check: config may not be valid"
 	}
 	return r
+}
+
+// form checks a document against its schema. What the reference says is
+// followed by what would be valid.
+func (r *result) form(doc *cibdoc.Doc, origin string) {
+	for _, p := range schema.Validate(doc) {
+		r.errors = append(r.errors, p.ReferenceLines(origin)...)
+		r.errors = append(r.errors, fmt.Sprintf("%s:%d: element %s: validity error : %s", origin, p.Line, named(p), p.Text))
+	}
+	if len(r.errors) > 0 {
+		r.errors = append(r.errors, output.Logged("main", "error", "CIB did not pass schema validation"))
+	}
+}
+
+func named(p schema.Problem) string {
+	if p.ID == "" {
+		return p.Element
+	}
+	return fmt.Sprintf("%s %q", p.Element, p.ID)
+}
+
+// current is the document in a language that the scheduler reads, nil if there
+// is no way there.
+func (r *result) current(doc *cibdoc.Doc, plain io.Writer) *cibdoc.Doc {
+	claimed, named := doc.Root().Get("validate-with")
+	if !named || claimed == "none" {
+		fmt.Fprintln(plain, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
+		return doc
+	}
+	if v, known := schema.Lookup(claimed); known && v.AtLeast(3, 0) {
+		return doc
+	}
+	out, err := schema.UpgradeWith(doc, schema.UpgradeOptions{Report: func(m schema.Message) {
+		switch {
+		case m.Problem != nil:
+			r.errors = append(r.errors, output.Logged("xml_log", "error", m.Problem.String()))
+		case m.From == "":
+			fmt.Fprintln(plain, m.Text)
+		case m.Level == "error":
+			r.errors = append(r.errors, output.Logged(m.From, m.Level, m.Text))
+		}
+	}})
+	if err == nil && schema.Index(out.Root().Attr("validate-with")) >= schema.Index(oldest) {
+		r.errors = nil // what was tried on the way
+		return out
+	}
+	reached := claimed
+	if err == nil {
+		reached = out.Root().Attr("validate-with")
+	}
+	fmt.Fprintf(plain, "Cannot upgrade configuration (claiming schema %s) to at least %s because it would not upgrade past %s\n", claimed, oldest, reached)
+	r.errors = append(r.errors, fmt.Sprintf("The cluster will NOT be able to use this configuration.\nPlease manually update the configuration to conform to the %s syntax.", cibdoc.LatestSchema))
+	return nil
+}
+
+// schedule adds what the scheduler has against the configuration.
+func (r *result) schedule(doc *cibdoc.Doc) {
+	plan, err := schedule.Schedule(schedule.Input{CIB: doc.Bytes(), Now: time.Now(), Explain: true})
+	if err != nil {
+		r.errors = append(r.errors, err.Error())
+		return
+	}
+	for _, n := range plan.Notes {
+		switch n.Severity {
+		case schedule.Error:
+			r.errors = append(r.errors, output.Logged(n.From, "error", n.Text))
+		case schedule.Warning:
+			r.warn(output.Logged(n.From, "warning", n.Text))
+		}
+	}
+	for _, w := range deprecated(doc) {
+		r.warn(w)
+	}
+	for _, l := range plan.Cluster.Why.Logs {
+		line := output.Logged(l.From, "warning", l.Text)
+		if l.Severity == schedule.Warning && !slices.Contains(r.warnings, line) && !slices.Contains(r.logged, line) {
+			r.logged = append(r.logged, line)
+		}
+	}
+}
+
+func (r *result) warn(w string) {
+	if !slices.Contains(r.warnings, w) {
+		r.warnings = append(r.warnings, w)
+	}
 }
