@@ -215,7 +215,7 @@ func (r *root) usr(spec bootSpec) {
 		r.mirror("/sbin", isForeign)
 	}
 	// Debian's agents bring helpers of their own.
-	r.mirror("/usr/lib/heartbeat", func(name string) bool { return name == "lrmd" || name == "ha_logd" || name == "plugins" })
+	r.mirror("/usr/lib/heartbeat", func(name string) bool { return name == "lrmd" || name == "ha_logd" })
 	programs, err := os.ReadDir(spec.Bin)
 	r.check(err)
 	for _, p := range programs {

@@ -63,7 +63,7 @@ func pageCommands() []*cobra.Command {
 	probe.Flags().StringVar(&url, "url", "", "what to fetch")
 	probe.Flags().DurationVar(&interval, "interval", 5*time.Millisecond, "pause between two requests")
 	probe.Flags().DurationVar(&timeout, "timeout", 50*time.Millisecond, "when a request counts as failed")
-	return []*cobra.Command{page, get, probe, pingCommand()}
+	return []*cobra.Command{page, get, probe, pingCommand(), askCommand()}
 }
 
 func servePage(listen, dir string) error {
