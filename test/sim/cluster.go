@@ -25,9 +25,15 @@ type Plan struct {
 	Faults int           // 0: 20 to 40 by the seed; negative: none
 	// Stack is what runs on top of messaging and membership.
 	Stack Stack
+	// Weather is a network that is bad all the time, in place of faults.
+	Weather bool
+	// Modern: messages are signed with a method that 3.0.6 does not have.
+	Modern bool
 	// Bug is planted in the simulated shells, to see that it is found.
 	Bug   Bug
 	Trace bool
+	// deadtime replaces the usual one, for tests.
+	deadtime time.Duration
 	// script adds to the history, for tests of one situation.
 	script func(*Cluster)
 }
@@ -79,6 +85,8 @@ type Cluster struct {
 	nodes    []*node
 	byName   map[string]*node
 	net      *frame.Network[*link.Packet]
+	weather  *weatherChecker              // nil: it is good, or as the faults have it
+	second   *frame.Network[*link.Packet] // another link between all; nil: there is none
 	payloads []any
 	checks   []frame.Checker
 	faults   map[string]int
@@ -108,6 +116,9 @@ func Run(p Plan) Result {
 		c.table = append(c.table, quorum.Node{Name: name})
 	}
 	c.checks = []frame.Checker{newViewChecker(c), newStreamChecker(c)}
+	if p.Weather {
+		c.storm()
+	}
 	if p.Stack == Full {
 		c.shared = newWorld(c)
 	}
@@ -130,7 +141,11 @@ func (c *Cluster) live() error {
 		length = 5 * time.Minute
 	}
 	c.plan.Length = length
-	c.scheduleFaults(length)
+	if c.plan.Weather {
+		c.scheduleWeather(length)
+	} else {
+		c.scheduleFaults(length)
+	}
 	if err := c.Sim.Run(frame.Epoch.Add(length)); err != nil {
 		return err
 	}
@@ -153,10 +168,17 @@ func (c *Cluster) saw(n *node, fact any) {
 	}
 }
 
-func (c *Cluster) arrive(to, from int, p *link.Packet) {
+func (c *Cluster) arrive(to, from int, p *link.Packet) { c.arriveOver("eth0", to, p) }
+
+func (c *Cluster) arriveOver(medium string, to int, p *link.Packet) {
+	if c.plan.Modern {
+		q := *p
+		q.Modern = true
+		p = &q
+	}
 	n := c.nodes[to]
 	n.host.Do(func() {
-		n.linkStep(link.Received{Medium: "eth0", Packet: p})
+		n.linkStep(link.Received{Medium: medium, Packet: p})
 		n.drain()
 	})
 }
@@ -180,6 +202,9 @@ func (c *Cluster) unrest() string {
 	}
 	if len(view.Members) != len(c.nodes) {
 		return fmt.Sprintf("view %v has %d members of %d", view.ViewID, len(view.Members), len(c.nodes))
+	}
+	if c.weather != nil {
+		return c.weather.missing()
 	}
 	if c.shared != nil {
 		return c.shared.unrest()
@@ -263,7 +288,7 @@ func (n *node) boot() {
 	}
 	n.link = link.New(link.Options{
 		Node: n.name, ID: nodeID(n.name), Generation: n.generation, Nodes: peers,
-		Keepalive: keepalive, Deadtime: deadtime, Initdead: initdead, Seed: c.Rand.Uint64(),
+		Keepalive: keepalive, Deadtime: c.deadtime(), Initdead: max(initdead, c.deadtime()), Seed: c.Rand.Uint64(), Modern: c.plan.Modern,
 	})
 	n.ccm = ccm.New(ccm.Options{Node: n.name, ID: nodeID(n.name).String(), Generation: n.generation, Seen: n.lastView})
 	n.gate = ccm.NewGate[clientMessage](n.name)
@@ -323,10 +348,14 @@ func (n *node) linkStep(ev link.Event) {
 		n.deliver(p)
 	}
 	for _, p := range out.Send {
-		if p.Seq == 0 && p.Dest != "" { // all hear it, but only one listens
-			c.net.Send(n.index, c.byName[p.Dest].index, p)
-		} else {
-			c.net.Broadcast(n.index, p)
+		for _, net := range []*frame.Network[*link.Packet]{c.net, c.second} {
+			switch {
+			case net == nil:
+			case p.Seq == 0 && p.Dest != "": // all hear it, but only one listens
+				net.Send(n.index, c.byName[p.Dest].index, p)
+			default:
+				net.Broadcast(n.index, p)
+			}
 		}
 	}
 	n.linkTimer.set(out.WakeAt)
@@ -557,7 +586,14 @@ type probeMessage struct {
 
 func (p *probe) start() {
 	n := p.n
-	n.host.After(n.c.Between(0, 8*time.Second), func() {
+	pause := 8 * time.Second
+	if n.c.plan.Weather {
+		pause = 500 * time.Millisecond
+	}
+	n.host.After(n.c.Between(0, pause), func() {
+		if n.c.weather != nil && n.c.weather.over() {
+			return
+		}
 		if n.last != nil {
 			p.sent++
 			n.send("probe", "", probeMessage{n.index, n.generation, p.sent})

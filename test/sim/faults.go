@@ -225,7 +225,9 @@ func (c *Cluster) faultClient() {
 // calm ends all faults.
 func (c *Cluster) calm() {
 	c.Logf("-- calm")
-	c.net.Heal()
+	if !c.plan.Weather { // that stays as it is
+		c.net.Heal()
+	}
 	for _, n := range c.nodes {
 		n.resume()
 		n.boot()

@@ -24,6 +24,31 @@ func TestMessaging(t *testing.T) {
 	}
 }
 
+// TestWeather: nobody is taken for dead, and no message is missing, on two
+// links that lose, double, overtake and delay all the time.
+func TestWeather(t *testing.T) {
+	for _, modern := range []bool{false, true} {
+		if _, err := histories(Plan{Weather: true, Modern: modern, Length: time.Minute}, 0, 6); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestWeatherNotices: with a dead time of two keepalives there are deaths in
+// such weather, and the checker tells.
+func TestWeatherNotices(t *testing.T) {
+	if _, err := histories(Plan{Weather: true, Length: time.Minute, deadtime: 2 * keepalive}, 0, 6); err == nil || !strings.Contains(err.Error(), "which only had bad weather") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestMessagingWithModernKeys has all the faults of TestMessaging.
+func TestMessagingWithModernKeys(t *testing.T) {
+	if _, err := histories(Plan{Modern: true}, 0, 15); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFullStack(t *testing.T) {
 	if _, err := histories(Plan{Stack: Full}, 0, 15); err != nil {
 		t.Fatal(err)

@@ -25,11 +25,13 @@ func main() {
 	length := flag.Duration("length", 5*time.Minute, "virtual time with faults")
 	faults := flag.Int("faults", 0, "faults per history; 0: 20 to 40, by the seed; negative: none")
 	stack := flag.String("stack", "full", "what the nodes run: messaging or full")
+	weather := flag.Bool("weather", false, "no faults, but two links that are bad all the time, pauses and clock jumps (messaging stack)")
+	modern := flag.Bool("modern", false, "messages are signed with a method that Heartbeat 3.0.6 does not have")
 	trace := flag.Bool("trace", false, "print what happens, also if nothing fails")
 	workers := flag.Int("j", runtime.GOMAXPROCS(0), "histories at the same time")
 	flag.Parse()
 
-	plan := sim.Plan{Nodes: *nodes, Length: *length, Faults: *faults, Trace: *trace}
+	plan := sim.Plan{Nodes: *nodes, Length: *length, Faults: *faults, Trace: *trace, Weather: *weather, Modern: *modern}
 	switch *stack {
 	case "messaging":
 		plan.Stack = sim.Messaging
@@ -38,6 +40,9 @@ func main() {
 	default:
 		fmt.Fprintf(os.Stderr, "hasim: stack %q is not known: messaging or full\n", *stack)
 		os.Exit(2)
+	}
+	if *weather {
+		plan.Stack = sim.Messaging
 	}
 	if *seeds == 1 {
 		*workers = 1
@@ -111,7 +116,7 @@ func replay(p sim.Plan) string {
 	same := true
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "stack", "nodes", "length", "faults":
+		case "stack", "nodes", "length", "faults", "weather", "modern":
 			same = false
 		}
 	})
@@ -121,8 +126,8 @@ func replay(p sim.Plan) string {
 	line := fmt.Sprintf("go run ./test/sim/cmd/hasim -seeds 1 -seed %d", p.Seed)
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "stack", "nodes", "length", "faults":
-			line += fmt.Sprintf(" -%s %s", f.Name, f.Value)
+		case "stack", "nodes", "length", "faults", "weather", "modern":
+			line += fmt.Sprintf(" -%s=%s", f.Name, f.Value)
 		}
 	})
 	return line
