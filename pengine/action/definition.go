@@ -151,7 +151,7 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 		c.TriggerUnfencing(r, n, "Device parameters changed (reload)")
 		reload(c, r, n)
 		if a := r.Act("reload-agent", n); c.Why != nil && a != nil {
-			c.Why.Need(a, definitionText(op, n))
+			c.Why.Need(a, "its parameters are not those of its last "+op.Task+" on "+n.Name+", but none of those that need a restart has changed")
 		}
 	default:
 		forceRestart(c, r, n, op)

@@ -111,7 +111,7 @@ func (a assigner) choose(r *state.Resource, prefer *state.Node) {
 		a.hashSort(list)
 	}
 	value.MergeSort(list, func(x, y candidate) int { return a.compareNodes(x, y, current) })
-	choice := a.ranking(list, prefer, asked, current)
+	choice := a.ranking(r, list, prefer, asked, current)
 	best := list[0]
 	if prefer != nil {
 		if e := r.Allowed.Get(prefer); e != nil && e.Score >= best.score && e.Score >= 0 && prefer.Usable() {

@@ -106,7 +106,9 @@ func (a assigner) checkUtilization(r *state.Resource) *state.Node {
 		if !fits(need, n) {
 			e := r.Allowed.Get(n)
 			e.Score = value.Add(e.Score, -infinity)
-			a.c.Why.Add(e, -infinity, state.Cause{Kind: state.WhyUtilization, Node: n})
+			if a.c.Why != nil {
+				a.c.Why.Add(e, -infinity, state.Cause{Kind: state.WhyUtilization, Node: n, Rule: shortage(need, n)})
+			}
 		}
 	}
 	return best

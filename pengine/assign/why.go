@@ -1,7 +1,9 @@
 package assign
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"linuxha/pengine/state"
 )
@@ -63,13 +65,18 @@ func (a assigner) nowhere(d *state.Resource, x *state.Colocation) {
 
 // ranking keeps a sorted list of candidates before one of them is taken, nil
 // if nobody asks.
-func (a assigner) ranking(list []candidate, prefer, asked, current *state.Node) *state.Choice {
+func (a assigner) ranking(r *state.Resource, list []candidate, prefer, asked, current *state.Node) *state.Choice {
 	if a.c.Why == nil {
 		return nil
 	}
 	ch := &state.Choice{Prefer: prefer, Capable: asked == nil && prefer != nil}
 	for _, x := range list {
+		head := int32(0)
+		if e := r.Allowed.Get(x.node); e != nil {
+			head = e.Why
+		}
 		ch.Ranking = append(ch.Ranking, state.Ranked{
+			Head: head,
 			Node: x.node, Score: x.score, Assigned: x.node.NumAssigned, Usable: x.node.Usable(), State: NodeProblem(x.node),
 		})
 	}
@@ -77,6 +84,18 @@ func (a assigner) ranking(list []candidate, prefer, asked, current *state.Node) 
 		ch.Tie = a.tie(list[0], list[1], current)
 	}
 	return ch
+}
+
+// shortage says which needs a node has no room for.
+func shortage(need map[string]int, n *state.Node) string {
+	var list []string
+	for k, v := range need {
+		if free := amount(n.Utilization[k]); v > free {
+			list = append(list, k+": "+strconv.Itoa(v)+" needed, "+strconv.Itoa(free)+" free")
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
 }
 
 // chose completes what ranking began.

@@ -247,6 +247,9 @@ func (x explainer) own(r *state.Resource, a *state.Action, known bool) (why list
 			why.add(t)
 		}
 	case a.Task == "stop":
+		if known {
+			restarts = slices.DeleteFunc(restarts, func(t string) bool { return strings.HasPrefix(t, state.ItFailed) })
+		}
 		x.ownStop(r, a, next, restarts, &why)
 	case a.Task == "promote" && r.NextRole == state.Promoted && r.Role != state.Promoted:
 		why.add("this instance has been chosen for the promoted role")

@@ -23,6 +23,7 @@ type Ranked struct {
 	Node     string
 	Score    int    // after bans for want of capacity, which come last
 	State    string // what keeps the node from running anything new, "" if nothing does
+	Full     string // for want of which capacity it was banned, "" if it was not
 	Assigned int    // resources that had been placed there before
 }
 
@@ -32,7 +33,11 @@ func (x explainer) choice(r *state.Resource, ch state.Choice) Choice {
 		c.Node = ch.Node.Name
 	}
 	for _, k := range ch.Ranking {
-		c.Ranking = append(c.Ranking, Ranked{Node: k.Node.Name, Score: k.Score, State: k.State, Assigned: k.Assigned})
+		ranked := Ranked{Node: k.Node.Name, Score: k.Score, State: k.State, Assigned: k.Assigned}
+		if chain := x.c.Why.Chain(k.Head); len(chain) > 0 && chain[len(chain)-1].Cause.Kind == state.WhyUtilization {
+			ranked.Full = x.cause(r, k.Node, chain[len(chain)-1].Cause)
+		}
+		c.Ranking = append(c.Ranking, ranked)
 	}
 	switch ch.Kind {
 	case state.ChoseBest:
@@ -94,7 +99,7 @@ func best(c Choice, ch state.Choice) string {
 	switch {
 	case len(c.Ranking) < 2:
 		return "the only node in its table"
-	case ch.Tie == "score" && c.Ranking[1].State != "":
+	case ch.Tie == "score" && c.Ranking[1].State != "" && c.Ranking[1].Score >= ch.Score:
 		return fmt.Sprintf("the highest score (%s) of a node that can run it; %s is %s", value.ScoreText(ch.Score), c.Ranking[1].Node, c.Ranking[1].State)
 	case ch.Tie == "score":
 		return fmt.Sprintf("the highest score: %s, then %s with %s", value.ScoreText(ch.Score), c.Ranking[1].Node, value.ScoreText(c.Ranking[1].Score))

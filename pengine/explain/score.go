@@ -111,7 +111,7 @@ func (x explainer) cause(r *state.Resource, n *state.Node, w state.Cause) string
 	case state.WhyKeepPlace:
 		return "resources that are colocated with it would close this place; they cannot"
 	case state.WhyUtilization:
-		return "not enough free capacity (" + capacity(r, w.Node) + ")"
+		return "not enough free capacity: " + w.Rule
 	case state.WhyNoScore:
 		return "no promotion score is set for it here: promoting it needs one, or a constraint"
 	case state.WhyRole:
@@ -278,18 +278,6 @@ func cloneClosed(r *state.Resource, n *state.Node, w state.Cause) string {
 		return w.Rsc.ID + " itself may not run here (its own score is negative)"
 	}
 	return "this node has as many instances of " + w.Rsc.ID + " as it may have"
-}
-
-func capacity(r *state.Resource, n *state.Node) string {
-	var list []string
-	for k, v := range r.Utiliz {
-		list = append(list, "needs "+k+"="+v)
-	}
-	slices.Sort(list)
-	if len(list) == 0 {
-		return "together with what is colocated with it"
-	}
-	return strings.Join(list, ", ")
 }
 
 // hint says what an operator could do about a cause.

@@ -111,7 +111,11 @@ func (t *tracer) assign(c *state.Cluster) {
 		}
 		t.debug("%s goes to %s: %s", r.ID, node, ch.Text)
 		for i, k := range ch.Ranking {
-			t.trace("%s candidate %d is %s with %s; %d placed there; %s", r.ID, i+1, k.Node, value.ScoreText(k.Score), k.Assigned, k.State)
+			text := fmt.Sprintf("%s candidate %d is %s with %s; placed there before: %d", r.ID, i+1, k.Node, value.ScoreText(k.Score), k.Assigned)
+			if k.State != "" {
+				text += "; the node is " + k.State
+			}
+			t.trace("%s", text)
 		}
 	}
 	state.Each(c.Resources, func(r *state.Resource) {

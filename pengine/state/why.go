@@ -203,6 +203,7 @@ type Ranked struct {
 	Usable   bool
 	State    string // what keeps the node from running anything new, "" if nothing does
 	Assigned int    // resources placed there so far
+	Head     int32  // newest record of Score
 }
 
 // ChoiceKind says how a placement came about.

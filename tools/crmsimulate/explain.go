@@ -186,13 +186,16 @@ func placements(e *explain.Explanation, all bool) []words.Item {
 			text += " [" + c.Hint + "]"
 		}
 		it := words.Item{Text: text, NoColon: true}
-		if all {
-			for i, r := range c.Ranking {
+		for i, r := range c.Ranking {
+			if all {
 				line := fmt.Sprintf("%d. %s: score %s, %d resource(s) placed there before", i+1, r.Node, scoreText(r.Score), r.Assigned)
 				if r.State != "" {
 					line += ", " + r.State
 				}
 				it.Sub = append(it.Sub, words.Item{Text: line})
+			}
+			if r.Full != "" {
+				it.Sub = append(it.Sub, words.Item{Text: r.Node + ": " + r.Full})
 			}
 		}
 		list = append(list, it)
@@ -282,6 +285,7 @@ func explanationXML(e *explain.Explanation) *output.Element {
 		for i, r := range c.Ranking {
 			k := output.New("candidate", "rank", strconv.Itoa(i+1), "node", r.Node, "score", scoreText(r.Score), "resources", strconv.Itoa(r.Assigned))
 			set(k, "state", r.State)
+			set(k, "capacity", r.Full)
 			p.Add(k)
 		}
 		x.Add(p)
