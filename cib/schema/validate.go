@@ -28,7 +28,7 @@ func judge(doc *cibdoc.Doc) (*index, []Problem) {
 	}
 	root := doc.Root()
 	if root.Tag != "cib" {
-		return nil, []Problem{problemAt(root, "the root element must be <cib>")}
+		return nil, []Problem{wrongRoot(root)}
 	}
 	name, named := root.Get("validate-with")
 	v, known := Lookup(name)
@@ -43,6 +43,12 @@ func judge(doc *cibdoc.Doc) (*index, []Problem) {
 		return nil, nil
 	}
 	return of(v).check(root)
+}
+
+func wrongRoot(root *cibdoc.Node) Problem {
+	p := problemAt(root, "the root element must be <cib>")
+	p.Reference = []string{"Expecting element cib, got " + root.Tag}
+	return p
 }
 
 func unknownSchema(root *cibdoc.Node, name string) Problem {
@@ -96,7 +102,7 @@ func Best(doc *cibdoc.Doc) string {
 // check judges a whole document; the index is of a valid one.
 func (s *Schema) check(root *cibdoc.Node) (*index, []Problem) {
 	if root.Tag != s.root.tag || root.Attr("xmlns") != "" {
-		return nil, []Problem{problemAt(root, "the root element must be <%s>", s.root.tag)}
+		return nil, []Problem{wrongRoot(root)}
 	}
 	c := &checker{schema: s}
 	c.element(root, nil, s.root)
@@ -135,7 +141,7 @@ func (c *checker) element(n, parent *cibdoc.Node, e *element) {
 	if e.anything {
 		return
 	}
-	if !c.content(n, e) {
+	if !c.content(n, e) && len(c.problems) < maxProblems {
 		c.explain(n, parent, e)
 	}
 	for _, child := range n.Children {
