@@ -47,6 +47,10 @@ e2e: build ## the full end-to-end suite on real processes (as root; artifacts ar
 sim: ## run the simulator: SEEDS=n histories from SEED=s on, or SEED=s SEEDS=1 to replay one
 	go run ./test/sim/cmd/hasim -seeds $(or $(SEEDS),2000) $(if $(SEED),-seed $(SEED))
 
+.PHONY: cibdiff
+cibdiff: build ## random operations on random CIBs with our cibadmin and an installed reference's: OPS=n from SEED=s
+	go run ./test/cibdiff/cmd/cibdiff -operations $(or $(OPS),1000) -seed $(or $(SEED),1)
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 10s); findings land in testdata/fuzz
 	@set -e; for p in $$(go list ./...); do \

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,10 +93,14 @@ func isWholeName(section string) bool {
 
 // createFailed is the answer that says which object could not be created.
 func createFailed(o *cibdoc.Node, rc cibdoc.RC) error {
+	update := cibdoc.E("failed_update")
+	if id, ok := o.Get("id"); ok {
+		update.SetAttr("id", id)
+	}
+	update.SetAttr("object_type", o.Tag).SetAttr("operation", Create.String()).SetAttr("reason", rc.Error())
 	return &cibdoc.Failure{
 		RC: rc, Detail: "create <" + o.Tag + "> " + strconv.Quote(o.ID()),
-		Payload: cibdoc.E("failed").Add(cibdoc.E("failed_update", "id", o.ID(), "object_type", o.Tag,
-			"operation", Create.String(), "reason", rc.Error()).Add(o)),
+		Payload: cibdoc.E("failed").Add(update.Add(o)),
 	}
 }
 
@@ -181,6 +186,45 @@ func expand(name, value, old string) string {
 	return strconv.Itoa(max(min(score(old)+add, infinity), -infinity))
 }
 
+// mayExpand: some attribute in n refers to itself.
+func mayExpand(n *cibdoc.Node) bool {
+	found := false
+	n.Walk(func(_ cibdoc.Path, c *cibdoc.Node) bool {
+		for _, a := range c.Attrs {
+			found = found || expand(a.Name, a.Value, "") != a.Value
+		}
+		return !found
+	})
+	return found
+}
+
+// expandNew computes what a replacement or a patch brought in of references to
+// itself, as if the old value were 0 (cib 3.4 step 6).
+func expandNew(doc *cibdoc.Doc) *cibdoc.Doc {
+	type at struct {
+		path cibdoc.Path
+		attr int
+	}
+	var found []at
+	doc.Root().Walk(func(p cibdoc.Path, n *cibdoc.Node) bool {
+		for i, a := range n.Attrs {
+			if expand(a.Name, a.Value, "") != a.Value {
+				found = append(found, at{append(cibdoc.Path{}, p...), i})
+			}
+		}
+		return true
+	})
+	if len(found) == 0 {
+		return doc
+	}
+	e := doc.Edit()
+	for _, f := range found {
+		a := &e.Own(f.path).Attrs[f.attr]
+		a.Value = expand(a.Name, a.Value, "")
+	}
+	return e.Doc()
+}
+
 func score(s string) int {
 	switch strings.TrimPrefix(s, "+") {
 	case "INFINITY":
@@ -188,9 +232,17 @@ func score(s string) int {
 	case "-INFINITY":
 		return -infinity
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil {
-		return 0
+	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	end := 0
+	for end < len(s) && (s[end] >= '0' && s[end] <= '9' || end == 0 && (s[end] == '-' || s[end] == '+')) {
+		end++
+	}
+	n, err := strconv.Atoi(s[:end]) // what follows the number does not count
+	if errors.Is(err, strconv.ErrRange) {
+		n = infinity
+		if s[0] == '-' {
+			n = -infinity
+		}
 	}
 	return max(min(n, infinity), -infinity)
 }
@@ -213,7 +265,8 @@ func modify(e *cibdoc.Edit, ch Change) error {
 		return cibdoc.Fail(cibdoc.RCNoSuch, "nothing matches %s", ch.Section)
 	}
 	for _, m := range found {
-		if err := modifyBelow(e, m.Path, o, ch.CanCreate); err != nil {
+		// An XPath says where to look, never where to create.
+		if err := modifyBelow(e, m.Path, o, false); err != nil {
 			return err // as the reference: also if a later match would do
 		}
 		if !ch.All {
@@ -386,12 +439,9 @@ func isVictim(n, v *cibdoc.Node) bool {
 
 func removeMatches(e *cibdoc.Edit, ch Change) error {
 	found, err := cibdoc.SelectNodes(e.Root(), ch.Section)
-	if err != nil {
-		return cibdoc.Fail(cibdoc.RCNoSuch, "%v", err)
-	}
 	found = outermost(found)
-	if len(found) == 0 {
-		return nil
+	if err != nil || len(found) == 0 {
+		return nil // what is no XPath matches nothing either, as the reference has it
 	}
 	if !ch.All {
 		found = found[:1]

@@ -58,6 +58,10 @@ type Request struct {
 	User    string
 	// KeepVersion leaves the tuple as the changes made it (cib 2.2, last paragraph).
 	KeepVersion bool
+	// BareUncounted leaves the tuple as it is where a create or modify added
+	// nothing but elements without attributes: the reference does so, and in a
+	// file, which has no other copies, so may we. Copies need the count.
+	BareUncounted bool
 	// Check judges the changes before they count: access control. nil: all allowed.
 	Check func(old, new *cibdoc.Doc) error
 }
@@ -84,11 +88,11 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		if (ch.Op == Replace || ch.Op == Patch) && ch.XML != nil && mayExpand(ch.XML) {
+			next = expandNew(next)
+		}
 		doc, payload = next, cmp.Or(p, payload)
 		statusOnly = statusOnly && ch.Section == "status" && !ch.XPath
-	}
-	if err := checkForward(old, doc); err != nil {
-		return Result{}, err
 	}
 	if doc.Sum() == old.Sum() {
 		return Result{Doc: old, Payload: payload}, nil
@@ -98,10 +102,15 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 			return Result{}, refused(err, req.Changes)
 		}
 	}
-	config := doc.ConfigSum() != old.ConfigSum()
-	doc, err := count(old, doc, req, config)
-	if err != nil {
+	if err := checkForward(old, doc); err != nil {
 		return Result{}, err
+	}
+	config := doc.ConfigSum() != old.ConfigSum()
+	if !req.BareUncounted || !onlyBare(old, doc, req.Changes) {
+		var err error
+		if doc, err = count(old, doc, req, config); err != nil {
+			return Result{}, err
+		}
 	}
 	if !statusOnly && mustValidate(old, doc) {
 		if err := schema.Error(schema.Validate(doc)); err != nil {
@@ -125,6 +134,27 @@ func refused(err error, changes []Change) error {
 		}
 	}
 	return f
+}
+
+// onlyBare: the changes added elements, and none of them has an attribute.
+func onlyBare(old, doc *cibdoc.Doc, changes []Change) bool {
+	for _, ch := range changes {
+		if ch.Op != Create && ch.Op != Modify || ch.CanCreate {
+			return false
+		}
+	}
+	return withoutBare(old.Root()).Sum() == withoutBare(doc.Root()).Sum()
+}
+
+// withoutBare is n without the elements that have no attribute at or below them.
+func withoutBare(n *cibdoc.Node) *cibdoc.Node {
+	out := n.Bare()
+	for _, c := range n.Children {
+		if c = withoutBare(c); !c.IsElement() || len(c.Attrs)+len(c.Children) > 0 {
+			out.Add(c)
+		}
+	}
+	return out
 }
 
 // mustStore: the epochs are the operator's word, and the schema decides what

@@ -28,10 +28,22 @@ func Select(doc *cibdoc.Doc, q Query) (*cibdoc.Node, error) {
 	if len(found) == 0 {
 		return nil, cibdoc.Fail(cibdoc.RCNoSuch, "nothing matches %s", q.Section)
 	}
+	for i, m := range found {
+		if !m.Node.IsElement() && len(m.Path) > 0 { // a comment stands for its element, as an attribute does
+			up := m.Path[:len(m.Path)-1]
+			found[i] = cibdoc.Match{Path: up, Node: doc.Root().At(up)}
+		}
+	}
 	if q.Paths {
 		out := cibdoc.E("xpath-query")
 		for _, m := range found {
-			out.Add(cibdoc.E("xpath-query-path", "id", doc.Root().Address(m.Path)))
+			at := doc.Root().Address(m.Path)
+			if q.NoChildren { // the ids alone, of those that have one
+				if at = m.Node.ID(); at == "" {
+					continue
+				}
+			}
+			out.Add(cibdoc.E("xpath-query-path", "id", at))
 		}
 		return out, nil
 	}

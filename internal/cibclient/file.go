@@ -128,7 +128,7 @@ func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyRe
 	resp := &cibv1.ApplyResponse{}
 	user := f.acting(req.GetUser())
 	r := ops.Request{
-		Client: req.GetClient(), User: user.Name,
+		Client: req.GetClient(), User: user.Name, BareUncounted: true,
 	}
 	r.Check = func(old, new *cibdoc.Doc) error {
 		f.trace(old, new, user, req.GetChanges())
@@ -147,6 +147,9 @@ func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyRe
 		r.Changes = append(r.Changes, ch)
 	}
 	res, err := ops.Apply(f.doc, r)
+	if cibdoc.RCOf(err) == cibdoc.RCSchemaLatest && !req.GetDryRun() {
+		f.changed = true // nothing to do is success, after which the file is written anew (cib 8.2)
+	}
 	if err != nil {
 		resp.Rc, resp.Error = int32(cibdoc.RCOf(err)), err.Error()
 		if fail, ok := errors.AsType[*cibdoc.Failure](err); ok {

@@ -105,37 +105,64 @@ func (s *Spec) byShort(r rune) *Option {
 }
 
 func (s *Spec) byLong(name string) *Option {
-	var found *Option
+	all := s.meant(name)
+	if len(all) != 1 {
+		return nil
+	}
+	return all[0]
+}
+
+// meant are the options that a long name may stand for: the one of that name,
+// or in the old family all that begin with it.
+func (s *Spec) meant(name string) []*Option {
+	var found []*Option
 	for i := range s.Options {
 		o := &s.Options[i]
 		if o.Long == "" {
 			continue
 		}
 		if o.Long == name {
-			return o
+			return []*Option{o}
 		}
 		if s.Old && strings.HasPrefix(o.Long, name) {
-			if found != nil {
-				return nil // ambiguous
-			}
-			found = o
+			found = append(found, o)
 		}
 	}
 	return found
+}
+
+// mistake words a mistake as the tool's family does: the old one as getopt.
+func (s *Spec) mistake(old, new string, args ...any) error {
+	if s.Old {
+		return &UsageError{fmt.Sprintf(old, args...)}
+	}
+	return &UsageError{fmt.Sprintf(new, args...)}
+}
+
+func (s *Spec) unknown(name string) error {
+	all := s.meant(name)
+	if len(all) < 2 {
+		return s.mistake("unrecognized option '--%s'", "Unknown option --%s", name)
+	}
+	var b strings.Builder
+	for _, o := range all {
+		fmt.Fprintf(&b, " '--%s'", o.Long)
+	}
+	return &UsageError{fmt.Sprintf("option '--%s' is ambiguous; possibilities:%s", name, b.String())}
 }
 
 func (s *Spec) long(p *Parsed, word string, rest []string) (used int, err error) {
 	name, value, has := strings.Cut(word, "=")
 	o := s.byLong(name)
 	if o == nil {
-		return 0, &UsageError{fmt.Sprintf("Unknown option --%s", name)}
+		return 0, s.unknown(name)
 	}
 	if o.Arg == NoArg && has {
-		return 0, &UsageError{fmt.Sprintf("Option --%s takes no value", name)}
+		return 0, s.mistake("option '--%s' doesn't allow an argument", "Option --%s takes no value", o.Long)
 	}
 	if o.Arg == RequiredArg && !has {
 		if len(rest) == 0 {
-			return 0, &UsageError{fmt.Sprintf("Missing argument for --%s", name)}
+			return 0, s.mistake("option '--%s' requires an argument", "Missing argument for --%s", o.Long)
 		}
 		value, has, used = rest[0], true, 1
 	}
@@ -148,7 +175,7 @@ func (s *Spec) short(p *Parsed, cluster string, rest []string) (used int, err er
 	for i, r := range runes {
 		o := s.byShort(r)
 		if o == nil {
-			return 0, &UsageError{fmt.Sprintf("Unknown option -%c", r)}
+			return 0, s.mistake("invalid option -- '%c'", "Unknown option -%c", r)
 		}
 		tail := string(runes[i+1:])
 		switch {
@@ -160,7 +187,7 @@ func (s *Spec) short(p *Parsed, cluster string, rest []string) (used int, err er
 			return 0, nil
 		case o.Arg == RequiredArg:
 			if len(rest) == 0 {
-				return 0, &UsageError{fmt.Sprintf("Missing argument for -%c", r)}
+				return 0, s.mistake("option requires an argument -- '%c'", "Missing argument for -%c", r)
 			}
 			p.Given = append(p.Given, Given{Option: o, Value: rest[0], HasValue: true})
 			return 1, nil

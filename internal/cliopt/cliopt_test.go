@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		{"optional long without value", false, "--fence-history x", "fence-history | x"},
 		{"no abbreviations in the new family", false, "--inact", "Unknown option --inact"},
 		{"abbreviation in the old family", true, "--inact", "inactive |"},
-		{"ambiguous abbreviation", true, "--n x", "Unknown option --n"},
+		{"ambiguous abbreviation", true, "--n x", "option '--n' is ambiguous; possibilities: '--name' '--node'"},
 		{"unknown", false, "-1x", "Unknown option -x"},
 		{"missing value", false, "-n", "Missing argument for -n"},
 		{"version", false, "-$", "version |"},

@@ -83,7 +83,7 @@ var commands = map[string]command{
 	"replace":    {op: ops.Replace, input: true},
 	"delete":     {op: ops.Delete, input: true, orXPath: true},
 	"delete-all": {op: ops.Delete, dangerous: true, input: true, orXPath: true},
-	"empty":      {}, "md5-sum": {input: true}, "md5-sum-versioned": {input: true},
+	"empty":      {}, "md5-sum": {}, "md5-sum-versioned": {},
 }
 
 const dangerous = "The supplied command is considered dangerous.  To prevent accidental destruction of the cluster, the --force flag is required in order to proceed.\n"
@@ -106,6 +106,9 @@ type call struct {
 // Run is the tool's entry.
 func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p, err := spec.Parse(args)
+	if err == nil && len(p.Operands) > 0 && !p.Has("empty") {
+		err = fmt.Errorf("%q is no option, and cibadmin takes nothing else", p.Operands[0])
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n\n%s", name, err, spec.Help())
 		return int(exitcode.Usage)
@@ -167,8 +170,9 @@ func (c *call) input() exitcode.Code {
 	case c.p.Has("xml-pipe"):
 		source = "STDIN"
 		b, err = io.ReadAll(c.stdin)
-	case c.cmd.input && !(c.cmd.orXPath && c.p.Has("xpath")):
-		return exitcode.Code(c.usage("--" + c.what + " needs XML: give it by --xml-text, --xml-file or --xml-pipe"))
+	case c.what == "md5-sum" || c.what == "md5-sum-versioned":
+		fmt.Fprintln(c.stderr, "Please supply XML to process with -X, -x or -p")
+		return exitcode.Usage
 	default:
 		return 0
 	}
@@ -280,11 +284,19 @@ func (c *call) query() exitcode.Code {
 }
 
 func (c *call) apply() exitcode.Code {
-	if node := c.p.Value("node") + c.p.Value("host"); node != "" {
+	if c.cmd.input && c.xml == nil && !(c.cmd.orXPath && c.p.Has("xpath")) {
+		status := c.failed(cibdoc.Fail(cibdoc.RCInvalid, "--%s needs XML", c.what), nil)
+		fmt.Fprintf(c.stderr, "--%s needs XML: give it by --xml-text, --xml-file or --xml-pipe\n", c.what)
+		return status
+	}
+	if node := c.p.Value("node") + c.p.Value("host"); node != "" && c.cib.Live() {
 		fmt.Fprintf(c.stderr, "Call failed: changes go to all nodes: --node %s is possible with --query only\n", node)
 		return exitcode.Protocol
 	}
 	section, isXPath := c.section()
+	if c.cmd.op == ops.Create {
+		isXPath = false // to a create an XPath is a section that nobody knows (cib 4.2)
+	}
 	ch := &cibv1.Change{Op: cibv1.Op(c.cmd.op), Section: section, Xpath: isXPath, CanCreate: c.p.Has("allow-create"), DeleteAll: c.what == "delete-all"}
 	if c.xml != nil {
 		ch.Xml = c.xml.Bytes()
