@@ -1,105 +1,162 @@
 package server
 
 import (
-	"encoding/xml"
-	"fmt"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/beevik/etree"
-
+	"linuxha/cib/cibdoc"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/request"
 	"linuxha/stonithd/topology"
 )
 
-// configuration takes from a CIB (or its configuration section) what concerns
-// the fencer of a node: the devices that may be used here, the topology and
-// the permanent node attributes (execution 33.1, 36.1). effective turns the text
-// of stonith-watchdog-timeout into a time.
-func configuration(doc []byte, node string, effective func(string) time.Duration) (request.Reconfigured, error) {
-	d := etree.NewDocument()
-	if err := d.ReadFromBytes(doc); err != nil {
-		return request.Reconfigured{}, fmt.Errorf("read the CIB: %w", err)
-	}
-	root := d.Root()
-	if root == nil {
-		return request.Reconfigured{}, fmt.Errorf("read the CIB: it is empty")
-	}
-	if root.Tag != "configuration" {
-		if root = root.SelectElement("configuration"); root == nil {
-			return request.Reconfigured{}, fmt.Errorf("read the CIB: it has no configuration section")
-		}
-	}
-	c := &cibReader{root: root, node: node}
-	conf := request.Reconfigured{Devices: c.devices(), Levels: c.levels(), Attributes: c.nodeAttributes()}
-	c.watchdog(&conf, effective)
-	return conf, nil
-}
-
+// cibReader takes from the CIB what concerns the fencer of a node: the devices
+// that may be used here, the topology, the permanent node attributes and fencing
+// by watchdog (execution 33.1, 36.1, 40.1). It remembers which resources and
+// constraints these are, so that a change of others costs no reading.
 type cibReader struct {
-	root *etree.Element
 	node string
+	// effective turns the text of stonith-watchdog-timeout into a time.
+	effective func(string) time.Duration
+
+	doc        *cibdoc.Doc  // as last read, nil: not yet
+	root       *cibdoc.Node // its configuration
+	primitives []placed
+	locations  []*cibdoc.Node               // rsc_locations that concern them
+	attrs      map[string]map[string]string // permanent attributes per node
+	refs       bool                         // there are sets by reference, which may be anywhere
+
+	scans int // of all resources
 }
 
-// devices finds the fencing primitives that are enabled and allowed here.
-func (c *cibReader) devices() []device.Device {
-	resources := c.root.SelectElement("resources")
-	if resources == nil {
-		return nil
+// placed is a primitive with the groups, clones and bundles around it, from the
+// outside in.
+type placed struct {
+	prim      *cibdoc.Node
+	enclosing []*cibdoc.Node
+}
+
+func (p placed) names() []string {
+	names := []string{p.prim.ID()}
+	for _, e := range p.enclosing {
+		names = append(names, e.ID())
 	}
-	var out []device.Device
-	var walk func(e *etree.Element, enclosing []*etree.Element)
-	walk = func(e *etree.Element, enclosing []*etree.Element) {
-		for _, child := range e.ChildElements() {
+	return names
+}
+
+// read reads a whole document.
+func (c *cibReader) read(doc *cibdoc.Doc) (request.Reconfigured, error) {
+	if doc.Configuration() == nil {
+		return request.Reconfigured{}, errors.New("read the CIB: it has no configuration section")
+	}
+	c.doc, c.root = doc, doc.Configuration()
+	c.findPrimitives()
+	c.findLocations()
+	return c.evaluate(), nil
+}
+
+// evaluate judges what was found.
+func (c *cibReader) evaluate() request.Reconfigured {
+	c.refs = false
+	c.attrs = nodeAttributes(c.root)
+	conf := request.Reconfigured{Devices: c.devices(), Levels: c.levels(), Attributes: c.attrs}
+	c.watchdog(&conf)
+	return conf
+}
+
+// findPrimitives finds the fencing devices, and whatever has the watchdog's name.
+func (c *cibReader) findPrimitives() {
+	c.primitives = nil
+	c.scans++
+	resources := c.root.Child("resources")
+	var walk func(e *cibdoc.Node, enclosing []*cibdoc.Node)
+	walk = func(e *cibdoc.Node, enclosing []*cibdoc.Node) {
+		for child := range e.Elements() {
 			switch child.Tag {
 			case "group", "clone", "master", "bundle":
 				walk(child, append(slices.Clone(enclosing), child))
 			case "primitive":
-				if d, ok := c.device(resources, child, enclosing); ok {
-					out = append(out, d)
+				if c.inherited(child, "class") == "stonith" || child.ID() == request.WatchdogDevice {
+					c.primitives = append(c.primitives, placed{child, enclosing})
 				}
 			}
 		}
 	}
-	walk(resources, nil)
+	if resources != nil {
+		walk(resources, nil)
+	}
+}
+
+// findLocations finds the constraints that concern the devices.
+func (c *cibReader) findLocations() {
+	c.locations = nil
+	names := c.names()
+	for _, loc := range children(c.root.Child("constraints"), "rsc_location") {
+		if concernsAny(loc, names) {
+			c.locations = append(c.locations, loc)
+		}
+	}
+}
+
+// names are those of the devices and of all around them.
+func (c *cibReader) names() []string {
+	var names []string
+	for _, p := range c.primitives {
+		names = append(names, p.names()...)
+	}
+	return names
+}
+
+// devices are the fencing primitives that are enabled and allowed here.
+func (c *cibReader) devices() []device.Device {
+	var out []device.Device
+	for _, p := range c.primitives {
+		if d, ok := c.device(p); ok {
+			out = append(out, d)
+		}
+	}
 	return out
 }
 
-func (c *cibReader) device(resources, prim *etree.Element, enclosing []*etree.Element) (device.Device, bool) {
-	tmpl := template(resources, prim)
-	inherited := func(name string) string {
-		if v := prim.SelectAttrValue(name, ""); v != "" || tmpl == nil {
-			return v
-		}
-		return tmpl.SelectAttrValue(name, "")
+// inherited is an attribute of a primitive or of its template.
+func (c *cibReader) inherited(prim *cibdoc.Node, name string) string {
+	if v := prim.Attr(name); v != "" {
+		return v
 	}
-	if inherited("class") != "stonith" {
+	if t := c.template(prim); t != nil {
+		return t.Attr(name)
+	}
+	return ""
+}
+
+func (c *cibReader) device(p placed) (device.Device, bool) {
+	if c.inherited(p.prim, "class") != "stonith" {
 		return device.Device{}, false
 	}
-	id := prim.SelectAttrValue("id", "")
+	tmpl := c.template(p.prim)
 	meta := map[string]string{}
-	if defaults := c.root.SelectElement("rsc_defaults"); defaults != nil {
+	if defaults := c.root.Child("rsc_defaults"); defaults != nil {
 		c.attributes(defaults, "meta_attributes", meta)
 	}
-	for _, e := range append(slices.Clone(enclosing), tmpl, prim) {
+	for _, e := range append(slices.Clone(p.enclosing), tmpl, p.prim) {
 		if e != nil {
 			c.attributes(e, "meta_attributes", meta)
 		}
 	}
-	if strings.EqualFold(meta["target-role"], "Stopped") || !c.allowed(id, enclosing) {
+	if strings.EqualFold(meta["target-role"], "Stopped") || !c.allowed(p) {
 		return device.Device{}, false
 	}
 	params := map[string]string{}
 	if tmpl != nil {
 		c.attributes(tmpl, "instance_attributes", params)
 	}
-	c.attributes(prim, "instance_attributes", params)
+	c.attributes(p.prim, "instance_attributes", params)
 	return device.Device{
-		ID: id, Agent: inherited("type"), Namespace: inherited("provider"), Params: params,
+		ID: p.prim.ID(), Agent: c.inherited(p.prim, "type"), Namespace: c.inherited(p.prim, "provider"), Params: params,
 		Unfencing: strings.EqualFold(meta["provides"], "unfencing"),
 	}, true
 }
@@ -107,19 +164,19 @@ func (c *cibReader) device(resources, prim *etree.Element, enclosing []*etree.El
 // property is a cluster property's value, empty if it is not set.
 func (c *cibReader) property(name string) string {
 	props := map[string]string{}
-	if cfg := c.root.SelectElement("crm_config"); cfg != nil {
+	if cfg := c.root.Child("crm_config"); cfg != nil {
 		c.attributes(cfg, "cluster_property_set", props)
 	}
 	return props[name]
 }
 
-func template(resources, prim *etree.Element) *etree.Element {
-	name := prim.SelectAttrValue("template", "")
+func (c *cibReader) template(prim *cibdoc.Node) *cibdoc.Node {
+	name := prim.Attr("template")
 	if name == "" {
 		return nil
 	}
-	for _, t := range resources.SelectElements("template") {
-		if t.SelectAttrValue("id", "") == name {
+	for _, t := range children(c.root.Child("resources"), "template") {
+		if t.ID() == name {
 			return t
 		}
 	}
@@ -128,25 +185,26 @@ func template(resources, prim *etree.Element) *etree.Element {
 
 // attributes adds the nvpairs of e's sets to into; of several sets the one
 // with the higher score wins, and any of them over what was there before.
-func (c *cibReader) attributes(e *etree.Element, set string, into map[string]string) {
-	sets := e.SelectElements(set)
+func (c *cibReader) attributes(e *cibdoc.Node, set string, into map[string]string) {
+	sets := children(e, set)
 	for i, s := range sets {
-		if ref := s.SelectAttrValue("id-ref", ""); ref != "" {
-			if target := c.root.FindElement(fmt.Sprintf("//%s[@id='%s']", set, strings.ReplaceAll(ref, "'", ""))); target != nil {
+		if ref := s.Attr("id-ref"); ref != "" {
+			c.refs = true
+			if target := find(c.root, set, ref); target != nil {
 				sets[i] = target
 			}
 		}
 	}
-	slices.SortStableFunc(sets, func(a, b *etree.Element) int { return scoreOf(b) - scoreOf(a) })
+	slices.SortStableFunc(sets, func(a, b *cibdoc.Node) int { return scoreOf(b) - scoreOf(a) })
 	found := map[string]string{}
 	for _, s := range sets {
-		if rule := s.SelectElement("rule"); rule != nil && !c.ruleHolds(rule) {
+		if rule := s.Child("rule"); rule != nil && !c.ruleHolds(rule) {
 			continue
 		}
-		for _, nv := range s.SelectElements("nvpair") {
-			name := nv.SelectAttrValue("name", "")
+		for _, nv := range children(s, "nvpair") {
+			name := nv.Attr("name")
 			if _, set := found[name]; !set && name != "" {
-				found[name] = nv.SelectAttrValue("value", "")
+				found[name] = nv.Attr("value")
 			}
 		}
 	}
@@ -157,7 +215,7 @@ func (c *cibReader) attributes(e *etree.Element, set string, into map[string]str
 
 const infinity = 1000000
 
-func scoreOf(e *etree.Element) int { return score(e.SelectAttrValue("score", "0")) }
+func scoreOf(e *cibdoc.Node) int { return score(e.Attr("score")) }
 
 func score(text string) int {
 	switch strings.ToUpper(strings.TrimPrefix(text, "+")) {
@@ -175,22 +233,17 @@ func score(text string) int {
 
 // allowed: no location constraint keeps the device, or what encloses it, off
 // this node (execution 33.1).
-func (c *cibReader) allowed(id string, enclosing []*etree.Element) bool {
-	names := []string{id}
-	for _, e := range enclosing {
-		names = append(names, e.SelectAttrValue("id", ""))
-	}
+func (c *cibReader) allowed(p placed) bool {
+	names := p.names()
 	symmetric := !strings.EqualFold(c.property("symmetric-cluster"), "false")
 	sum, mentioned := 0, false
-	if constraints := c.root.SelectElement("constraints"); constraints != nil {
-		for _, loc := range constraints.SelectElements("rsc_location") {
-			if !slices.ContainsFunc(names, func(n string) bool { return concerns(loc, n) }) {
-				continue
-			}
-			s, here := c.locationScore(loc)
-			if here {
-				sum, mentioned = addScores(sum, s), true
-			}
+	for _, loc := range c.locations {
+		if !concernsAny(loc, names) {
+			continue
+		}
+		s, here := c.locationScore(loc)
+		if here {
+			sum, mentioned = addScores(sum, s), true
 		}
 	}
 	if !mentioned {
@@ -199,17 +252,21 @@ func (c *cibReader) allowed(id string, enclosing []*etree.Element) bool {
 	return sum >= 0
 }
 
-func concerns(loc *etree.Element, id string) bool {
-	if loc.SelectAttrValue("rsc", "") == id {
+func concernsAny(loc *cibdoc.Node, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return concerns(loc, n) })
+}
+
+func concerns(loc *cibdoc.Node, id string) bool {
+	if loc.Attr("rsc") == id {
 		return true
 	}
-	if p := loc.SelectAttrValue("rsc-pattern", ""); p != "" {
+	if p := loc.Attr("rsc-pattern"); p != "" {
 		re, err := regexp.CompilePOSIX(p)
 		return err == nil && re.MatchString(id)
 	}
-	for _, set := range loc.SelectElements("resource_set") {
-		for _, ref := range set.SelectElements("resource_ref") {
-			if ref.SelectAttrValue("id", "") == id {
+	for _, set := range children(loc, "resource_set") {
+		for _, ref := range children(set, "resource_ref") {
+			if ref.ID() == id {
 				return true
 			}
 		}
@@ -217,11 +274,11 @@ func concerns(loc *etree.Element, id string) bool {
 	return false
 }
 
-func (c *cibReader) locationScore(loc *etree.Element) (s int, here bool) {
-	if n := loc.SelectAttrValue("node", ""); n != "" {
+func (c *cibReader) locationScore(loc *cibdoc.Node) (s int, here bool) {
+	if n := loc.Attr("node"); n != "" {
 		return scoreOf(loc), strings.EqualFold(n, c.node)
 	}
-	for _, rule := range loc.SelectElements("rule") {
+	for _, rule := range children(loc, "rule") {
 		if c.ruleHolds(rule) {
 			s, here = addScores(s, scoreOf(rule)), true
 		}
@@ -238,10 +295,10 @@ func addScores(a, b int) int {
 
 // ruleHolds evaluates the rules that make sense for a device's place: by node
 // name and by permanent node attribute. What needs time or status does not hold.
-func (c *cibReader) ruleHolds(rule *etree.Element) bool {
-	or := strings.EqualFold(rule.SelectAttrValue("boolean-op", "and"), "or")
+func (c *cibReader) ruleHolds(rule *cibdoc.Node) bool {
+	or := strings.EqualFold(rule.Attr("boolean-op"), "or")
 	any, all := false, true
-	for _, e := range rule.ChildElements() {
+	for e := range rule.Elements() {
 		holds := false
 		switch e.Tag {
 		case "rule":
@@ -257,13 +314,13 @@ func (c *cibReader) ruleHolds(rule *etree.Element) bool {
 	return all
 }
 
-func (c *cibReader) expressionHolds(e *etree.Element) bool {
+func (c *cibReader) expressionHolds(e *cibdoc.Node) bool {
 	have, defined := c.node, true
-	if name := e.SelectAttrValue("attribute", ""); name != "#uname" {
-		have, defined = c.nodeAttributes()[c.node][name]
+	if name := e.Attr("attribute"); name != "#uname" {
+		have, defined = c.attrs[c.node][name]
 	}
-	want := e.SelectAttrValue("value", "")
-	switch e.SelectAttrValue("operation", "") {
+	want := e.Attr("value")
+	switch e.Attr("operation") {
 	case "eq":
 		return defined && strings.EqualFold(have, want)
 	case "ne":
@@ -277,21 +334,17 @@ func (c *cibReader) expressionHolds(e *etree.Element) bool {
 }
 
 func (c *cibReader) levels() []topology.Level {
-	topo := c.root.SelectElement("fencing-topology")
-	if topo == nil {
-		return nil
-	}
 	var out []topology.Level
-	for _, e := range topo.SelectElements("fencing-level") {
-		index, err := strconv.Atoi(e.SelectAttrValue("index", ""))
+	for _, e := range children(c.root.Child("fencing-topology"), "fencing-level") {
+		index, err := strconv.Atoi(e.Attr("index"))
 		if err != nil {
 			index = 0 // refused by the table, with the level's name
 		}
 		l := topology.Level{
-			Index: index, Target: e.SelectAttrValue("target", ""), Pattern: e.SelectAttrValue("target-pattern", ""),
-			Attribute: e.SelectAttrValue("target-attribute", ""), Value: e.SelectAttrValue("target-value", ""),
+			Index: index, Target: e.Attr("target"), Pattern: e.Attr("target-pattern"),
+			Attribute: e.Attr("target-attribute"), Value: e.Attr("target-value"),
 		}
-		for d := range strings.SplitSeq(e.SelectAttrValue("devices", ""), ",") {
+		for d := range strings.SplitSeq(e.Attr("devices"), ",") {
 			if d != "" {
 				l.Devices = append(l.Devices, d)
 			}
@@ -301,42 +354,40 @@ func (c *cibReader) levels() []topology.Level {
 	return out
 }
 
-func (c *cibReader) nodeAttributes() map[string]map[string]string {
+func nodeAttributes(configuration *cibdoc.Node) map[string]map[string]string {
 	out := map[string]map[string]string{}
-	nodes := c.root.SelectElement("nodes")
-	if nodes == nil {
-		return out
-	}
-	for _, n := range nodes.SelectElements("node") {
+	for _, n := range children(configuration.Child("nodes"), "node") {
 		attrs := map[string]string{}
-		for _, set := range n.SelectElements("instance_attributes") {
-			for _, nv := range set.SelectElements("nvpair") {
-				attrs[nv.SelectAttrValue("name", "")] = nv.SelectAttrValue("value", "")
+		for _, set := range children(n, "instance_attributes") {
+			for _, nv := range children(set, "nvpair") {
+				attrs[nv.Attr("name")] = nv.Attr("value")
 			}
 		}
-		out[n.SelectAttrValue("uname", "")] = attrs
+		out[n.Attr("uname")] = attrs
 	}
 	return out
 }
 
-// touchesConfiguration reports whether a patch (cib 5.2) changes anything but
-// versions and the status section.
-func touchesConfiguration(patch []byte) bool {
-	var diff struct {
-		Changes []struct {
-			Operation string `xml:"operation,attr"`
-			Path      string `xml:"path,attr"`
-		} `xml:"change"`
-	}
-	if err := xml.Unmarshal(patch, &diff); err != nil {
-		return true // better one reading too many
-	}
-	for _, ch := range diff.Changes {
-		status := ch.Path == "/cib/status" || strings.HasPrefix(ch.Path, "/cib/status/")
-		versions := ch.Path == "/cib" && ch.Operation == "modify"
-		if !status && !versions {
-			return true
+// children are n's child elements of that tag; none where there is no n.
+func children(n *cibdoc.Node, tag string) []*cibdoc.Node {
+	var out []*cibdoc.Node
+	if n != nil {
+		for c := range n.Elements() {
+			if c.Tag == tag {
+				out = append(out, c)
+			}
 		}
 	}
-	return false
+	return out
+}
+
+// find returns the first element of that tag and id below n, nil if none.
+func find(n *cibdoc.Node, tag, id string) (found *cibdoc.Node) {
+	n.Walk(func(_ cibdoc.Path, e *cibdoc.Node) bool {
+		if found == nil && e.IsElement() && e.Tag == tag && e.ID() == id {
+			found = e
+		}
+		return found == nil && e.MayHold(tag)
+	})
+	return found
 }

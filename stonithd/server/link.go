@@ -1,16 +1,12 @@
 package server
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"linuxha/internal/ipc"
-	cibv1 "linuxha/proto/cib/v1"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/request"
@@ -48,80 +44,6 @@ func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) re
 		return request.Received{From: k.Message.FromNode, View: k.Message.View, Message: m}
 	}
 	return nil
-}
-
-// followCIB keeps devices and topology as the local CIB has them.
-func (s *Server) followCIB(ctx context.Context) error {
-	cc, err := dial(s.opts.Paths.Socket("cib"))
-	if err != nil {
-		return err
-	}
-	defer cc.Close()
-	client := cibv1.NewCibClient(cc)
-	for {
-		err := s.watchCIB(ctx, client)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		s.log.Warn("not connected to the CIB: trying again", "err", err)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(retryPause):
-		}
-	}
-}
-
-func (s *Server) watchCIB(ctx context.Context, client cibv1.CibClient) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := client.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return err
-	}
-	for {
-		n, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		doc := n.Document
-		if len(doc) == 0 {
-			if !touchesConfiguration(n.Patch) {
-				continue
-			}
-			if doc, err = queryConfiguration(ctx, client); err != nil {
-				return err
-			}
-		}
-		s.do(ctx, func() { s.configure(doc) })
-	}
-}
-
-func queryConfiguration(ctx context.Context, client cibv1.CibClient) ([]byte, error) {
-	res, err := client.Query(ctx, &cibv1.QueryRequest{Section: "configuration"})
-	if err != nil {
-		return nil, err
-	}
-	if res.Rc != 0 {
-		return nil, fmt.Errorf("query the CIB's configuration: %s (%d)", res.Error, res.Rc)
-	}
-	return res.Xml, nil
-}
-
-// configure takes the CIB's configuration over. Before the node's own name is
-// known, constraints cannot be judged: the document is kept until then.
-func (s *Server) configure(doc []byte) {
-	s.doc = doc
-	if s.node == "" {
-		return
-	}
-	conf, err := configuration(doc, s.node, s.opts.SBD.Effective)
-	if err != nil {
-		s.log.Error("the CIB's fencing configuration is not used", "err", err)
-		return
-	}
-	s.checkWatchdog(conf.Watchdog)
-	s.step(conf)
 }
 
 func logLines(log *slog.Logger, op string, res device.Result) {

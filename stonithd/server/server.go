@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cluster"
 	"linuxha/internal/paths"
 	"linuxha/internal/sbd"
@@ -54,7 +55,8 @@ type Server struct {
 	// Owned by Run's goroutine.
 	ctx         context.Context // ends with Run
 	node        string
-	doc         []byte          // the CIB as last read
+	doc         *cibdoc.Doc     // the CIB as last seen, nil: not yet
+	reader      *cibReader      // of this node; nil: its name is not known
 	out         *cluster.Outbox // nil: not attached
 	answers     map[string]chan<- request.Answer
 	performs    map[uint64]chan<- device.Result
@@ -255,10 +257,8 @@ func (s *Server) attached(ctx context.Context) error {
 	node := conn.Welcome.Node
 	s.log.Info("attached to the messaging layer", "node", node)
 	s.do(ctx, func() {
-		s.node, s.out = node, out
-		if s.doc != nil {
-			s.configure(s.doc)
-		}
+		s.out = out
+		s.nodeKnown(node)
 	})
 	for ev := range conn.Events() {
 		if in := clusterEvent(node, ev, s.log); in != nil {

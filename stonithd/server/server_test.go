@@ -15,12 +15,14 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cluster/clustertest"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	cibv1 "linuxha/proto/cib/v1"
 	stonithv1 "linuxha/proto/stonith/v1"
 	"linuxha/stonithd/plugin"
+	"linuxha/stonithd/request"
 )
 
 // fencer is a running stonithd of the tests.
@@ -275,20 +277,18 @@ func await(t *testing.T, holds func() bool) {
 	}
 }
 
-func TestTouchesConfiguration(t *testing.T) {
-	for _, tc := range []struct {
-		patch string
-		want  bool
-	}{
-		{`<diff><version/><change operation="modify" path="/cib"/><change operation="create" path="/cib/status/node_state[@id='1']"/></diff>`, false},
-		{`<diff><change operation="modify" path="/cib"/><change operation="modify" path="/cib/configuration/resources"/></diff>`, true},
-		{`<diff><change operation="create" path="/cib"/></diff>`, true},
-		{`not xml <`, true},
-	} {
-		if got := touchesConfiguration([]byte(tc.patch)); got != tc.want {
-			t.Errorf("%s: %v", tc.patch, got)
-		}
+// configuration is what node a takes from a configuration section.
+func configuration(t *testing.T, section string) request.Reconfigured {
+	t.Helper()
+	doc, err := cibdoc.Parse([]byte("<cib>" + section + "</cib>"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	conf, err := (&cibReader{node: "a", effective: seconds}).read(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf
 }
 
 // seconds is a watchdog time-out as it stands.
@@ -320,10 +320,7 @@ func TestWatchdogConfiguration(t *testing.T) { // execution 40.1, 40.2
 		{"another agent takes the name", property + primitive("watchdog", "fence_test", "a"), "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			conf, err := configuration([]byte("<configuration>"+tc.doc+"</configuration>"), "a", seconds)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conf := configuration(t, "<configuration>"+tc.doc+"</configuration>")
 			var devices, covers string
 			for _, d := range conf.Devices {
 				devices += d.ID + "->" + d.Params["pcmk_host_list"]
@@ -341,7 +338,7 @@ func TestWatchdogConfiguration(t *testing.T) { // execution 40.1, 40.2
 }
 
 func TestConfiguration(t *testing.T) {
-	conf, err := configuration([]byte(`<configuration>
+	conf := configuration(t, `<configuration>
 <crm_config><cluster_property_set id="p"><nvpair id="x" name="symmetric-cluster" value="false"/></cluster_property_set></crm_config>
 <nodes><node id="1" uname="a"><instance_attributes id="na"><nvpair id="r" name="rack" value="7"/></instance_attributes></node></nodes>
 <resources>
@@ -352,10 +349,7 @@ func TestConfiguration(t *testing.T) {
 </resources>
 <constraints><rsc_location id="l" rsc="cl"><rule id="ru" score="10"><expression id="e" attribute="rack" operation="eq" value="7"/></rule></rsc_location></constraints>
 <fencing-topology><fencing-level id="f" index="1" target="b" devices="st,other"/><fencing-level id="g" index="2" target-attribute="rack" target-value="7" devices="st"/></fencing-topology>
-</configuration>`), "a", seconds)
-	if err != nil {
-		t.Fatal(err)
-	}
+</configuration>`)
 	if len(conf.Devices) != 1 {
 		t.Fatalf("devices %+v, want st only: the cluster is not symmetric", conf.Devices)
 	}

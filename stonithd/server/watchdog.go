@@ -4,10 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/beevik/etree"
-
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/daemon"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/request"
@@ -16,24 +14,24 @@ import (
 // watchdog takes fencing by watchdog out of the configuration: how long, on
 // which nodes, and on these the device, whose only target is its own node
 // (execution 40.1, 40.2). What is no proper configuration of it is no device.
-func (c *cibReader) watchdog(conf *request.Reconfigured, effective func(string) time.Duration) {
+func (c *cibReader) watchdog(conf *request.Reconfigured) {
 	conf.Devices = slices.DeleteFunc(conf.Devices, func(d device.Device) bool {
 		return d.ID == request.WatchdogDevice || strings.EqualFold(d.Agent, request.WatchdogAgent)
 	})
-	timeout := effective(c.property("stonith-watchdog-timeout"))
+	timeout := c.effective(c.property("stonith-watchdog-timeout"))
 	if timeout <= 0 {
 		return
 	}
 	conf.Watchdog.Timeout = timeout
-	for _, p := range c.root.FindElements("resources//primitive") {
-		if p.SelectAttrValue("id", "") != request.WatchdogDevice {
+	for _, p := range c.primitives {
+		if p.prim.ID() != request.WatchdogDevice {
 			continue
 		}
-		if p.SelectAttrValue("class", "") != "stonith" || !strings.EqualFold(p.SelectAttrValue("type", ""), request.WatchdogAgent) {
+		if p.prim.Attr("class") != "stonith" || !strings.EqualFold(p.prim.Attr("type"), request.WatchdogAgent) {
 			conf.Watchdog = request.Watchdog{} // the name is taken
 			return
 		}
-		conf.Watchdog.Hosts = c.watchdogHosts(p)
+		conf.Watchdog.Hosts = c.watchdogHosts(p.prim)
 	}
 	if c.node == "" || !conf.Watchdog.Covers(c.node) {
 		return
@@ -44,7 +42,7 @@ func (c *cibReader) watchdog(conf *request.Reconfigured, effective func(string) 
 	})
 }
 
-func (c *cibReader) watchdogHosts(p *etree.Element) []string {
+func (c *cibReader) watchdogHosts(p *cibdoc.Node) []string {
 	params := map[string]string{}
 	c.attributes(p, "instance_attributes", params)
 	return device.ParseTargets(params["pcmk_host_list"])
