@@ -219,7 +219,8 @@ type Core struct {
 
 	job     *Job
 	jobs    int
-	keys    []Job // TakeKey and GiveKey that wait
+	keys    []Job    // TakeKey and GiveKey that wait
+	asking  []string // legacy: own groups that the other was asked for
 	standby standby
 
 	stopWanted bool
@@ -236,6 +237,7 @@ type Core struct {
 	failedAt   time.Time
 	inquireAt  time.Time
 	startingAt time.Time
+	askAt      time.Time
 	orphans    Holding // nobody's, since orphansAt
 	orphansAt  time.Time
 
@@ -323,7 +325,7 @@ func (c *Core) active(now time.Time, peerAlive bool) {
 	c.phase = joining
 	c.peer.alive = peerAlive
 	if c.legacy() {
-		c.legacyActive()
+		c.legacyActive(now)
 		return
 	}
 	if peerAlive {
@@ -380,6 +382,7 @@ func (c *Core) peerDead() {
 	if c.phase == waiting || c.phase >= stopping || c.stopWanted {
 		return
 	}
+	c.takeAsked()
 	c.mourn()
 }
 
@@ -440,6 +443,7 @@ func (c *Core) received(now time.Time, from string, m Message) {
 	case TypeIPResponse:
 		if m.To == c.opt.Node {
 			c.log(Info, "received ip-request-resp %s %s %s", m.Key, map[bool]string{true: "OK", false: "fail"}[m.OK], yes(m.WeOwn))
+			c.answered(m.Key)
 			if m.OK {
 				c.keys = append(c.keys, Job{Kind: TakeKey, Key: m.Key})
 			}
@@ -500,6 +504,7 @@ func (c *Core) peerLeft() {
 		return
 	}
 	c.cancelStandby()
+	c.takeAsked()
 	if c.phase == running || c.phase == joining {
 		c.log(Info, "Resources being acquired from %s.", c.opt.Peer)
 	}

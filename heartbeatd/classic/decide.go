@@ -35,6 +35,9 @@ func (c *Core) decide(now time.Time) {
 	}
 	if c.legacy() {
 		c.phase = running
+		if len(c.asking) > 0 && !now.Before(c.askAt) {
+			c.askKeys(now)
+		}
 		return
 	}
 	if c.phase == joining && !c.join(now) {
@@ -250,7 +253,7 @@ func (c *Core) fenced(now time.Time, trouble string) {
 }
 
 func (c *Core) acquired(now time.Time, job Job, failed Holding) {
-	if job.over && !c.peer.left {
+	if job.over && !c.peer.left && c.opt.Peer != "" {
 		c.took |= job.What &^ c.held
 	}
 	c.held |= job.What
@@ -264,7 +267,7 @@ func (c *Core) acquired(now time.Time, job Job, failed Holding) {
 		c.log(Info, "local resource transition completed.")
 		c.log(Info, "Local Resource acquisition completed.")
 	}
-	if job.over {
+	if job.over && c.opt.Peer != "" {
 		c.log(Info, "mach_down takeover complete for node %s.", c.opt.Peer)
 		c.log(Info, "mach_down takeover complete.")
 	}
@@ -335,6 +338,9 @@ func (c *Core) wakeAt(now time.Time) time.Time {
 	}
 	if c.failed != None {
 		sooner(c.failedAt)
+	}
+	if len(c.asking) > 0 {
+		sooner(c.askAt)
 	}
 	if c.orphans != None {
 		sooner(c.orphansAt.Add(orphanedLocal))

@@ -331,7 +331,11 @@ func (w *world) setCut(a, b bool) {
 // fault is one thing that goes wrong, or that an operator does.
 func (w *world) fault() {
 	n := w.nodes[w.rng.IntN(2)]
-	switch w.rng.IntN(9) {
+	kind := w.rng.IntN(9)
+	if n.mode == FailbackLegacy {
+		kind = w.rng.IntN(5) // that protocol knows no standby, and repairs nothing after a partition
+	}
+	switch kind {
 	case 0, 1:
 		if n.up {
 			n.kill()
@@ -388,8 +392,8 @@ func (w *world) settle() {
 	}
 }
 
-func history(seed uint64) *world {
-	mode := []Failback{FailbackOn, FailbackOff}[seed%2]
+func history(seed uint64, modes ...Failback) *world {
+	mode := modes[seed%uint64(len(modes))]
 	w := newWorld(seed, mode, seed%3 == 0)
 	w.fail = seed%5 == 0
 	w.nodes[0].start()
@@ -404,21 +408,31 @@ func history(seed uint64) *world {
 	return w
 }
 
-// TestHistories: HA_SEED replays one history and prints it.
-func TestHistories(t *testing.T) {
-	first, count := uint64(1), uint64(20000)
+// TestHistories: HA_SEED replays one history and prints it; HA_SEEDS="FIRST
+// COUNT" runs others.
+func TestHistories(t *testing.T) { histories(t, FailbackOn, FailbackOff) }
+
+func TestLegacyHistories(t *testing.T) { histories(t, FailbackLegacy) }
+
+func histories(t *testing.T, modes ...Failback) {
+	t.Helper()
+	first, count := uint64(1), uint64(5000)
 	if s := os.Getenv("HA_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
 		first, count = seed, 1
+	} else if s := os.Getenv("HA_SEEDS"); s != "" {
+		if _, err := fmt.Sscan(s, &first, &count); err != nil {
+			t.Fatal(err)
+		}
 	} else if testing.Short() {
-		count = 2000
+		count = 500
 	}
 	bad := 0
 	for seed := first; seed < first+count; seed++ {
-		w := history(seed)
+		w := history(seed, modes...)
 		if count == 1 {
 			t.Log("\n" + w.trace.String())
 		}
