@@ -15,7 +15,24 @@ type binary struct{ command, name string }
 func (b binary) info(context.Context, time.Duration) (device.Info, error) { return linuxHAInfo(), nil }
 
 func (b binary) metadata(ctx context.Context, timeout time.Duration) ([]byte, error) {
-	return document(b.name, b.stonith(ctx, nil, timeout, "-m"))
+	doc, err := document(b.name, b.stonith(ctx, nil, timeout, "-m"))
+	if err != nil {
+		return nil, err
+	}
+	long, okLong := between(string(doc), "<longdesc lang=\"en\">\n", "\n</longdesc>")
+	short, okShort := between(string(doc), "<shortdesc lang=\"en\">", "</shortdesc>")
+	params, okParams := between(string(doc), "<parameters>", "</parameters>")
+	if !okLong || !okShort || !okParams {
+		return doc, nil // not in the usual form: as it is
+	}
+	return linuxHAMetadata(b.name, long, short, "<parameters>"+params+"</parameters>"), nil
+}
+
+// between is what stands between two texts, where these first occur.
+func between(s, from, to string) (string, bool) {
+	_, rest, ok := strings.Cut(s, from)
+	middle, _, closed := strings.Cut(rest, to)
+	return middle, ok && closed
 }
 
 // run translates the fencer's actions as the bridge of execution 50 does.

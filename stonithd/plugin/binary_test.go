@@ -17,7 +17,7 @@ import (
 const fakeStonith = `#!/bin/sh
 echo "$* hostlist=$hostlist" >>"$FENCE_TEST_LOG"
 case "$*" in
-*-m) echo '<resource-agent name="null"/>' ;;
+*-m) printf '<resource-agent name="null">\n<longdesc lang="en">\nDoes\nnothing\n</longdesc>\n<shortdesc lang="en">Nothing</shortdesc>\n<parameters><parameter name="hostlist">\n<shortdesc lang="en">Hosts</shortdesc></parameter>\n</parameters>\n</resource-agent>\n' ;;
 *-l) echo n1; echo n2 ;;
 esac
 [ "${EXIT:-0}" = 0 ] || echo "Invalid config info for null device" >&2
@@ -96,8 +96,16 @@ func TestBinaryPluginsAreListedAndDescribed(t *testing.T) {
 		t.Errorf("list %q: null, but no adapter, before fence_test", list)
 	}
 	doc, err := f.Metadata(t.Context(), "null", 0)
-	if err != nil || !strings.Contains(string(doc), `name="null"`) {
-		t.Errorf("metadata %q, %v", doc, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`<resource-agent name="null">`, "\n  <longdesc lang=\"en\">\nDoes\nnothing\n  </longdesc>\n",
+		"\n  <shortdesc lang=\"en\">Nothing</shortdesc>\n<parameters><parameter name=\"hostlist\">", `<action name="monitor" timeout="20" interval="3600"/>`,
+	} {
+		if !strings.Contains(string(doc), want) {
+			t.Errorf("no %q in the metadata\n%s", want, doc)
+		}
 	}
 	info, err := f.Info(t.Context(), "null", 0)
 	if err != nil || !info.Supports("reboot") || info.Supports("status") || !info.NoHostParam {

@@ -1,9 +1,7 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
-	"encoding/xml"
 	"fmt"
 	"os"
 	"slices"
@@ -107,7 +105,7 @@ func (e external) metadata(ctx context.Context, timeout time.Duration) ([]byte, 
 		if !res.OK() {
 			return "", fmt.Errorf("metadata of external/%s: %s: %s", e.name, command, explain(res))
 		}
-		return strings.TrimSpace(res.Output), nil
+		return res.Output, nil
 	}
 	params, err := ask("getinfo-xml")
 	if err != nil {
@@ -121,30 +119,36 @@ func (e external) metadata(ctx context.Context, timeout time.Duration) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	return linuxHAMetadata("external/"+e.name, escape(long), escape(short), params), nil
+}
+
+// linuxHAMetadata is the description of a Linux-HA plugin in the form in which
+// the reference's tools show it. The texts are XML already.
+func linuxHAMetadata(name, long, short, params string) []byte {
 	return fmt.Appendf(nil, `<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
-<resource-agent name="external/%s">
+<resource-agent name="%s">
   <version>1.0</version>
-  <longdesc lang="en">%s</longdesc>
+  <longdesc lang="en">
+%s
+  </longdesc>
   <shortdesc lang="en">%s</shortdesc>
 %s
   <actions>
-    <action name="start" timeout="20" />
-    <action name="stop" timeout="15" />
-    <action name="status" timeout="20" />
-    <action name="monitor" timeout="20" interval="3600" />
-    <action name="meta-data" timeout="15" />
+    <action name="start"   timeout="20" />
+    <action name="stop"    timeout="15" />
+    <action name="status"  timeout="20" />
+    <action name="monitor" timeout="20" interval="3600"/>
+    <action name="meta-data"  timeout="15" />
   </actions>
   <special tag="heartbeat">
     <version>2.0</version>
   </special>
 </resource-agent>
-`, escape(e.name), escape(long), escape(short), params), nil
+`, escape(name), long, short, params)
 }
 
+// escape makes XML of a plugin's words; their line ends stay.
 func escape(s string) string {
-	var b bytes.Buffer
-	// A bytes.Buffer takes everything.
-	_ = xml.EscapeText(&b, []byte(s))
-	return b.String()
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s)
 }

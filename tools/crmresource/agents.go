@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ func (s *session) listStandards() error {
 	if len(plugin.NewFinder(paths.FromEnv()).List()) > 0 && !slices.Contains(all, class.Stonith) {
 		all = append(all, class.Stonith)
 	}
-	return s.lines("standards", "standard", all, "No standards found")
+	return s.lines("standards", "standard", slices.Sorted(slices.Values(all)), "No standards found")
 }
 
 func (s *session) listProviders() error {
@@ -50,7 +49,7 @@ func (s *session) providers(agent, none string) error {
 	if agent != "" && len(all) == 0 {
 		return failf(exitcode.NoSuch, "%s", none)
 	}
-	return s.lines("providers", "provider", all, none)
+	return s.lines("providers", "provider", slices.Sorted(slices.Values(all)), none)
 }
 
 func (s *session) listAgents() error {
@@ -65,15 +64,13 @@ func (s *session) listAgents() error {
 	}
 	r := runner()
 	defer r.Close()
-	return s.lines("agents", "agent", r.Agents(s.ctx, standard, provider), none)
+	return s.lines("agents", "agent", slices.Sorted(slices.Values(r.Agents(s.ctx, standard, provider))), none)
 }
 
 func (s *session) lines(list, item string, words []string, none string) error {
 	if len(words) == 0 {
 		return failf(exitcode.Error, "%s", none)
 	}
-	words = slices.Clone(words)
-	sort.Strings(words)
 	e := output.New(list)
 	for _, w := range words {
 		s.say("%s", w)

@@ -31,9 +31,6 @@ func (t *tool) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(agent, "external/") {
-		return &failure{exitcode.Unimplemented, "Linux-HA fence plugins cannot validate their configuration"}
-	}
 	info, err := t.finder.Info(ctx, agent, 0)
 	if err != nil {
 		return &failure{exitcode.NoSuch, fmt.Sprintf("Cannot validate %s: %v", agent, err)}
@@ -43,6 +40,9 @@ func (t *tool) validate(ctx context.Context) error {
 	res := t.finder.Run(ctx, plugin.Job{
 		Agent: agent, Action: "validate-all", Target: dummy, Input: d.Input(info, "validate-all", dummy, ""), Timeout: t.timeout,
 	})
+	if res.Status == device.StatusNotSupported {
+		fmt.Fprintln(t.stderr, res.Reason+": Operation not supported (95)")
+	}
 	on, verdict := "", "failed"
 	if d.ID != "" {
 		on = " on " + d.ID
@@ -67,6 +67,8 @@ func (t *tool) validate(ctx context.Context) error {
 	switch {
 	case res.OK():
 		return nil
+	case res.Status == device.StatusNotSupported:
+		return &failure{exitcode.Unimplemented, ""}
 	case res.Status == device.StatusTimeout:
 		return &failure{exitcode.Timeout, ""}
 	}

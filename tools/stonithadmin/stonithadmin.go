@@ -29,6 +29,7 @@ type tool struct {
 	p       *cliopt.Parsed
 	client  stonithv1.StonithClient
 	finder  plugin.Finder
+	stderr  io.Writer
 	xml     bool
 	timeout time.Duration
 
@@ -51,7 +52,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	if done {
 		return exit
 	}
-	t := &tool{name: name, p: p, finder: plugin.NewFinder(paths.FromEnv()), timeout: 120 * time.Second}
+	t := &tool{name: name, p: p, stderr: stderr, finder: plugin.NewFinder(paths.FromEnv()), timeout: 120 * time.Second}
 	switch as := p.Value("output-as"); as {
 	case "", "text":
 	case "xml":
