@@ -22,7 +22,7 @@ const (
 // LinkFigures are those of one medium towards a node.
 type LinkFigures struct {
 	Received uint64  // numbered messages that came over it
-	Lost     uint64  // numbers that did not
+	Lost     uint64  // numbers that did not, or not before they had to be asked for again
 	Loss     float64 // ratio of lost ones, of late
 	// RoundTrip is smoothed; 0 where it is not known (peers of 3.0.6).
 	RoundTrip time.Duration

@@ -139,7 +139,7 @@ func writeMetrics(w io.Writer, st *heartbeatv1.GetStatusResponse) error {
 	links("linuxha_link_received_total", "counter", "Messages of the node that came over the link.", func(l *heartbeatv1.LinkStatus) (float64, bool) {
 		return float64(l.Received), true
 	})
-	links("linuxha_link_lost_total", "counter", "Messages of the node that did not come over the link.", func(l *heartbeatv1.LinkStatus) (float64, bool) {
+	links("linuxha_link_lost_total", "counter", "Messages of the node that did not come over the link, or only after they were asked for again.", func(l *heartbeatv1.LinkStatus) (float64, bool) {
 		return float64(l.Lost), true
 	})
 	links("linuxha_link_loss_ratio", "gauge", "Ratio of messages lost on the link, of about the last 256.", func(l *heartbeatv1.LinkStatus) (float64, bool) {
