@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"linuxha/pengine/explain"
+	"linuxha/pengine/internal/mutate"
+	"linuxha/pengine/internal/xmldoc"
 	"linuxha/pengine/schedule"
 	"linuxha/pengine/state"
 )
@@ -73,6 +76,18 @@ func TestSumsAreTheScores(t *testing.T) {
 
 func checkSums(t *testing.T, file string) {
 	p := plan(t, file, true)
+	if d := sums(t, p); d != "" {
+		t.Errorf("explanations and scores differ:\n%s", d)
+	}
+	if plain := plan(t, file, false); !bytes.Equal(plain.Graph.XML, p.Graph.XML) || !slices.Equal(plain.Scores, p.Scores) {
+		t.Error("keeping reasons changed the plan")
+	}
+}
+
+// sums says in what the score lines of a plan and those that its explanations
+// account for differ.
+func sums(t *testing.T, p *schedule.Plan) string {
+	t.Helper()
 	var got []string
 	seen := map[string]bool{}
 	for _, r := range p.Cluster.Resources {
@@ -89,12 +104,7 @@ func checkSums(t *testing.T, file string) {
 	want := slices.DeleteFunc(slices.Clone(p.Scores), func(l string) bool { return !strings.Contains(l, " score on ") })
 	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("explanations and scores differ:\n%s", difference(got, want))
-	}
-	if plain := plan(t, file, false); !bytes.Equal(plain.Graph.XML, p.Graph.XML) || !slices.Equal(plain.Scores, p.Scores) {
-		t.Error("keeping reasons changed the plan")
-	}
+	return difference(got, want)
 }
 
 // lines are the score lines that an explanation accounts for.
@@ -208,6 +218,36 @@ func TestTotal(t *testing.T) {
 	} {
 		if got := explain.Total(c.sum); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestBrokenInputsAreExplained: whatever a document says, sums and scores agree
+// and explaining ends.
+func TestBrokenInputsAreExplained(t *testing.T) {
+	rounds := 40
+	if testing.Short() {
+		rounds = 5
+	}
+	for _, file := range inputs(t, "../schedule/testdata/*.xml") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seed := range rounds {
+			root, err := xmldoc.Parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mutate.Document(rand.New(rand.NewPCG(uint64(seed), uint64(len(data)))), root)
+			p, err := schedule.Schedule(schedule.Input{CIB: []byte(root.String()), Now: time.Unix(1_700_000_000, 0).UTC(), Scores: true, Explain: true})
+			if err != nil {
+				continue // not a CIB any more
+			}
+			if d := sums(t, p); d != "" {
+				t.Errorf("%s, mutation %d: explanations and scores differ:\n%s", file, seed, d)
+			}
+			explain.Trace(p.Cluster, true)
 		}
 	}
 }
