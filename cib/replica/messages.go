@@ -56,8 +56,9 @@ type (
 		View    uint64
 		Members []string
 		Quorate bool
-		// Configured is how many nodes the cluster has; 0: as many as members.
-		Configured int
+		// Configured is how many nodes the cluster has, and Nodes how many are in
+		// the view, with a replica or without; 0: as many as members.
+		Configured, Nodes int
 	}
 	// Received: a message from another replica.
 	Received struct {

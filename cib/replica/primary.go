@@ -80,12 +80,14 @@ func (c *Core) endAppointment(rc cibdoc.RC, why string) {
 
 // needed is how many of n members, the primary among them, must have stored a
 // change before it is acknowledged, and must have answered before a copy is
-// chosen: a majority of them, and with quorum as many as any later quorate
-// partition must share a node with. Where quorum comes from less than a majority
-// of the configured nodes (two nodes, weights) there is no such number.
+// chosen: a majority of them, and with quorum a majority of the configured nodes,
+// which any later quorate partition shares a node with. It may be more than there
+// are members, as long as the replica of a node that counts for the quorum is
+// away. Of two nodes each may go on alone, and where quorum comes from weights
+// there is no such number.
 func needed(n int, ev Appointed) int {
 	need := n/2 + 1
-	if all := ev.Configured/2 + 1; ev.Quorate && ev.Configured > n && all <= n {
+	if all := ev.Configured/2 + 1; ev.Quorate && ev.Configured > 2 && max(n, ev.Nodes) >= all {
 		need = max(need, all)
 	}
 	return need
@@ -115,10 +117,14 @@ func (c *Core) loseSilent() {
 			silent = append(silent, p.name)
 		}
 	}
-	if len(silent) == 0 {
+	switch {
+	case len(c.members) < c.need:
+		c.note(Warn, "the CIB runs on too few nodes to know what was acknowledged: waiting; start it on the others, or stop those nodes",
+			"running", strings.Join(c.members, " "), "view", c.term.View, "needed", c.need)
 		return
-	}
-	if len(c.members)-len(silent) < c.need {
+	case len(silent) == 0:
+		return
+	case len(c.members)-len(silent) < c.need:
 		c.note(Warn, "members do not answer, and without them there are too few to know what was acknowledged: waiting; restart the CIB there, or stop the node",
 			"members", strings.Join(silent, " "), "view", c.term.View, "needed", c.need)
 		return
@@ -182,7 +188,7 @@ func (c *Core) missing() []string {
 
 // decide chooses the best copy once all states are there.
 func (c *Core) decide() {
-	if len(c.missing()) > 0 {
+	if len(c.missing()) > 0 || len(c.members) < c.need {
 		return
 	}
 	best := choose(c.cands, c.self)

@@ -623,6 +623,34 @@ func TestBareQuorum(t *testing.T) {
 	}
 }
 
+// TestReplicaAway: b and c have quorum, but the CIB of c is being restarted: b
+// alone may not know what a and c have stored.
+func TestReplicaAway(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, n.names...))
+	n.partition([]string{"a", "c"}, []string{"b"})
+	n.mustSucceed("a", n.appoint("a", true, "a", "c"))
+	x := n.submit("a", addNode("1"))
+	n.settle()
+	n.mustSucceed("a", x)
+	n.partition([]string{"a"}, []string{"b"}, []string{"c"})
+	n.step("b", Appointed{Token: 99, Primary: "b", View: 50, Members: []string{"b"}, Quorate: true, Configured: 3, Nodes: 2})
+	n.pass(time.Minute)
+	if _, ok := n.outcome("b", 99); ok {
+		t.Fatal("b leads with quorum and without the change")
+	}
+	n.partition([]string{"a"}, []string{"b", "c"})
+	n.view = 50
+	n.mustSucceed("b", n.appoint("b", true, "b", "c"))
+	if !n.nodes["b"].has("1") {
+		t.Error("the change is lost")
+	}
+	// Of two nodes each is quorate alone: there is nothing to wait for.
+	two := newNet(t, "a", "b")
+	two.step("a", Appointed{Token: 99, Primary: "a", View: 50, Members: []string{"a"}, Quorate: true, Configured: 2, Nodes: 2})
+	two.mustSucceed("a", 99)
+}
+
 func TestGapIsMended(t *testing.T) {
 	n := newNet(t, "a", "b")
 	n.mustSucceed("a", n.appoint("a", true, "a", "b"))

@@ -94,7 +94,7 @@ func (s *Server) SetPrimary(ctx context.Context, req *cibv1.SetPrimaryRequest) (
 	o, err := s.ask(ctx, func(token uint64) replica.Event {
 		return replica.Appointed{
 			Token: token, Primary: req.GetPrimary(), View: req.GetView(), Members: req.GetMembers(), Quorate: req.GetQuorate(),
-			Configured: int(req.GetConfigured()),
+			Configured: int(req.GetConfigured()), Nodes: int(req.GetNodes()),
 		}
 	})
 	if err != nil {

@@ -282,7 +282,7 @@ func (s *Server) tellPrimary() {
 	if s.view == nil {
 		return
 	}
-	req := &cibv1.SetPrimaryRequest{View: s.view.Number, Quorate: s.view.Quorate, Configured: uint32(len(s.view.Configured))}
+	req := &cibv1.SetPrimaryRequest{View: s.view.Number, Quorate: s.view.Quorate, Configured: uint32(len(s.view.Configured)), Nodes: uint32(len(s.view.Members))}
 	if s.el.Acting(s.now()) || s.accepted.term != "" {
 		req.Primary = s.el.DC()
 	}

@@ -272,11 +272,11 @@ func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f
 	return token
 }
 
-func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate bool, f func(replica.Outcome)) {
+func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate bool, nodes int, f func(replica.Outcome)) {
 	if primary == d.n.name {
 		d.named[view] = appointment{view, members, quorate}
 	}
-	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate, Configured: len(d.n.c.names)})
+	d.step(replica.Appointed{Token: d.call(f), Primary: primary, View: view, Members: members, Quorate: quorate, Configured: len(d.n.c.names), Nodes: nodes})
 }
 
 // modify and remove are the changes that the controller makes.

@@ -310,13 +310,13 @@ func (d *crmd) tellPrimary() {
 		}
 	}
 	d.primarySeq++
-	seq, view, quorate := d.primarySeq, d.view.Number, d.quorate
+	seq, view, quorate, nodes := d.primarySeq, d.view.Number, d.quorate, len(d.view.Members)
 	var ask func()
 	ask = func() {
 		if d.gone || seq != d.primarySeq {
 			return
 		}
-		d.cib.setPrimary(primary, view, members, quorate, func(o replica.Outcome) {
+		d.cib.setPrimary(primary, view, members, quorate, nodes, func(o replica.Outcome) {
 			switch {
 			case seq != d.primarySeq || d.gone:
 			case o.RC != cibdoc.OK:

@@ -723,6 +723,7 @@ type SetPrimaryRequest struct {
 	Members       []string               `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"` // nodes whose replicas take part (cib process in the view)
 	Quorate       bool                   `protobuf:"varint,4,opt,name=quorate,proto3" json:"quorate,omitempty"`
 	Configured    uint32                 `protobuf:"varint,5,opt,name=configured,proto3" json:"configured,omitempty"` // nodes of the whole cluster; 0: as many as members
+	Nodes         uint32                 `protobuf:"varint,6,opt,name=nodes,proto3" json:"nodes,omitempty"`           // nodes in the view, with a cib process or without; 0: as many as members
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -788,6 +789,13 @@ func (x *SetPrimaryRequest) GetQuorate() bool {
 func (x *SetPrimaryRequest) GetConfigured() uint32 {
 	if x != nil {
 		return x.Configured
+	}
+	return 0
+}
+
+func (x *SetPrimaryRequest) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
 	}
 	return 0
 }
@@ -1035,7 +1043,7 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x02op\x18\b \x01(\x0e2\x12.linuxha.cib.v1.OpR\x02op\x12\x1b\n" +
 	"\tfrom_sync\x18\t \x01(\bR\bfromSync\x12\x10\n" +
 	"\x03sum\x18\n" +
-	" \x01(\fR\x03sum\"\x95\x01\n" +
+	" \x01(\fR\x03sum\"\xab\x01\n" +
 	"\x11SetPrimaryRequest\x12\x18\n" +
 	"\aprimary\x18\x01 \x01(\tR\aprimary\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\x04R\x04view\x12\x18\n" +
@@ -1043,7 +1051,8 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\aquorate\x18\x04 \x01(\bR\aquorate\x12\x1e\n" +
 	"\n" +
 	"configured\x18\x05 \x01(\rR\n" +
-	"configured\"\x85\x01\n" +
+	"configured\x12\x14\n" +
+	"\x05nodes\x18\x06 \x01(\rR\x05nodes\"\x85\x01\n" +
 	"\x12SetPrimaryResponse\x12\x0e\n" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x121\n" +
