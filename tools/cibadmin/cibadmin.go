@@ -12,6 +12,7 @@ import (
 
 	"linuxha/cib/cibdoc"
 	"linuxha/cib/ops"
+	"linuxha/cib/schema"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -55,6 +56,7 @@ var spec = &cliopt.Spec{
 		{Short: 'h', Long: "host", Arg: cliopt.RequiredArg, Name: "node", Help: "The same as --node", Group: "Additional options"},
 		{Short: 'e', Long: "node-path", Help: "When performing XPath queries, return paths of any matches found", Group: "Additional options"},
 		{Short: 'n', Long: "no-children", Help: "When querying an object, do not return its children", Group: "Additional options"},
+		{Long: "dry-run", Help: "Change nothing: show the patch that the change is, and what the cluster would then do", Group: "Additional options"},
 		{Short: 'c', Long: "allow-create", Help: "(Advanced) Allow the target of --modify to be created if it does not exist", Group: "Additional options"},
 
 		{Short: 'X', Long: "xml-text", Arg: cliopt.RequiredArg, Name: "value", Help: "Retrieve XML from the supplied string", Group: "Data"},
@@ -303,10 +305,19 @@ func (c *call) apply() exitcode.Code {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout()+5*time.Second)
 	defer cancel()
-	resp, err := c.cib.Apply(ctx, &cibv1.ApplyRequest{
+	req := &cibv1.ApplyRequest{
 		Changes: []*cibv1.Change{ch}, Client: "cibadmin",
 		User: c.p.Value("user"), TimeoutMs: c.timeout().Milliseconds(),
-	})
+	}
+	if c.p.Has("dry-run") {
+		return c.dryRun(ctx, req)
+	}
+	return c.send(ctx, req)
+}
+
+// send has the change made and shows the answer.
+func (c *call) send(ctx context.Context, req *cibv1.ApplyRequest) exitcode.Code {
+	resp, err := c.cib.Apply(ctx, req)
 	var payload *cibdoc.Node
 	if err == nil {
 		err = cibclient.Err(resp)
@@ -337,6 +348,7 @@ func (c *call) failed(err error, payload *cibdoc.Node) exitcode.Code {
 		return 0
 	}
 	direct := !c.cib.Live() || c.p.Has("sync-call")
+	refused := payload
 	if payload != nil && rc == cibdoc.RCSchema && direct {
 		c.dump(payload)
 		payload = nil
@@ -346,13 +358,30 @@ func (c *call) failed(err error, payload *cibdoc.Node) exitcode.Code {
 	} else {
 		fmt.Fprintf(c.stderr, "Call %s failed: %s\n", c.cmd.name, rc.Error())
 	}
-	if f, ok := errors.AsType[*cibdoc.Failure](err); ok && f.Detail != "" && f.Detail != rc.Error() && (c.cib.Live() || c.p.Has("verbose")) {
-		fmt.Fprintf(c.stderr, "  %s\n", f.Detail)
-	}
+	c.explain(err, rc, refused)
 	if payload != nil {
 		c.print(payload)
 	}
 	return cibclient.ExitCode(err)
+}
+
+// explain says what the code does not: where a refused document is wrong and
+// what would be valid there, by the lines of the document as it is shown.
+func (c *call) explain(err error, rc cibdoc.RC, refused *cibdoc.Node) {
+	if rc == cibdoc.RCSchema && refused != nil && c.explains() {
+		if doc, err := cibdoc.Parse(refused.Print()); err == nil {
+			problems := schema.Validate(doc)
+			for _, p := range problems {
+				fmt.Fprintf(c.stderr, "  %s\n", p)
+			}
+			if len(problems) > 0 {
+				return
+			}
+		}
+	}
+	if f, ok := errors.AsType[*cibdoc.Failure](err); ok && f.Detail != "" && f.Detail != rc.Error() && (c.cib.Live() || c.p.Has("verbose")) {
+		fmt.Fprintf(c.stderr, "  %s\n", f.Detail)
+	}
 }
 
 // dump shows a refused document with line numbers (cib 8.2).
