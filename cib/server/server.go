@@ -65,7 +65,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded.Doc = named(loaded.Doc, opts.Log)
+	loaded.Doc = named(current(loaded.Doc, opts.Log), opts.Log)
 	opts.Log.Info("configuration read", "source", loaded.Source, "version", loaded.Doc.Version())
 	s := &Server{
 		opts: opts, log: opts.Log, events: make(chan func(), 256), ended: make(chan struct{}),
@@ -238,6 +238,25 @@ func (s *Server) usable(doc *cibdoc.Doc) error {
 		return fmt.Errorf("the configuration on disk is invalid; repair it and restart: %w", s.invalid)
 	}
 	return nil
+}
+
+// current is doc in a language that is served: one of Heartbeat 2.1 is
+// converted. The file stays as it is until the first write, which keeps it as a
+// numbered backup (cib 9.6).
+func current(doc *cibdoc.Doc, log *slog.Logger) *cibdoc.Doc {
+	if !schema.IsHeartbeat(doc) {
+		return doc
+	}
+	converted, err := schema.FromHeartbeat(doc, func(format string, args ...any) {
+		log.Info("configuration of Heartbeat 2.1 converted", "note", fmt.Sprintf(format, args...))
+	})
+	if err != nil {
+		log.Error("the configuration of Heartbeat 2.1 cannot be converted", "err", err)
+		return doc
+	}
+	log.Warn("the configuration is in the language of Heartbeat 2.1: working on a converted copy",
+		"schema", converted.Root().Attr("validate-with"), "next", "cibadmin --upgrade --force")
+	return converted
 }
 
 // named is doc with the name of a schema that it conforms to, if it has none
