@@ -24,7 +24,7 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 		if n.Conn == nil || n.Conn.Managed {
 			n.RequiresReset = true
 		}
-		if c.Why != nil {
+		if c.Why != nil && !n.Unclean {
 			c.Why.Log(Warning, "pe_fence_node", "Remote node "+n.Name+" will be fenced: "+reason)
 		}
 		n.Unclean = true

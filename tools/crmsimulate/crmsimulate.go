@@ -9,11 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"linuxha/internal/cibclient"
@@ -451,76 +447,4 @@ func save(stdout io.Writer, name string, data []byte) error {
 		return err
 	}
 	return os.WriteFile(name, data, 0o644)
-}
-
-// profile times the scheduling of every file of a directory: processor time of
-// all threads, reading and parsing left out.
-func profile(w io.Writer, dir, repeat string) error {
-	n, err := strconv.Atoi(repeat)
-	if err != nil || n < 1 {
-		n = 1
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.xml"))
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return fmt.Errorf("no XML files in %s", dir)
-	}
-	slices.Sort(files)
-	fmt.Fprintln(w, "Timings:")
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			return err
-		}
-		doc, err := schedule.Read(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f, err)
-		}
-		now, start := time.Now(), cpuTime()
-		for range n {
-			if _, err := schedule.Document(doc, schedule.Input{Now: now}); err != nil {
-				return fmt.Errorf("%s: %w", f, err)
-			}
-		}
-		fmt.Fprintf(w, "  * Testing %s ... %.2f secs\n", f, (cpuTime() - start).Seconds())
-	}
-	return nil
-}
-
-// lister prints nested lists (actions 18.3). In plain form there are neither
-// titles nor indentation.
-type lister struct {
-	w            *streams
-	plain, quiet bool
-}
-
-func (l *lister) title(depth int, text string) {
-	if l.plain || l.quiet {
-		return
-	}
-	fmt.Fprintf(l.w, "%s%s:\n", l.indent(depth), text)
-}
-
-func (l *lister) item(depth int, label, text string) {
-	if l.quiet {
-		return
-	}
-	switch {
-	case l.plain:
-		fmt.Fprintln(l.w, text)
-	case label != "":
-		fmt.Fprintf(l.w, "%s%s: %s\n", l.indent(depth), label, text)
-	default:
-		fmt.Fprintf(l.w, "%s%s\n", l.indent(depth), text)
-	}
-	l.w.item()
-}
-
-func (l *lister) indent(depth int) string {
-	if depth == 0 {
-		return ""
-	}
-	return strings.Repeat("  ", depth) + "* "
 }

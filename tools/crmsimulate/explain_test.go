@@ -210,3 +210,16 @@ func TestXMLGolden(t *testing.T) {
 		})
 	}
 }
+
+// TestDocumentedExample: docs/explain.md shows what the tool prints.
+func TestDocumentedExample(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/explain.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, _ := call(t, "", "-x", corpus+"threshold-reached.xml", "--explain", "db")
+	want := "    " + strings.ReplaceAll(strings.TrimSuffix(out, "\n"), "\n", "\n    ")
+	if !strings.Contains(string(doc), want) {
+		t.Errorf("docs/explain.md should contain\n%s", want)
+	}
+}
