@@ -84,10 +84,16 @@ func (l *Link) check(now time.Time) {
 		}
 		if now.Sub(n.gapAt) >= n.deadtime {
 			// It lives but does not answer: it cannot hear us, or does not want to.
+			// What else is missing would not come either.
 			l.note(Error, fmt.Sprintf("Irretrievably lost packet: node %s seq %d", n.Name, n.next))
 			l.change(Broken, n)
-			for n.next <= n.last && n.held[n.next] == nil {
-				n.next++
+			for n.next <= n.last {
+				if p := n.held[n.next]; p != nil {
+					delete(n.held, n.next)
+					l.deliver(now, n, p)
+				} else {
+					n.next++
+				}
 			}
 			l.drain(now, n)
 		}

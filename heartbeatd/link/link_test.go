@@ -346,6 +346,36 @@ func TestOneWayCutBreaksTheStream(t *testing.T) {
 	b.want("b", "a:2")
 }
 
+// TestAcknowledgedBeforeTheReturn: b has heard a for longer than a has heard b.
+// That a begins b's stream anew does not mean that b has all that a has sent.
+func TestAcknowledgedBeforeTheReturn(t *testing.T) {
+	b := newLab(t, "a", "b")
+	b.run(3 * time.Second)
+	lost := false
+	b.lose = func(from, to string, p *Packet) bool {
+		first := p.Type == "x-test" && !lost
+		lost = lost || first
+		return from == "b" || first
+	}
+	b.run(4500 * time.Millisecond)
+	b.say("a", "", "1") // lost
+	b.say("a", "", "2")
+	b.run(1500 * time.Millisecond)
+	b.wantChange("a", "dead b", 1)
+	b.lose = func(from, to string, p *Packet) bool { return p.Type == typeRexmit }
+	b.run(1500 * time.Millisecond)
+	b.wantChange("a", "returned b", 1)
+	ack := hamsg.New(typeAck)
+	ack.Add("dest", "a")
+	ack.Add("ackseq", "1")
+	b.step("b", Submitted{ack})
+	b.run(10 * time.Millisecond)
+	b.lose = nil
+	b.run(1500 * time.Millisecond)
+	b.wantChange("b", "broken a", 0)
+	b.want("b", "a:1", "a:2")
+}
+
 func TestLongLossStartsOver(t *testing.T) {
 	b := newLab(t, "a", "b")
 	b.run(3 * time.Second)

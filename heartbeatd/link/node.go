@@ -229,7 +229,9 @@ func (l *Link) service(now time.Time, n *node, p *Packet) {
 			return
 		}
 		if !n.acksSeen || seq > n.acked {
-			n.acked, n.acksSeen = max(n.acked, seq), true
+			// The first one may be below where we had begun to hear it: it has
+			// heard us for longer, and misses what is between.
+			n.acked, n.acksSeen = seq, true
 			if point := l.ackPoint(); point > keepAcked {
 				l.history.free(point - keepAcked)
 			}
