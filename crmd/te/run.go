@@ -366,6 +366,9 @@ func (c *Core) recheck(now time.Time, by int64) time.Time {
 	case len(c.failures) > 0:
 		at = now.Add(longestPause) // a node that could not be fenced is never left at that (crm 9.16)
 	}
+	if !c.lookAgain.IsZero() && (at.IsZero() || c.lookAgain.Before(at)) {
+		at = c.lookAgain
+	}
 	if by > 0 {
 		t := time.Unix(by, 0)
 		if least := now.Add(500 * time.Millisecond); t.Before(least) {

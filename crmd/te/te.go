@@ -124,8 +124,8 @@ type Done struct {
 	Key    string
 	OK     bool
 	Reason string
-	// NoDevice: fencing failed because no device can reach the target. It is not
-	// tried again before something changes (crm 5.15).
+	// NoDevice: fencing failed because no device can reach the target. The graph
+	// is over then; the next one comes with a change, or after a pause (crm 5.15).
 	NoDevice bool
 }
 
@@ -297,8 +297,10 @@ type Core struct {
 
 	failures map[string]int       // failed fencing per target, also while not active
 	retryAt  map[string]time.Time // no new attempt before
-	counted  map[string]bool      // failures counted already
-	granted  bool
+
+	lookAgain time.Time       // compute anew then, if nothing else has made us; zero: no need
+	counted   map[string]bool // failures counted already
+	granted   bool
 
 	startOffset, stopOffset string // of the last graph (crm 5.2)
 	leaving                 bool   // the graph shuts this node down
@@ -494,7 +496,7 @@ func (c *Core) settle(now time.Time) {
 	if c.phase != PhaseWaiting || c.counting > 0 || now.Before(c.computeAt) || c.hopeless && c.computeAt.IsZero() {
 		return
 	}
-	c.hopeless = false
+	c.hopeless, c.lookAgain = false, time.Time{}
 	c.ref++
 	c.phase = PhaseComputing
 	c.dirty, c.inputSeen, c.input = false, false, Version{}
@@ -607,6 +609,9 @@ func (c *Core) fencingFailed(now time.Time, f *flight, ev Done) (gaveUp bool) {
 	switch {
 	case ev.NoDevice:
 		c.note(Warning, "Fence operation %d for %s failed: %s (aborting transition and giving up for now)", f.Action.ID, target, ev.Reason)
+		if c.opts.MaxAttempts == 0 || n < c.opts.MaxAttempts {
+			c.lookAgain = now.Add(c.backoff(n)) // its fencer may just have been starting (crm 9.16)
+		}
 	case c.opts.MaxAttempts > 0 && n >= c.opts.MaxAttempts:
 		c.note(Warning, "Too many failures (%d) to fence %s, giving up", n, target)
 	default:

@@ -399,6 +399,17 @@ func TestWithoutADeviceFencingWaitsForAChange(t *testing.T) {
 	e.graph(g(0, event(1, "stonith", "n3")))
 	e.step(Done{Key: TransitionKey(1, 0, 0, uuid), Reason: "No device", NoDevice: true})
 	e.want("stonith@n3", "idle")
+	for attempt, pause := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		e.now = e.now.Add(pause - 1)
+		e.step(Woken{})
+		e.want()
+		e.now = e.now.Add(1)
+		e.step(Woken{})
+		e.want("compute")
+		e.graph(g(attempt+1, event(1, "stonith", "n3")))
+		e.step(Done{Key: TransitionKey(1, attempt+1, 0, uuid), Reason: "No device", NoDevice: true})
+		e.want("stonith@n3", "idle")
+	}
 }
 
 func TestFencingFailuresAreCountedAcrossReigns(t *testing.T) {
