@@ -55,6 +55,8 @@ type Node struct {
 	frozen bool
 	sum    Sum
 	tags   uint64 // bits of the tags at and below the node, once it is frozen
+	wide   *wide  // kept of many children, once it is frozen
+	from   *Node  // the wide node that it is a copy of, until it is frozen
 }
 
 // E makes an element; attrs are names and values in turn.
@@ -174,10 +176,14 @@ func (n *Node) Own(i int) *Node {
 
 // Shallow returns a changeable copy of n that shares its children.
 func (n *Node) Shallow() *Node {
-	return &Node{
+	c := &Node{
 		Kind: n.Kind, Tag: n.Tag, Text: n.Text, Line: n.Line,
 		Attrs: slices.Clone(n.Attrs), Children: slices.Clone(n.Children),
 	}
+	if n.wide != nil {
+		c.from = n
+	}
+	return c
 }
 
 // Bare returns a changeable copy of n without children.
@@ -201,9 +207,15 @@ func (n *Node) freeze(buf *[]byte) {
 		return
 	}
 	n.tags = tagBit(n.Tag)
-	for _, c := range n.Children {
-		c.freeze(buf)
-		n.tags |= c.tags
+	many := len(n.Children) >= manyChildren
+	if many {
+		n.freezeWide(buf)
+	} else {
+		n.from = nil
+		for _, c := range n.Children {
+			c.freeze(buf)
+			n.tags |= c.tags
+		}
 	}
 	b := (*buf)[:0]
 	b = append(b, byte(n.Kind))
@@ -214,38 +226,17 @@ func (n *Node) freeze(buf *[]byte) {
 		b = appendString(b, a.Name)
 		b = appendString(b, a.Value)
 	}
-	for i, c := range n.Children {
-		if len(b) >= hashed {
-			n.sum, b = wideSum(b, n.Children[i:])
-			n.frozen, *buf = true, b
-			return
+	if many {
+		n.sum = n.wideSum(b)
+	} else {
+		for _, c := range n.Children {
+			b = append(b, c.sum[:]...)
 		}
-		b = append(b, c.sum[:]...)
+		full := sha256.Sum256(b)
+		copy(n.sum[:], full[:])
 	}
-	full := sha256.Sum256(b)
-	copy(n.sum[:], full[:])
 	n.frozen = true
 	*buf = b
-}
-
-// hashed is how many bytes are given to the hash at once: thousands of
-// siblings, of which one has changed, need no memory in proportion.
-const hashed = 4096
-
-// wideSum finishes the sum of what stands in b and of more children.
-func wideSum(b []byte, rest []*Node) (sum Sum, buf []byte) {
-	h := sha256.New()
-	for _, c := range rest {
-		if len(b) >= hashed {
-			h.Write(b) // a hash takes everything
-			b = b[:0]
-		}
-		b = append(b, c.sum[:]...)
-	}
-	h.Write(b)
-	b = h.Sum(b[:0])
-	copy(sum[:], b)
-	return sum, b
 }
 
 // MayHold is false only where neither n nor anything below is an element of

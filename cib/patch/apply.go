@@ -218,7 +218,12 @@ func Find(root *cibdoc.Node, path string) (cibdoc.Path, bool) {
 			first = false
 			continue
 		}
-		i := slices.IndexFunc(n.Children, func(c *cibdoc.Node) bool { return fits(c, tag, id, hasID) })
+		i := -1
+		if tag == "comment" && !hasID { // a comment, or an element of that name
+			i = slices.IndexFunc(n.Children, func(c *cibdoc.Node) bool { return fits(c, tag, id, hasID) })
+		} else {
+			i = n.Index(tag, id, hasID)
+		}
 		if i < 0 {
 			return nil, false
 		}

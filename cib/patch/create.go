@@ -56,9 +56,16 @@ func address(parent string, n *cibdoc.Node) string {
 }
 
 // pairing says which children of two versions of an element are the same one.
+// Those before from, and those from oldEnd or newEnd on, are equal.
 type pairing struct {
-	toNew, toOld []int  // index of the partner, -1: none
-	moved        []bool // by new index
+	from, oldEnd, newEnd int
+	toNew, toOld         []int  // index of the partner, -1: none; beginning with from
+	moved                []bool // by new index, likewise
+}
+
+func (p *pairing) size(from, oldEnd, newEnd int) {
+	p.from, p.oldEnd, p.newEnd = from, oldEnd, newEnd
+	p.toNew, p.toOld, p.moved = make([]int, oldEnd-from), make([]int, newEnd-from), make([]bool, newEnd-from)
 }
 
 type key struct{ tag, id string }
@@ -69,10 +76,11 @@ func keyOf(n *cibdoc.Node) key { return key{n.Tag, n.ID()} }
 // by content as long as they keep their place. What cannot be told apart has no
 // partner.
 func pair(old, new *cibdoc.Node) pairing {
-	p := pairing{toNew: make([]int, len(old.Children)), toOld: make([]int, len(new.Children)), moved: make([]bool, len(new.Children))}
+	var p pairing
 	if p.simple(old, new) {
 		return p
 	}
+	p.size(0, len(old.Children), len(new.Children))
 	at := map[key]int{} // in new; -1: not unique
 	for i, n := range new.Children {
 		if n.Kind != cibdoc.KindElement {
@@ -161,25 +169,19 @@ func (p *pairing) simple(old, new *cibdoc.Node) bool {
 			}
 		}
 	case gone == 1 && added == 1 && o[head].IsElement() && n[head].IsElement() && keyOf(o[head]) == keyOf(n[head]):
-		for i, c := range o {
-			if i != head && c.IsElement() && keyOf(c) == keyOf(o[head]) {
-				return false
-			}
+		if !old.Unique(head) {
+			return false
 		}
 	default:
 		return false
 	}
-	for i := range o {
-		j := i
-		if i >= head+gone {
-			j += added - gone
-		}
-		p.toNew[i], p.toOld[j] = j, i
+	p.size(head, head+gone, head+added)
+	if gone == 1 {
+		p.toNew[0], p.toOld[0] = head, head
+		return true
 	}
-	if gone == 0 {
-		for j := head; j < head+added; j++ {
-			p.toOld[j] = -1
-		}
+	for j := range p.toOld {
+		p.toOld[j] = -1
 	}
 	return true
 }
@@ -215,13 +217,13 @@ func (c *creator) deletes(parent string, old, new *cibdoc.Node) {
 	}
 	addr := address(parent, old)
 	p := pair(old, new)
-	staying := 0
-	for i, o := range old.Children {
+	staying := p.from
+	for k, o := range old.Children[p.from:p.oldEnd] {
 		switch {
-		case p.toNew[i] >= 0:
+		case p.toNew[k] >= 0:
 			staying++
 			if o.Kind == cibdoc.KindElement {
-				c.deletes(addr, o, new.Children[p.toNew[i]])
+				c.deletes(addr, o, new.Children[p.toNew[k]])
 			}
 		case o.Kind == cibdoc.KindComment:
 			c.changes = append(c.changes, cibdoc.E("change", "operation", "delete",
@@ -234,19 +236,24 @@ func (c *creator) deletes(parent string, old, new *cibdoc.Node) {
 
 // walk lists, in document order of new, what was modified, created and moved.
 func (c *creator) walk(parent string, old, new *cibdoc.Node, move *int) {
+	differs := old.Sum() != new.Sum()
+	if !differs && move == nil {
+		return
+	}
 	addr := address(parent, new)
-	if old.Sum() != new.Sum() {
+	if differs {
 		if m := modified(addr, old, new); m != nil {
 			c.changes = append(c.changes, m)
 		}
 		p := pair(old, new)
-		for j, n := range new.Children {
-			switch i := p.toOld[j]; {
+		for k, n := range new.Children[p.from:p.newEnd] {
+			j := p.from + k
+			switch i := p.toOld[k]; {
 			case i < 0:
 				c.changes = append(c.changes, cibdoc.E("change", "operation", "create",
 					"path", addr, "position", strconv.Itoa(j)).Add(n))
 			case n.Kind != cibdoc.KindElement:
-			case p.moved[j]:
+			case p.moved[k]:
 				c.walk(addr, old.Children[i], n, &j)
 			default:
 				c.walk(addr, old.Children[i], n, nil)

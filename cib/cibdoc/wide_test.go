@@ -1,0 +1,90 @@
+package cibdoc
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestWideNodes: what a node with many children takes over from the version
+// before is what it would find by looking at all of them.
+func TestWideNodes(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	child := func() *Node {
+		switch k := rnd.IntN(200); {
+		case k < 5:
+			return Comment("x")
+		case k < 10:
+			return E("primitive")
+		case k < 15:
+			return E("group", "id", fmt.Sprint(k))
+		}
+		return E("primitive", "id", fmt.Sprint(rnd.IntN(300))).Add(E("op", "name", fmt.Sprint(rnd.IntN(9))))
+	}
+	root := E("resources")
+	for range manyChildren + 20 {
+		root.Add(child())
+	}
+	doc := New(root)
+	for round := range 2000 {
+		e := doc.Edit()
+		for range 1 + rnd.IntN(3) {
+			r := e.Own(nil)
+			i := rnd.IntN(len(r.Children))
+			switch k := rnd.IntN(20); {
+			case k < 4 && len(r.Children) > manyChildren-5:
+				r.RemoveAt(i)
+			case k < 8:
+				r.Insert(i, child())
+			case k < 9:
+				slices.Reverse(r.Children[i:])
+			case k < 10:
+				r.Children[i] = E("primitive", "id", fmt.Sprint(rnd.IntN(300)))
+			default:
+				if r.Children[i].IsElement() {
+					r.Own(i).SetAttr("n", fmt.Sprint(round))
+				}
+			}
+		}
+		doc = e.Doc()
+		fresh, err := Parse(doc.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fresh.Sum() != doc.Sum() {
+			t.Fatalf("round %d: the sum of %d children differs from that of the same document read anew", round, len(root.Children))
+		}
+		n := doc.Root()
+		if n.from != nil || (n.wide != nil) != (len(n.Children) >= manyChildren) {
+			t.Fatalf("round %d: %d children, wide=%t, from=%v", round, len(n.Children), n.wide != nil, n.from)
+		}
+		for range 20 {
+			tag, id, has := "primitive", fmt.Sprint(rnd.IntN(300)), rnd.IntN(10) > 0
+			if !has {
+				id = ""
+			}
+			match := func(c *Node) bool {
+				have, ok := c.Get("id")
+				return c.IsElement() && c.Tag == tag && ok == has && have == id
+			}
+			want := slices.IndexFunc(n.Children, match)
+			if got := n.Index(tag, id, has); got != want {
+				t.Fatalf("round %d: %s %q is at %d, found at %d", round, tag, id, want, got)
+			}
+			if want >= 0 {
+				only := !slices.ContainsFunc(n.Children[want+1:], match)
+				if n.Unique(want) != only {
+					t.Fatalf("round %d: %s %q unique=%t", round, tag, id, !only)
+				}
+			}
+		}
+		if !n.MayHold("op") || !n.MayHold("group") && n.Child("group") != nil {
+			t.Fatalf("round %d: the tags are incomplete", round)
+		}
+	}
+	// With 64 tag bits a tag that was never there may be told from those that were.
+	if doc.Root().MayHold("ticket_state") && !slices.Contains([]uint64{tagBit("op"), tagBit("primitive"), tagBit("group"), tagBit("resources")}, tagBit("ticket_state")) {
+		t.Error("a tag that was never there may be there")
+	}
+}
