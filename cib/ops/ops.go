@@ -112,11 +112,11 @@ func Apply(old *cibdoc.Doc, req Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	if !statusOnly && mustValidate(old, doc) {
-		if err := schema.Error(schema.Validate(doc)); err != nil {
-			err.(*cibdoc.Failure).Payload = doc.Root()
-			return Result{}, err
-		}
+	if statusOnly {
+		schema.Inherit(old, doc)
+	} else if err := schema.Error(schema.ValidateChange(old, doc)); err != nil {
+		err.(*cibdoc.Failure).Payload = doc.Root()
+		return Result{}, err
 	}
 	return Result{Doc: doc, Config: config || mustStore(old, doc), Changed: true, Payload: payload}, nil
 }
@@ -163,20 +163,6 @@ func mustStore(old, doc *cibdoc.Doc) bool {
 	was, is := old.Version(), doc.Version()
 	return was.AdminEpoch != is.AdminEpoch || was.Epoch != is.Epoch ||
 		old.Root().Attr("validate-with") != doc.Root().Attr("validate-with")
-}
-
-// mustValidate: what counts for validity is the configuration, the root's
-// attributes and the root's children; if they are the same, so is the verdict.
-func mustValidate(old, doc *cibdoc.Doc) bool {
-	if old.ConfigSum() != doc.ConfigSum() || old.Root().Attr("validate-with") != doc.Root().Attr("validate-with") {
-		return true
-	}
-	v := doc.Version()
-	if v.AdminEpoch < 0 || v.Epoch < 0 || v.NumUpdates < 0 {
-		return true
-	}
-	return !slices.EqualFunc(slices.Collect(old.Root().Elements()), slices.Collect(doc.Root().Elements()),
-		func(a, b *cibdoc.Node) bool { return a.Tag == b.Tag })
 }
 
 // checkForward refuses results of newer feature sets and older versions

@@ -133,10 +133,14 @@ func step(f *testing.F, name string, versions ...string) {
 }
 
 // FuzzTo2 is the transform of access lists.
-func FuzzTo2(f *testing.F) { step(f, "pacemaker-1.3", "pacemaker-1.0", "pacemaker-1.2", "pacemaker-1.3") }
+func FuzzTo2(f *testing.F) {
+	step(f, "pacemaker-1.3", "pacemaker-1.0", "pacemaker-1.2", "pacemaker-1.3")
+}
 
 // FuzzTo3 is the transform in three phases.
-func FuzzTo3(f *testing.F) { step(f, "pacemaker-2.10", "pacemaker-2.0", "pacemaker-2.5", "pacemaker-2.10") }
+func FuzzTo3(f *testing.F) {
+	step(f, "pacemaker-2.10", "pacemaker-2.0", "pacemaker-2.5", "pacemaker-2.10")
+}
 
 // FuzzFromHeartbeat: what is converted is valid.
 func FuzzFromHeartbeat(f *testing.F) {
