@@ -244,9 +244,14 @@ func (c *classicLab) gap(since time.Time) time.Duration {
 // about.
 func (c *classicLab) await(what string, ok func() bool) {
 	c.t.Helper()
-	for end := time.Now().Add(patience); !ok(); {
+	c.awaitAtMost(patience, what, ok)
+}
+
+func (c *classicLab) awaitAtMost(long time.Duration, what string, ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(long); !ok(); {
 		if time.Now().After(end) {
-			c.t.Fatalf("not within %v: %s; holders: %q, states: %s", patience, what, c.holders(), c.states())
+			c.t.Fatalf("not within %v: %s; holders: %q, states: %s", long, what, c.holders(), c.states())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -370,7 +375,7 @@ func (c *classicLab) quiet() {
 // moves goes through everything that makes the group move.
 func (c *classicLab) moves() {
 	c.startBoth()
-	if got := c.MustNode("node2"); !strings.Contains(c.addresses("node1"), virtual) || strings.Contains(c.addresses(got.Name), virtual) {
+	if !strings.Contains(c.addresses("node1"), virtual) || strings.Contains(c.addresses("node2"), virtual) {
 		c.t.Errorf("the virtual address is not on node1 alone")
 	}
 	for _, s := range []struct{ node, tool, what, holder, node1, node2 string }{
@@ -453,6 +458,99 @@ func TestClassic(t *testing.T) {
 	c.moves()
 }
 
+// TestClassicOff: with auto_failback off the group stays where it is.
+func TestClassicOff(t *testing.T) {
+	full(t)
+	for _, other := range []kind{ours, old} {
+		t.Run("beside "+string(other), func(t *testing.T) {
+			c := newClassicLab(t, classicOptions{node1: ours, node2: other, failback: "off"})
+			c.startBoth()
+			c.quiet()
+			c.kill("node1")
+			c.settled("node2", "node2=all")
+			c.back("node1")
+			c.settled("node2", "node1=none", "node2=all")
+			c.tool("node2", "hb_standby", "foreign")
+			c.settled("node1", "node1=local", "node2=local")
+			c.stop("node1")
+			c.settled("node2", "node1=?", "node2=all")
+			c.start("node1")
+			c.settled("node2", "node1=none", "node2=all")
+			c.kill("node2")
+			c.settled("node1", "node1=all")
+		})
+	}
+}
+
+// TestClassicLegacy: with auto_failback legacy the owner asks for its groups.
+func TestClassicLegacy(t *testing.T) {
+	full(t)
+	for _, other := range []kind{ours, old} {
+		t.Run("beside "+string(other), func(t *testing.T) {
+			c := newClassicLab(t, classicOptions{node1: ours, node2: other, failback: "legacy"})
+			holds := func(node string) {
+				t.Helper()
+				c.await("the group to be on "+node, func() bool { return c.holders() == node })
+			}
+			c.start("node1")
+			c.start("node2")
+			holds("node1")
+			c.await("node1 to see both active", func() bool { return c.both("node1") })
+			c.quiet()
+			c.kill("node1")
+			holds("node2")
+			c.back("node1")
+			holds("node1")
+			c.stop("node1")
+			holds("node2")
+			c.start("node1")
+			holds("node1")
+		})
+	}
+}
+
+// TestClassicFailedStart: a group that does not start goes to the other node
+// after half a minute.
+func TestClassicFailedStart(t *testing.T) {
+	full(t)
+	c := newClassicLab(t, classicOptions{node1: ours, node2: ours})
+	c.must(os.WriteFile(filepath.Join(c.SharedDir(), "fail", "last.start@node1"), nil, 0o644))
+	c.start("node1")
+	c.start("node2")
+	// Half a minute, and what it takes to move.
+	c.awaitAtMost(45*time.Second, "the group to be on node2", func() bool { return c.holders() == "node2" })
+	c.settled("node2", "node1=none", "node2=all")
+	log, err := os.ReadFile(c.MustNode("node1").Path("/var/log/ha-log"))
+	c.must(err)
+	for _, want := range []string{"ERROR: Return code 1 from /etc/ha.d/resource.d/rec", "CRIT: Giving up resources due to failure of rec::last"} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("no %q in node1's log", want)
+		}
+	}
+}
+
+// TestClassicFencing: a node that is silent is reset before its group is taken.
+func TestClassicFencing(t *testing.T) {
+	c := newClassicLab(t, classicOptions{node1: ours, node2: ours, extra: []string{"stonith_host * fence_lab"}})
+	c.startBoth()
+	began := time.Now()
+	c.must(c.MustNode("node1").Freeze())
+	c.await("the group to be on node2 alone", func() bool { return c.holders() == "node2" })
+	f, err := os.Open(c.EventFile())
+	c.must(err)
+	defer f.Close()
+	events, err := lab.ReadEvents(f)
+	c.must(err)
+	fenced := false
+	for _, e := range events {
+		fenced = fenced || e.Kind == "fenced" && e.Node == "node1" && e.At().After(began)
+	}
+	if !fenced {
+		t.Error("node1 was not fenced")
+	}
+	c.settled("node1", "node1=local", "node2=local") // it was rebooted, and owns the group
+}
+
 // TestClassicMixed has Debian's heartbeat on one node, on either side.
 func TestClassicMixed(t *testing.T) {
 	full(t)
@@ -497,18 +595,22 @@ func TestMixedMedia(t *testing.T) {
 	}
 }
 
-// compressed sends a message of 4 KiB through each node's FIFO; the other
-// node's script for its type runs with it.
+// compressed sends a message of some KiB through each node's FIFO; both nodes
+// understand it.
 func (c *classicLab) compressed() {
 	c.t.Helper()
-	for _, n := range c.Nodes() {
-		text := strings.Repeat("linux-ha ", 450)
-		send := fmt.Sprintf("printf '>>>\\nt=setsite\\nnode=%s\\nsite=%s\\n<<<\\n' >>/var/lib/heartbeat/fifo", n.Name, strings.TrimSpace(text))
-		_, err := n.Run(c.ctx(), "sh", "-c", send)
-		c.must(err)
+	var padding strings.Builder // 3.0.6 reads lines of at most a kilobyte from its FIFO
+	for i := range 8 {
+		fmt.Fprintf(&padding, "padding%d=%s\\n", i, strings.Repeat("linux-ha ", 40))
 	}
 	for _, n := range c.Nodes() {
-		c.await(n.Name+" to be in touch after a compressed message", func() bool { return c.both(n.Name) })
+		site := "site-of-" + n.Name
+		send := fmt.Sprintf("printf '>>>\\nt=setsite\\nnode=%s\\nsite=%s\\n%s<<<\\n' >>/var/lib/heartbeat/fifo", n.Name, site, padding.String())
+		_, err := n.Run(c.ctx(), "sh", "-c", send)
+		c.must(err)
+		for _, reader := range names(2) {
+			c.await(fmt.Sprintf("%s to know the site of %s", reader, n.Name), func() bool { return c.status(reader, "nodesite", n.Name) == site })
+		}
 	}
 	for _, n := range c.Nodes() {
 		log, err := os.ReadFile(n.Path("/var/log/ha-log"))
