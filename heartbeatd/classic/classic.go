@@ -468,6 +468,9 @@ func (c *Core) peerStarting() {
 // peerReport is a resource message of the other daemon.
 func (c *Core) peerReport(now time.Time, m Message) {
 	p := &c.peer
+	if m.Ask {
+		c.cancelStandby() // we were dead for it: it has forgotten
+	}
 	turned := m.Stable && !(p.known && p.stable)
 	p.known, p.stable, p.held, p.took, p.suspect = true, m.Stable, m.Hold.Mirror(), m.Took.Mirror(), time.Time{}
 	if p.stable {

@@ -56,22 +56,22 @@ func (c *Core) ask(now time.Time, from string, m Message) {
 		c.askMe(now, from, m.Hold)
 	case own:
 		// The rest of the handshake is between the daemons.
-	case m.Info == infoOther && s.phase == asked:
+	case m.Info == infoOther && s.phase == asked && m.Hold == s.word:
 		c.log(Info, "standby: %s can take our %s resources", from, s.word)
 		s.phase, s.until = giving, now.Add(standbyWork)
 		c.send(Message{Type: TypeResource, Hold: c.held &^ s.what, Full: true, Took: c.took &^ s.what, Info: "standby"})
-	case m.Info == infoDone && s.phase == given:
+	case m.Info == infoDone && s.phase == given && m.Hold == s.word:
 		c.log(Info, "Other node completed standby takeover of %s resources.", s.word)
 		c.peer.held |= s.what
 		c.standby = standby{}
 		c.report("")
-	case m.Info == infoDone && s.phase == offered:
+	case m.Info == infoDone && s.phase == offered && m.Hold == s.word:
 		c.log(Info, "standby: acquire [%s] resources from %s", s.word, from)
 		c.peer.held &^= s.what
 		s.phase, s.until = taking, now.Add(standbyWork)
-	case m.Info == infoCancel && s.phase == offered:
+	case m.Info == infoCancel && s.phase == offered && m.Hold == s.word:
 		c.cancelStandby()
-	case m.Info == infoOther && s.phase == idle:
+	case m.Info == infoOther:
 		// A request of a tool here that we did not follow has reached it too.
 		c.send(Message{Type: TypeAsk, Hold: m.Hold, Info: infoCancel})
 		fallthrough
