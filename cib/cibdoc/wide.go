@@ -3,18 +3,28 @@ package cibdoc
 import "crypto/sha256"
 
 // A section can have thousands of children of which a change touches one. A
-// node with many therefore keeps what is asked of all of them side by side, and
-// a changed copy takes it over from the version before for those that it shares:
-// nothing has to visit each child in turn, wherever it may lie in memory.
+// node with many therefore keeps what is asked of all of them side by side, in
+// blocks that it has in common with the version before as far as the children
+// are the same: nothing has to visit each child in turn, wherever it may lie in
+// memory, and little is copied.
 
-// manyChildren is how many make a node wide.
-const manyChildren = 64
+const (
+	// manyChildren is how many make a node wide.
+	manyChildren = 64
+	// blockSize is how many children a block has at most.
+	blockSize = 64
+)
 
-// wide is what a frozen node with many children keeps of them.
-type wide struct {
+// wide is what a frozen node with many children keeps of them, in order.
+type wide struct{ blocks []*block }
+
+// block is about consecutive children. It never changes.
+type block struct {
 	keys []uint32 // hash of tag and id; of no element: 0
 	sums []byte   // the Sums one after another
 }
+
+func (b *block) sum(i int) []byte { return b.sums[i*len(Sum{}) : (i+1)*len(Sum{})] }
 
 // shared counts the children that n has in common with the version it was
 // copied from, at the beginning and at the end.
@@ -38,31 +48,77 @@ func (n *Node) shared() (head, tail int) {
 func (n *Node) freezeWide(buf *[]byte) {
 	head, tail := n.shared()
 	end := len(n.Children) - tail
-	w := &wide{keys: make([]uint32, len(n.Children)), sums: make([]byte, len(n.Children)*len(n.sum))}
-	if o := n.from; o != nil {
-		copy(w.keys, o.wide.keys[:head])
-		copy(w.keys[end:], o.wide.keys[len(o.Children)-tail:])
-		copy(w.sums, o.wide.sums[:head*len(n.sum)])
-		copy(w.sums[end*len(n.sum):], o.wide.sums[(len(o.Children)-tail)*len(n.sum):])
+	var before []*block
+	if n.from != nil {
+		before = n.from.wide.blocks
 		if head+tail > 0 {
-			n.tags |= o.tags
+			n.tags |= n.from.tags
 		}
 	}
-	for i := head; i < end; i++ {
-		c := n.Children[i]
+	for _, c := range n.Children[head:end] {
 		c.freeze(buf)
 		n.tags |= c.tags
-		w.keys[i] = c.key()
-		copy(w.sums[i*len(n.sum):], c.sum[:])
 	}
+	// Blocks stay that lie wholly among the shared children.
+	first, at := 0, 0 // how many at the beginning, and their children
+	for first < len(before) && at+len(before[first].keys) <= head {
+		at += len(before[first].keys)
+		first++
+	}
+	last, to := len(before), len(n.Children) // those at the end, and where they begin
+	for last > first && to-len(before[last-1].keys) >= end {
+		last--
+		to -= len(before[last].keys)
+	}
+	if first > 0 && to-at < blockSize/2 { // no crumbs
+		first--
+		at -= len(before[first].keys)
+	}
+	earlier := func(i int) (*block, int) { // where the version before has its child at+i
+		for _, b := range before[first:last] {
+			if i < len(b.keys) {
+				return b, i
+			}
+			i -= len(b.keys)
+		}
+		panic("cibdoc: the blocks of a node are not those of its children")
+	}
+	w := &wide{blocks: append(make([]*block, 0, len(before)+2), before[:first]...)}
+	each := evenly(to - at)
+	for i := at; i < to; i++ {
+		if (i-at)%each == 0 {
+			size := min(each, to-i)
+			w.blocks = append(w.blocks, &block{make([]uint32, 0, size), make([]byte, 0, size*len(n.sum))})
+		}
+		b := w.blocks[len(w.blocks)-1]
+		switch c := n.Children[i]; {
+		case i < head:
+			o, k := earlier(i - at)
+			b.keys, b.sums = append(b.keys, o.keys[k]), append(b.sums, o.sum(k)...)
+		case i >= end:
+			o, k := earlier(i - at + len(n.from.Children) - len(n.Children))
+			b.keys, b.sums = append(b.keys, o.keys[k]), append(b.sums, o.sum(k)...)
+		default:
+			b.keys, b.sums = append(b.keys, c.key()), append(b.sums, c.sum[:]...)
+		}
+	}
+	w.blocks = append(w.blocks, before[last:]...)
 	n.wide, n.from = w, nil
+}
+
+// evenly is the size of blocks for so many children.
+func evenly(children int) int {
+	blocks := max(1, (children+blockSize-1)/blockSize)
+	return max(1, (children+blocks-1)/blocks)
 }
 
 // wideSum is the sum of what stands in b and of the children.
 func (n *Node) wideSum(b []byte) (sum Sum) {
 	h := sha256.New()
 	h.Write(b) // a hash takes everything
-	h.Write(n.wide.sums)
+	for _, b := range n.wide.blocks {
+		h.Write(b.sums)
+	}
 	var full [sha256.Size]byte
 	copy(sum[:], h.Sum(full[:0]))
 	return sum
@@ -111,11 +167,14 @@ func (n *Node) indexFrom(from int, tag, id string, has bool) int {
 		}
 		return -1
 	}
-	key := keyHash(tag, id, has)
-	for i := from; i < len(n.wide.keys); i++ {
-		if n.wide.keys[i] == key && n.Children[i].named(tag, id, has) {
-			return i
+	key, begin := keyHash(tag, id, has), 0
+	for _, b := range n.wide.blocks {
+		for k := max(0, from-begin); k < len(b.keys); k++ {
+			if b.keys[k] == key && n.Children[begin+k].named(tag, id, has) {
+				return begin + k
+			}
 		}
+		begin += len(b.keys)
 	}
 	return -1
 }

@@ -15,7 +15,7 @@ func TestWideNodes(t *testing.T) {
 		switch k := rnd.IntN(200); {
 		case k < 5:
 			return Comment("x")
-		case k < 10:
+		case k < 15:
 			return E("primitive")
 		case k < 15:
 			return E("group", "id", fmt.Sprint(k))
@@ -23,23 +23,23 @@ func TestWideNodes(t *testing.T) {
 		return E("primitive", "id", fmt.Sprint(rnd.IntN(300))).Add(E("op", "name", fmt.Sprint(rnd.IntN(9))))
 	}
 	root := E("resources")
-	for range manyChildren + 20 {
+	for range 5 * manyChildren {
 		root.Add(child())
 	}
 	doc := New(root)
-	for round := range 2000 {
+	for round := range 600 {
 		e := doc.Edit()
 		for range 1 + rnd.IntN(3) {
 			r := e.Own(nil)
 			i := rnd.IntN(len(r.Children))
 			switch k := rnd.IntN(20); {
-			case k < 4 && len(r.Children) > manyChildren-5:
+			case k < 7+round/150%2 && len(r.Children) > manyChildren-5:
 				r.RemoveAt(i)
-			case k < 8:
+			case k < 13:
 				r.Insert(i, child())
-			case k < 9:
+			case k < 14 && rnd.IntN(20) == 0:
 				slices.Reverse(r.Children[i:])
-			case k < 10:
+			case k < 15:
 				r.Children[i] = E("primitive", "id", fmt.Sprint(rnd.IntN(300)))
 			default:
 				if r.Children[i].IsElement() {
@@ -58,6 +58,18 @@ func TestWideNodes(t *testing.T) {
 		n := doc.Root()
 		if n.from != nil || (n.wide != nil) != (len(n.Children) >= manyChildren) {
 			t.Fatalf("round %d: %d children, wide=%t, from=%v", round, len(n.Children), n.wide != nil, n.from)
+		}
+		children := 0
+		if n.wide != nil {
+			for _, b := range n.wide.blocks {
+				children += len(b.keys)
+				if len(b.keys) == 0 || len(b.keys) > blockSize {
+					t.Fatalf("round %d: a block of %d", round, len(b.keys))
+				}
+			}
+			if children != len(n.Children) || len(n.wide.blocks) > 2+4*children/blockSize {
+				t.Fatalf("round %d: %d blocks of %d children for %d", round, len(n.wide.blocks), children, len(n.Children))
+			}
 		}
 		for range 20 {
 			tag, id, has := "primitive", fmt.Sprint(rnd.IntN(300)), rnd.IntN(10) > 0

@@ -18,13 +18,14 @@ import (
 	cibv1 "linuxha/proto/cib/v1"
 )
 
+const each = 1450 // bytes of one resource with its histories
+
 // sized makes a document of about so many bytes: half resources, half their
 // histories on three nodes.
 func sized(b *testing.B, bytes int) *cibdoc.Doc {
-	const each = 1450 // one resource with its histories
 	var resources strings.Builder
 	var histories [3]strings.Builder
-	for i := range max(1, bytes/each) {
+	for i := range bytes / each {
 		fmt.Fprintf(&resources, `<primitive id="r%d" class="ocf" provider="heartbeat" type="IPaddr2"><instance_attributes id="r%[1]d-i"><nvpair id="r%[1]d-ip" name="ip" value="10.0.0.%[1]d"/><nvpair id="r%[1]d-m" name="cidr_netmask" value="24"/></instance_attributes><operations><op id="r%[1]d-mon" name="monitor" interval="10s" timeout="20s"/></operations></primitive>`, i)
 		for k := range histories {
 			fmt.Fprintf(&histories[k], `<lrm_resource id="r%d" class="ocf" provider="heartbeat" type="IPaddr2"><lrm_rsc_op id="r%[1]d_last_0" operation_key="r%[1]d_monitor_0" operation="monitor" crm-debug-origin="x" transition-key="1:2:7:u" call-id="%[1]d" rc-code="7" op-status="0" interval="0"/></lrm_resource>`, i)
@@ -71,15 +72,18 @@ func cpuTime(b *testing.B) time.Duration {
 
 // BenchmarkFollow is one small update as it costs each follower.
 func BenchmarkFollow(b *testing.B) {
-	updates := map[string]func(i int) ops.Change{
-		"option": func(i int) ops.Change {
+	// What changes is in the middle of its section.
+	updates := map[string]func(i, size int) ops.Change{
+		"option": func(i, size int) ops.Change {
 			return ops.Change{Op: ops.Modify, Section: "crm_config", CanCreate: true, XML: cibdoc.E("cluster_property_set", "id", "o").Add(cibdoc.E("nvpair", "id", "o-x", "name", "x", "value", fmt.Sprint(i)))}
 		},
-		"parameter": func(i int) ops.Change {
-			return ops.Change{Op: ops.Modify, Section: "resources", XML: cibdoc.E("primitive", "id", "r2").Add(cibdoc.E("instance_attributes", "id", "r2-i").Add(cibdoc.E("nvpair", "id", "r2-ip", "name", "ip", "value", fmt.Sprint(i))))}
+		"parameter": func(i, size int) ops.Change {
+			r := fmt.Sprintf("r%d", size/each/2)
+			return ops.Change{Op: ops.Modify, Section: "resources", XML: cibdoc.E("primitive", "id", r).Add(cibdoc.E("instance_attributes", "id", r+"-i").Add(cibdoc.E("nvpair", "id", r+"-ip", "name", "ip", "value", fmt.Sprint(i))))}
 		},
-		"history": func(i int) ops.Change {
-			return ops.Change{Op: ops.Modify, Section: "status", XML: cibdoc.E("node_state", "id", "2").Add(cibdoc.E("lrm", "id", "2").Add(cibdoc.E("lrm_resources").Add(cibdoc.E("lrm_resource", "id", "r3").Add(cibdoc.E("lrm_rsc_op", "id", "r3_last_0", "call-id", fmt.Sprint(i))))))}
+		"history": func(i, size int) ops.Change {
+			r := fmt.Sprintf("r%d", size/each/2)
+			return ops.Change{Op: ops.Modify, Section: "status", XML: cibdoc.E("node_state", "id", "2").Add(cibdoc.E("lrm", "id", "2").Add(cibdoc.E("lrm_resources").Add(cibdoc.E("lrm_resource", "id", r).Add(cibdoc.E("lrm_rsc_op", "id", r+"_last_0", "call-id", fmt.Sprint(i))))))}
 		},
 	}
 	for _, size := range []int{10 << 10, 1 << 20, 5 << 20} {
@@ -89,7 +93,7 @@ func BenchmarkFollow(b *testing.B) {
 				sum := doc.Sum()
 				c := &canned{notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
 				for i := range b.N {
-					res, err := ops.Apply(doc, ops.Request{Changes: []ops.Change{updates[kind](i)}})
+					res, err := ops.Apply(doc, ops.Request{Changes: []ops.Change{updates[kind](i, size)}})
 					if err != nil {
 						b.Fatal(err)
 					}
