@@ -25,6 +25,7 @@ import (
 	"linuxha/tools/hawire"
 	"linuxha/tools/hbmessage"
 	"linuxha/tools/hbnodes"
+	"linuxha/tools/ipfail"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/resourcemanager"
 	"linuxha/tools/pingd"
@@ -67,6 +68,7 @@ var registry = map[string]Tool{
 	"hb_setweight":         hbnodes.Run,
 	"hb_standby":           hbmessage.Run,
 	"hb_takeover":          hbmessage.Run,
+	"ipfail":               ipfail.Run,
 	"iso8601":              iso8601.Run,
 	"mach_down":            resourcemanager.MachDown,
 	"meatclient":           clrespawn.Meatclient,

@@ -258,6 +258,9 @@ func (s *Server) endStreams(reason error) {
 	for w := range s.watchers {
 		w.end(reason)
 	}
+	for l := range s.listeners {
+		l.end(reason)
+	}
 }
 
 func (s *Server) clientNames() []string {
@@ -265,8 +268,11 @@ func (s *Server) clientNames() []string {
 	for name := range s.clients {
 		names = append(names, name)
 	}
+	for l := range s.listeners {
+		names = append(names, l.client)
+	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 func (c *client) String() string { return fmt.Sprintf("client %s", c.name) }

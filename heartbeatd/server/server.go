@@ -109,6 +109,7 @@ type Server struct {
 	assembler *assembler
 	clients   map[string]*client
 	watchers  map[*watcher]struct{}
+	listeners map[*listener]struct{}
 	view      *heartbeatv1.Membership // in force; replaced, never written to
 	loadRead  time.Time
 	saved     chan Known  // newest state for the peers' files
@@ -155,7 +156,7 @@ func New(opt Options) (*Server, error) {
 		sends:    make(chan send),
 		done:     make(chan struct{}),
 		clients:  map[string]*client{},
-		watchers: map[*watcher]struct{}{},
+		watchers: map[*watcher]struct{}{}, listeners: map[*listener]struct{}{},
 		saved:    make(chan Known, 1),
 		views:    make(chan uint64, 1),
 	}
@@ -491,6 +492,7 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 // deliver gives a message of link's streams to whom it is for.
 func (s *Server) deliver(now time.Time, p *link.Packet) {
 	s.classicMessage(now, p)
+	s.listened(now, p)
 	if p.Src == s.config().Node {
 		return // own messages were taken care of when they were sent
 	}

@@ -407,14 +407,18 @@ func (t *tool) linkStatus() int {
 }
 
 // clientStatus looks into the agreed membership, which names every member's
-// clients: nobody has to be asked, and the time to wait is not needed.
+// clients; who is not in it (a node of 3.0.6, a client of the old kind on
+// another node) is asked (HB 9.2).
 func (t *tool) clientStatus() int {
 	name, client := t.args[0], t.args[1]
+	wait := 100 * time.Millisecond
 	if len(t.args) > 2 {
-		if _, err := strconv.Atoi(t.args[2]); err != nil {
+		ms, err := strconv.Atoi(t.args[2])
+		if err != nil {
 			t.complain("%s is not a number of milliseconds", t.args[2])
 			return exitParam
 		}
+		wait = time.Duration(ms) * time.Millisecond
 	}
 	online := strings.EqualFold(name, t.state.Node) && slices.Contains(t.state.Clients, client)
 	answered := strings.EqualFold(name, t.state.Node)
@@ -425,6 +429,11 @@ func (t *tool) clientStatus() int {
 		answered = true
 		for _, p := range m.Processes {
 			online = online || p.Name == client
+		}
+	}
+	if n := t.node(); !online && n != nil && n.Node != t.state.Node && n.Type == "normal" && n.Status != "dead" {
+		if status := t.query(n.Node, client, wait); status != "" {
+			answered, online = true, status == "online"
 		}
 	}
 	switch {
@@ -438,6 +447,46 @@ func (t *tool) clientStatus() int {
 	}
 	t.say("offline", fmt.Sprintf("The heartbeat client %s is offline", client))
 	return exitFail
+}
+
+// query asks a node for a client's status; "": no answer in time, or the caller
+// may not send messages.
+func (t *tool) query(node, client string, wait time.Duration) string {
+	ctx, cancel := context.WithTimeout(t.ctx, wait)
+	defer cancel()
+	cc, err := ipc.Dial(paths.FromEnv().Socket("heartbeatd"))
+	if err != nil {
+		return ""
+	}
+	defer cc.Close()
+	control := heartbeatv1.NewControlClient(cc)
+	me := strconv.Itoa(os.Getpid())
+	watch, err := control.WatchMessages(ctx, &heartbeatv1.WatchMessagesRequest{Client: me, Types: []string{"respond-cstatus"}})
+	if err != nil {
+		return ""
+	}
+	if _, err := watch.Recv(); err != nil {
+		return ""
+	}
+	question := &heartbeatv1.SendMessageRequest{Fields: []*heartbeatv1.Field{
+		{Name: "t", Value: "query-cstatus"}, {Name: "dest", Value: node}, {Name: "cn", Value: client}, {Name: "from_id", Value: me},
+	}}
+	if _, err := control.SendMessage(ctx, question); err != nil {
+		return ""
+	}
+	for {
+		m, err := watch.Recv()
+		if err != nil {
+			return ""
+		}
+		fields := map[string]string{}
+		for _, f := range m.Fields {
+			fields[f.Name] = f.Value
+		}
+		if strings.EqualFold(m.FromNode, node) && fields["cn"] == client && fields["to_id"] == me {
+			return fields["cs"]
+		}
+	}
 }
 
 func (t *tool) rscStatus() int {

@@ -1452,6 +1452,111 @@ func (*SendMessageResponse) Descriptor() ([]byte, []int) {
 	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{18}
 }
 
+type WatchMessagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	Types         []string               `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchMessagesRequest) Reset() {
+	*x = WatchMessagesRequest{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchMessagesRequest) ProtoMessage() {}
+
+func (x *WatchMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchMessagesRequest.ProtoReflect.Descriptor instead.
+func (*WatchMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WatchMessagesRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *WatchMessagesRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// ClusterMessage is a message of Heartbeat's own form; only its string fields.
+type ClusterMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromNode      string                 `protobuf:"bytes,1,opt,name=from_node,json=fromNode,proto3" json:"from_node,omitempty"` // empty in the first one, which says that the watch has begun
+	Fields        []*Field               `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterMessage) Reset() {
+	*x = ClusterMessage{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterMessage) ProtoMessage() {}
+
+func (x *ClusterMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterMessage.ProtoReflect.Descriptor instead.
+func (*ClusterMessage) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ClusterMessage) GetFromNode() string {
+	if x != nil {
+		return x.FromNode
+	}
+	return ""
+}
+
+func (x *ClusterMessage) GetFields() []*Field {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 type ChildStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1463,7 +1568,7 @@ type ChildStatus struct {
 
 func (x *ChildStatus) Reset() {
 	*x = ChildStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1580,7 @@ func (x *ChildStatus) String() string {
 func (*ChildStatus) ProtoMessage() {}
 
 func (x *ChildStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1593,7 @@ func (x *ChildStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildStatus.ProtoReflect.Descriptor instead.
 func (*ChildStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChildStatus) GetName() string {
@@ -1520,7 +1625,7 @@ type WatchStatusRequest struct {
 
 func (x *WatchStatusRequest) Reset() {
 	*x = WatchStatusRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1637,7 @@ func (x *WatchStatusRequest) String() string {
 func (*WatchStatusRequest) ProtoMessage() {}
 
 func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1650,7 @@ func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
 func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{22}
 }
 
 type StatusEvent struct {
@@ -1558,7 +1663,7 @@ type StatusEvent struct {
 
 func (x *StatusEvent) Reset() {
 	*x = StatusEvent{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1675,7 @@ func (x *StatusEvent) String() string {
 func (*StatusEvent) ProtoMessage() {}
 
 func (x *StatusEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1688,7 @@ func (x *StatusEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusEvent.ProtoReflect.Descriptor instead.
 func (*StatusEvent) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusEvent) GetNodes() []*NodeStatus {
@@ -1608,7 +1713,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1725,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1738,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{22}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{24}
 }
 
 type ReloadResponse struct {
@@ -1645,7 +1750,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1762,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1775,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{23}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReloadResponse) GetMessage() string {
@@ -1689,7 +1794,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1806,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1819,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{24}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1732,7 +1837,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1849,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1862,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{25}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{27}
 }
 
 var File_proto_heartbeat_v1_heartbeat_proto protoreflect.FileDescriptor
@@ -1905,7 +2010,13 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\x15\n" +
-	"\x13SendMessageResponse\"O\n" +
+	"\x13SendMessageResponse\"D\n" +
+	"\x14WatchMessagesRequest\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\x14\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\"b\n" +
+	"\x0eClusterMessage\x12\x1b\n" +
+	"\tfrom_node\x18\x01 \x01(\tR\bfromNode\x123\n" +
+	"\x06fields\x18\x02 \x03(\v2\x1b.linuxha.heartbeat.v1.FieldR\x06fields\"O\n" +
 	"\vChildStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1a\n" +
@@ -1923,13 +2034,14 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
 	"\fStopResponse2a\n" +
 	"\tMessaging\x12T\n" +
-	"\x06Attach\x12#.linuxha.heartbeat.v1.AttachRequest\x1a!.linuxha.heartbeat.v1.AttachEvent(\x010\x012\xcd\x03\n" +
+	"\x06Attach\x12#.linuxha.heartbeat.v1.AttachRequest\x1a!.linuxha.heartbeat.v1.AttachEvent(\x010\x012\xb2\x04\n" +
 	"\aControl\x12\\\n" +
 	"\tGetStatus\x12&.linuxha.heartbeat.v1.GetStatusRequest\x1a'.linuxha.heartbeat.v1.GetStatusResponse\x12\\\n" +
 	"\vWatchStatus\x12(.linuxha.heartbeat.v1.WatchStatusRequest\x1a!.linuxha.heartbeat.v1.StatusEvent0\x01\x12S\n" +
 	"\x06Reload\x12#.linuxha.heartbeat.v1.ReloadRequest\x1a$.linuxha.heartbeat.v1.ReloadResponse\x12M\n" +
 	"\x04Stop\x12!.linuxha.heartbeat.v1.StopRequest\x1a\".linuxha.heartbeat.v1.StopResponse\x12b\n" +
-	"\vSendMessage\x12(.linuxha.heartbeat.v1.SendMessageRequest\x1a).linuxha.heartbeat.v1.SendMessageResponseB(Z&linuxha/proto/heartbeat/v1;heartbeatv1b\x06proto3"
+	"\vSendMessage\x12(.linuxha.heartbeat.v1.SendMessageRequest\x1a).linuxha.heartbeat.v1.SendMessageResponse\x12c\n" +
+	"\rWatchMessages\x12*.linuxha.heartbeat.v1.WatchMessagesRequest\x1a$.linuxha.heartbeat.v1.ClusterMessage0\x01B(Z&linuxha/proto/heartbeat/v1;heartbeatv1b\x06proto3"
 
 var (
 	file_proto_heartbeat_v1_heartbeat_proto_rawDescOnce sync.Once
@@ -1943,46 +2055,48 @@ func file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP() []byte {
 	return file_proto_heartbeat_v1_heartbeat_proto_rawDescData
 }
 
-var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_proto_heartbeat_v1_heartbeat_proto_goTypes = []any{
-	(*AttachRequest)(nil),       // 0: linuxha.heartbeat.v1.AttachRequest
-	(*Hello)(nil),               // 1: linuxha.heartbeat.v1.Hello
-	(*SetInfo)(nil),             // 2: linuxha.heartbeat.v1.SetInfo
-	(*Send)(nil),                // 3: linuxha.heartbeat.v1.Send
-	(*AttachEvent)(nil),         // 4: linuxha.heartbeat.v1.AttachEvent
-	(*Welcome)(nil),             // 5: linuxha.heartbeat.v1.Welcome
-	(*NodeInfo)(nil),            // 6: linuxha.heartbeat.v1.NodeInfo
-	(*Membership)(nil),          // 7: linuxha.heartbeat.v1.Membership
-	(*Member)(nil),              // 8: linuxha.heartbeat.v1.Member
-	(*Process)(nil),             // 9: linuxha.heartbeat.v1.Process
-	(*Message)(nil),             // 10: linuxha.heartbeat.v1.Message
-	(*NodeStatus)(nil),          // 11: linuxha.heartbeat.v1.NodeStatus
-	(*LinkStatus)(nil),          // 12: linuxha.heartbeat.v1.LinkStatus
-	(*MediumStatus)(nil),        // 13: linuxha.heartbeat.v1.MediumStatus
-	(*GetStatusRequest)(nil),    // 14: linuxha.heartbeat.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),   // 15: linuxha.heartbeat.v1.GetStatusResponse
-	(*SendMessageRequest)(nil),  // 16: linuxha.heartbeat.v1.SendMessageRequest
-	(*Field)(nil),               // 17: linuxha.heartbeat.v1.Field
-	(*SendMessageResponse)(nil), // 18: linuxha.heartbeat.v1.SendMessageResponse
-	(*ChildStatus)(nil),         // 19: linuxha.heartbeat.v1.ChildStatus
-	(*WatchStatusRequest)(nil),  // 20: linuxha.heartbeat.v1.WatchStatusRequest
-	(*StatusEvent)(nil),         // 21: linuxha.heartbeat.v1.StatusEvent
-	(*ReloadRequest)(nil),       // 22: linuxha.heartbeat.v1.ReloadRequest
-	(*ReloadResponse)(nil),      // 23: linuxha.heartbeat.v1.ReloadResponse
-	(*StopRequest)(nil),         // 24: linuxha.heartbeat.v1.StopRequest
-	(*StopResponse)(nil),        // 25: linuxha.heartbeat.v1.StopResponse
-	nil,                         // 26: linuxha.heartbeat.v1.Hello.InfoEntry
-	nil,                         // 27: linuxha.heartbeat.v1.SetInfo.InfoEntry
-	nil,                         // 28: linuxha.heartbeat.v1.Membership.LostAtNsEntry
-	nil,                         // 29: linuxha.heartbeat.v1.Process.InfoEntry
-	nil,                         // 30: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	(*AttachRequest)(nil),        // 0: linuxha.heartbeat.v1.AttachRequest
+	(*Hello)(nil),                // 1: linuxha.heartbeat.v1.Hello
+	(*SetInfo)(nil),              // 2: linuxha.heartbeat.v1.SetInfo
+	(*Send)(nil),                 // 3: linuxha.heartbeat.v1.Send
+	(*AttachEvent)(nil),          // 4: linuxha.heartbeat.v1.AttachEvent
+	(*Welcome)(nil),              // 5: linuxha.heartbeat.v1.Welcome
+	(*NodeInfo)(nil),             // 6: linuxha.heartbeat.v1.NodeInfo
+	(*Membership)(nil),           // 7: linuxha.heartbeat.v1.Membership
+	(*Member)(nil),               // 8: linuxha.heartbeat.v1.Member
+	(*Process)(nil),              // 9: linuxha.heartbeat.v1.Process
+	(*Message)(nil),              // 10: linuxha.heartbeat.v1.Message
+	(*NodeStatus)(nil),           // 11: linuxha.heartbeat.v1.NodeStatus
+	(*LinkStatus)(nil),           // 12: linuxha.heartbeat.v1.LinkStatus
+	(*MediumStatus)(nil),         // 13: linuxha.heartbeat.v1.MediumStatus
+	(*GetStatusRequest)(nil),     // 14: linuxha.heartbeat.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),    // 15: linuxha.heartbeat.v1.GetStatusResponse
+	(*SendMessageRequest)(nil),   // 16: linuxha.heartbeat.v1.SendMessageRequest
+	(*Field)(nil),                // 17: linuxha.heartbeat.v1.Field
+	(*SendMessageResponse)(nil),  // 18: linuxha.heartbeat.v1.SendMessageResponse
+	(*WatchMessagesRequest)(nil), // 19: linuxha.heartbeat.v1.WatchMessagesRequest
+	(*ClusterMessage)(nil),       // 20: linuxha.heartbeat.v1.ClusterMessage
+	(*ChildStatus)(nil),          // 21: linuxha.heartbeat.v1.ChildStatus
+	(*WatchStatusRequest)(nil),   // 22: linuxha.heartbeat.v1.WatchStatusRequest
+	(*StatusEvent)(nil),          // 23: linuxha.heartbeat.v1.StatusEvent
+	(*ReloadRequest)(nil),        // 24: linuxha.heartbeat.v1.ReloadRequest
+	(*ReloadResponse)(nil),       // 25: linuxha.heartbeat.v1.ReloadResponse
+	(*StopRequest)(nil),          // 26: linuxha.heartbeat.v1.StopRequest
+	(*StopResponse)(nil),         // 27: linuxha.heartbeat.v1.StopResponse
+	nil,                          // 28: linuxha.heartbeat.v1.Hello.InfoEntry
+	nil,                          // 29: linuxha.heartbeat.v1.SetInfo.InfoEntry
+	nil,                          // 30: linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	nil,                          // 31: linuxha.heartbeat.v1.Process.InfoEntry
+	nil,                          // 32: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
 }
 var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	1,  // 0: linuxha.heartbeat.v1.AttachRequest.hello:type_name -> linuxha.heartbeat.v1.Hello
 	3,  // 1: linuxha.heartbeat.v1.AttachRequest.send:type_name -> linuxha.heartbeat.v1.Send
 	2,  // 2: linuxha.heartbeat.v1.AttachRequest.set_info:type_name -> linuxha.heartbeat.v1.SetInfo
-	26, // 3: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
-	27, // 4: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
+	28, // 3: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
+	29, // 4: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
 	5,  // 5: linuxha.heartbeat.v1.AttachEvent.welcome:type_name -> linuxha.heartbeat.v1.Welcome
 	7,  // 6: linuxha.heartbeat.v1.AttachEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
 	10, // 7: linuxha.heartbeat.v1.AttachEvent.message:type_name -> linuxha.heartbeat.v1.Message
@@ -1990,36 +2104,39 @@ var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	6,  // 9: linuxha.heartbeat.v1.Welcome.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
 	8,  // 10: linuxha.heartbeat.v1.Membership.members:type_name -> linuxha.heartbeat.v1.Member
 	6,  // 11: linuxha.heartbeat.v1.Membership.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
-	28, // 12: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	30, // 12: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
 	9,  // 13: linuxha.heartbeat.v1.Member.processes:type_name -> linuxha.heartbeat.v1.Process
-	29, // 14: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
+	31, // 14: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
 	12, // 15: linuxha.heartbeat.v1.NodeStatus.links:type_name -> linuxha.heartbeat.v1.LinkStatus
 	11, // 16: linuxha.heartbeat.v1.GetStatusResponse.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
 	7,  // 17: linuxha.heartbeat.v1.GetStatusResponse.membership:type_name -> linuxha.heartbeat.v1.Membership
-	30, // 18: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
-	19, // 19: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
+	32, // 18: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	21, // 19: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
 	6,  // 20: linuxha.heartbeat.v1.GetStatusResponse.known:type_name -> linuxha.heartbeat.v1.NodeInfo
 	13, // 21: linuxha.heartbeat.v1.GetStatusResponse.media:type_name -> linuxha.heartbeat.v1.MediumStatus
 	17, // 22: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
-	11, // 23: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
-	7,  // 24: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
-	0,  // 25: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
-	14, // 26: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
-	20, // 27: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
-	22, // 28: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
-	24, // 29: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
-	16, // 30: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
-	4,  // 31: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
-	15, // 32: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
-	21, // 33: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
-	23, // 34: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
-	25, // 35: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
-	18, // 36: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
-	31, // [31:37] is the sub-list for method output_type
-	25, // [25:31] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	17, // 23: linuxha.heartbeat.v1.ClusterMessage.fields:type_name -> linuxha.heartbeat.v1.Field
+	11, // 24: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
+	7,  // 25: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
+	0,  // 26: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
+	14, // 27: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
+	22, // 28: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
+	24, // 29: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
+	26, // 30: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
+	16, // 31: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
+	19, // 32: linuxha.heartbeat.v1.Control.WatchMessages:input_type -> linuxha.heartbeat.v1.WatchMessagesRequest
+	4,  // 33: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
+	15, // 34: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
+	23, // 35: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
+	25, // 36: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
+	27, // 37: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
+	18, // 38: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
+	20, // 39: linuxha.heartbeat.v1.Control.WatchMessages:output_type -> linuxha.heartbeat.v1.ClusterMessage
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_proto_heartbeat_v1_heartbeat_proto_init() }
@@ -2044,7 +2161,7 @@ func file_proto_heartbeat_v1_heartbeat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_heartbeat_v1_heartbeat_proto_rawDesc), len(file_proto_heartbeat_v1_heartbeat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

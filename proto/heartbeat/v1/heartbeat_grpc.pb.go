@@ -129,11 +129,12 @@ var Messaging_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Control_GetStatus_FullMethodName   = "/linuxha.heartbeat.v1.Control/GetStatus"
-	Control_WatchStatus_FullMethodName = "/linuxha.heartbeat.v1.Control/WatchStatus"
-	Control_Reload_FullMethodName      = "/linuxha.heartbeat.v1.Control/Reload"
-	Control_Stop_FullMethodName        = "/linuxha.heartbeat.v1.Control/Stop"
-	Control_SendMessage_FullMethodName = "/linuxha.heartbeat.v1.Control/SendMessage"
+	Control_GetStatus_FullMethodName     = "/linuxha.heartbeat.v1.Control/GetStatus"
+	Control_WatchStatus_FullMethodName   = "/linuxha.heartbeat.v1.Control/WatchStatus"
+	Control_Reload_FullMethodName        = "/linuxha.heartbeat.v1.Control/Reload"
+	Control_Stop_FullMethodName          = "/linuxha.heartbeat.v1.Control/Stop"
+	Control_SendMessage_FullMethodName   = "/linuxha.heartbeat.v1.Control/SendMessage"
+	Control_WatchMessages_FullMethodName = "/linuxha.heartbeat.v1.Control/WatchMessages"
 )
 
 // ControlClient is the client API for Control service.
@@ -153,6 +154,10 @@ type ControlClient interface {
 	// SendMessage sends a message of Heartbeat's own form to the cluster, this
 	// node included, as a script does through the FIFO (HB 1.2, 18); root only.
 	SendMessage(ctx context.Context, in *SendMessageRequest, opts ...grpc.CallOption) (*SendMessageResponse, error)
+	// WatchMessages makes the caller a client of Heartbeat's old kind: it gets
+	// messages of the types that it names, and answers to query-cstatus (HB 9.2)
+	// say that it is online as long as the stream lasts. apiauth decides who may.
+	WatchMessages(ctx context.Context, in *WatchMessagesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClusterMessage], error)
 }
 
 type controlClient struct {
@@ -222,6 +227,25 @@ func (c *controlClient) SendMessage(ctx context.Context, in *SendMessageRequest,
 	return out, nil
 }
 
+func (c *controlClient) WatchMessages(ctx context.Context, in *WatchMessagesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClusterMessage], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[1], Control_WatchMessages_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchMessagesRequest, ClusterMessage]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_WatchMessagesClient = grpc.ServerStreamingClient[ClusterMessage]
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -239,6 +263,10 @@ type ControlServer interface {
 	// SendMessage sends a message of Heartbeat's own form to the cluster, this
 	// node included, as a script does through the FIFO (HB 1.2, 18); root only.
 	SendMessage(context.Context, *SendMessageRequest) (*SendMessageResponse, error)
+	// WatchMessages makes the caller a client of Heartbeat's old kind: it gets
+	// messages of the types that it names, and answers to query-cstatus (HB 9.2)
+	// say that it is online as long as the stream lasts. apiauth decides who may.
+	WatchMessages(*WatchMessagesRequest, grpc.ServerStreamingServer[ClusterMessage]) error
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -263,6 +291,9 @@ func (UnimplementedControlServer) Stop(context.Context, *StopRequest) (*StopResp
 }
 func (UnimplementedControlServer) SendMessage(context.Context, *SendMessageRequest) (*SendMessageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SendMessage not implemented")
+}
+func (UnimplementedControlServer) WatchMessages(*WatchMessagesRequest, grpc.ServerStreamingServer[ClusterMessage]) error {
+	return status.Error(codes.Unimplemented, "method WatchMessages not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -368,6 +399,17 @@ func _Control_SendMessage_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_WatchMessages_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchMessagesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServer).WatchMessages(m, &grpc.GenericServerStream[WatchMessagesRequest, ClusterMessage]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_WatchMessagesServer = grpc.ServerStreamingServer[ClusterMessage]
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -396,6 +438,11 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchStatus",
 			Handler:       _Control_WatchStatus_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchMessages",
+			Handler:       _Control_WatchMessages_Handler,
 			ServerStreams: true,
 		},
 	},
