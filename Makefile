@@ -89,6 +89,9 @@ install: build ## install below DESTDIR: daemons, tools, agents, schemas, unit; 
 	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
 	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
 	go run ./cib/schema/rng $(DESTDIR)/usr/share/pacemaker
+	install -d $(DESTDIR)/usr/share/heartbeat $(DESTDIR)/etc/init.d
+	set -e; for t in ResourceManager mach_down req_resource hb_standby hb_takeover hb_addnode hb_delnode hb_setweight hb_setsite; do ln -sf ../../lib/heartbeat/hatools $(DESTDIR)/usr/share/heartbeat/$$t; done
+	install -m 755 deploy/init/heartbeat $(DESTDIR)/etc/init.d/
 	cp -a agents/ocf/. $(DESTDIR)/usr/lib/ocf/
 	cp -a agents/ha.d/. $(DESTDIR)/etc/ha.d/
 	install -m 644 deploy/systemd/heartbeat.service $(DESTDIR)/usr/lib/systemd/system/
