@@ -27,8 +27,8 @@ import (
 	"linuxha/tools/hbnodes"
 	"linuxha/tools/ipfail"
 	"linuxha/tools/iso8601"
-	"linuxha/tools/resourcemanager"
 	"linuxha/tools/pingd"
+	"linuxha/tools/resourcemanager"
 	"linuxha/tools/stonithadmin"
 )
 

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -536,8 +535,6 @@ func applyRespawn(p *parser, v string, failFast bool) {
 	if err := p.sys.Exec(words[1]); err != nil {
 		hint := "the file must be executable: chmod +x"
 		switch {
-		case os.IsNotExist(err) && filepath.Base(words[1]) == "ipfail":
-			hint = "this version has neither ipfail nor the haresources mode that it belongs to: remove the line, and add `crm respawn` to run the cluster resource manager"
 		case os.IsNotExist(err):
 			hint = "no such file: is it in another directory on this system (/usr/libexec/heartbeat, /usr/lib/heartbeat, /usr/lib64/heartbeat)?"
 		}

@@ -157,7 +157,9 @@ func writeMetrics(w io.Writer, st *heartbeatv1.GetStatusResponse) error {
 			e.sample(name, value(m), "kind", m.Kind, "link", m.Name)
 		}
 	}
-	sort.SliceStable(st.Media, func(i, j int) bool { return st.Media[i].Kind+" "+st.Media[i].Name < st.Media[j].Kind+" "+st.Media[j].Name })
+	sort.SliceStable(st.Media, func(i, j int) bool {
+		return st.Media[i].Kind+" "+st.Media[i].Name < st.Media[j].Kind+" "+st.Media[j].Name
+	})
 	media("linuxha_medium_up", "gauge", "1 if the medium is open on this node.", func(m *heartbeatv1.MediumStatus) float64 { return truth(m.Up) })
 	media("linuxha_medium_sent_total", "counter", "Messages handed to the medium.", func(m *heartbeatv1.MediumStatus) float64 { return float64(m.Sent) })
 	media("linuxha_medium_received_total", "counter", "Messages that came over the medium, authentic or not.", func(m *heartbeatv1.MediumStatus) float64 { return float64(m.Received) })

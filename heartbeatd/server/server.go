@@ -157,8 +157,8 @@ func New(opt Options) (*Server, error) {
 		done:     make(chan struct{}),
 		clients:  map[string]*client{},
 		watchers: map[*watcher]struct{}{}, listeners: map[*listener]struct{}{},
-		saved:    make(chan Known, 1),
-		views:    make(chan uint64, 1),
+		saved: make(chan Known, 1),
+		views: make(chan uint64, 1),
 	}
 	s.cfg.Store(cfg)
 	s.keys.Store(opt.Keys)

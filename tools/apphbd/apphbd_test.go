@@ -78,8 +78,13 @@ func TestSteps(t *testing.T) {
 		missed         int
 		want           string
 	}{
-		{"web", "1", 1, "log"}, {"web", "1", 2, "run"}, {"web", "1", 3, ""},
-		{"db", "1", 1, "signal"}, {"db", "1", 2, "kill"}, {"db", "1", 3, ""}, {"db", "2", 3, "reboot"},
+		{"web", "1", 1, "log"},
+		{"web", "1", 2, "run"},
+		{"web", "1", 3, ""},
+		{"db", "1", 1, "signal"},
+		{"db", "1", 2, "kill"},
+		{"db", "1", 3, ""},
+		{"db", "2", 3, "reboot"},
 	} {
 		got := ""
 		if p := step(s.plans, client{name: tc.name, instance: tc.instance, missed: tc.missed}); p != nil {

@@ -195,7 +195,7 @@ func TestSetUp(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*heartbeatv1.GetStatusResponse){
-		"No managed resources": func(st *heartbeatv1.GetStatusResponse) { st.ResourceState = "N/A" },
+		"No managed resources":                             func(st *heartbeatv1.GetStatusResponse) { st.ResourceState = "N/A" },
 		"auto_failback set to incompatible legacy option.": func(st *heartbeatv1.GetStatusResponse) { st.Parameters["auto_failback"] = "legacy" },
 		"ipfail is for clusters of two nodes":              func(st *heartbeatv1.GetStatusResponse) { st.Nodes[2].Type = "normal" },
 		"no ping nodes are configured":                     func(st *heartbeatv1.GetStatusResponse) { st.Nodes = st.Nodes[:2] },

@@ -152,7 +152,9 @@ func (f *ipfail) send(ctx context.Context, m message) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req := &heartbeatv1.SendMessageRequest{Fields: []*heartbeatv1.Field{{Name: "t", Value: m.typ}}}
-	add := func(name, value string) { req.Fields = append(req.Fields, &heartbeatv1.Field{Name: name, Value: value}) }
+	add := func(name, value string) {
+		req.Fields = append(req.Fields, &heartbeatv1.Field{Name: name, Value: value})
+	}
 	for _, field := range m.fields {
 		add(field[0], field[1])
 	}
