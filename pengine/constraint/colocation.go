@@ -89,7 +89,7 @@ func (u unpacker) colocation(x *xmldoc.Elem) {
 		x = privateCopy(x)
 		for _, side := range [][2]string{{"rsc", "rsc-role"}, {"with-rsc", "with-rsc-role"}} {
 			if !u.tagToSet(x, side[0], true) {
-				u.problem(x, "there is no resource %q", x.Attr(side[0]))
+				u.unknown(x, "unpack_colocation_tags", x.Attr(side[0]))
 				return
 			}
 			moveRole(x, side[1], "role")
@@ -111,7 +111,7 @@ func (u unpacker) colocation(x *xmldoc.Elem) {
 func (u unpacker) colocationSide(x *xmldoc.Elem, attr, instAttr string) *state.Resource {
 	r := u.c.Lookup(x.Attr(attr))
 	if r == nil {
-		u.problem(x, "there is no resource %q", x.Attr(attr))
+		u.unknown(x, "unpack_colocation_tags", x.Attr(attr))
 		return nil
 	}
 	return u.instance(x, r, instAttr)
@@ -124,7 +124,7 @@ func (u unpacker) instance(x *xmldoc.Elem, r *state.Resource, attr string) *stat
 		return r
 	}
 	if r.Kind != state.Clone {
-		u.problem(x, "%s is not a clone, so it has no instance %q", r.ID, v)
+		u.error("unpack_simple_colocation", "Ignoring constraint '%s' because resource '%s' is not a clone but instance '%s' was requested", x.ID(), r.ID, v)
 		return nil
 	}
 	id := r.Clone.Child.ID() + ":" + v
@@ -184,7 +184,7 @@ func (u unpacker) colocateInside(x, set *xmldoc.Elem, score int) {
 	for ref := range set.Children("resource_ref") {
 		r := u.c.Lookup(ref.ID())
 		if r == nil {
-			u.problem(x, "there is no resource %q", ref.ID())
+			u.error("unpack_colocation_set", "%s: No resource found for %s", set.ID(), ref.ID())
 			return
 		}
 		switch {
@@ -195,7 +195,7 @@ func (u unpacker) colocateInside(x, set *xmldoc.Elem, score int) {
 				}
 				o := u.c.Lookup(other.ID())
 				if o == nil {
-					u.problem(x, "there is no resource %q", other.ID())
+					u.error("unpack_colocation_set", "%s: No resource found for %s", set.ID(), other.ID())
 					return
 				}
 				u.colocate(x, set.ID(), r, role, o, role, score, "")
@@ -220,8 +220,8 @@ func (u unpacker) colocateSets(x, s1, s2 *xmldoc.Elem, score int) {
 	if score == 0 {
 		return
 	}
-	list1, ok1 := u.members(s1)
-	list2, ok2 := u.members(s2)
+	list1, ok1 := u.members(s1, "unpack_colocation_set")
+	list2, ok2 := u.members(s2, "unpack_colocation_set")
 	if len(list1) == 0 || len(list2) == 0 {
 		return
 	}

@@ -22,7 +22,7 @@ func Unpack(c *state.Cluster) {
 	health(c)
 	for x := range childrenOf(c.Section("constraints")) {
 		if _, ok := x.Get("id"); !ok {
-			c.Notef(state.Error, "ignoring <"+x.Name+"> without id")
+			c.Note(state.Error, "pcmk__unpack_constraints", "Ignoring <"+x.Name+"> constraint without id")
 			continue
 		}
 		if l := x.Child("lifetime"); l != nil && !c.Rules.Lifetime(l, &rules.Subject{}) {
@@ -40,7 +40,7 @@ func Unpack(c *state.Cluster) {
 		case "rsc_ticket":
 			u.ticket(x)
 		default:
-			c.Notef(state.Error, "unsupported constraint type <"+x.Name+">")
+			c.Note(state.Error, "pcmk__unpack_constraints", "Unsupported constraint type: "+x.Name)
 		}
 	}
 	c.Why.Reading("")
@@ -69,6 +69,17 @@ func (u unpacker) problem(x *xmldoc.Elem, format string, args ...any) {
 	u.c.Notef(state.Error, fmt.Sprintf("constraint %s: ", x.ID())+fmt.Sprintf(format, args...))
 }
 
+// error is a problem in the reference's words, from its name for the place.
+func (u unpacker) error(from, format string, args ...any) {
+	u.c.Note(state.Error, from, fmt.Sprintf(format, args...))
+}
+
+// unknown is the problem of an id that is neither resource, template nor tag.
+func (u unpacker) unknown(x *xmldoc.Elem, from, id string) {
+	u.c.Why.Log(state.Warning, "find_constraint_tag", "No template or tag named '"+id+"'")
+	u.error(from, "Ignoring constraint '%s' because '%s' is not a valid resource or tag", x.ID(), id)
+}
+
 // tagged returns what a template or tag of that id refers to (assignment 2.1.4).
 func (u unpacker) tagged(id string) ([]string, bool) {
 	if refs, ok := u.c.Templates[id]; ok {
@@ -90,6 +101,8 @@ func (u unpacker) expandSets(x *xmldoc.Elem) *xmldoc.Elem {
 				continue
 			}
 			if _, ok := u.tagged(id); !ok {
+				u.c.Why.Log(state.Warning, "find_constraint_tag", "No template or tag named '"+id+"'")
+				u.error("pcmk__expand_tags_in_sets", "Ignoring resource sets for constraint '%s' because '%s' is not a valid resource or tag", x.ID(), id)
 				return x
 			}
 			any = true
@@ -208,11 +221,11 @@ func nextSet(set *xmldoc.Elem) *xmldoc.Elem {
 }
 
 // members resolves the references of a set; ok is false at the first unknown.
-func (u unpacker) members(set *xmldoc.Elem) (list []*state.Resource, ok bool) {
+func (u unpacker) members(set *xmldoc.Elem, from string) (list []*state.Resource, ok bool) {
 	for ref := range set.Children("resource_ref") {
 		r := u.c.Lookup(ref.ID())
 		if r == nil {
-			u.problem(set, "there is no resource %q", ref.ID())
+			u.error(from, "%s: No resource found for %s", set.ID(), ref.ID())
 			return list, false
 		}
 		list = append(list, r)

@@ -27,7 +27,7 @@ func (u unpacker) location(x *xmldoc.Elem) {
 			for ref := range set.Children("resource_ref") {
 				r := u.c.Lookup(ref.ID())
 				if r == nil {
-					u.problem(x, "there is no resource %q", ref.ID())
+					u.error("unpack_location_set", "%s: No resource found for %s", set.ID(), ref.ID())
 					return
 				}
 				u.locate(x, set, r, nil)
@@ -38,7 +38,7 @@ func (u unpacker) location(x *xmldoc.Elem) {
 	if id, ok := x.Get("rsc"); ok {
 		r := u.c.Lookup(id)
 		if r == nil {
-			u.problem(x, "there is no resource %q", id)
+			u.unknown(x, "unpack_location_tags", id)
 			return
 		}
 		u.locate(x, nil, r, nil)
@@ -52,7 +52,7 @@ func (u unpacker) locatePattern(x *xmldoc.Elem, pattern string) {
 	pattern, invert := strings.CutPrefix(pattern, "!")
 	re, err := regexp.CompilePOSIX(pattern)
 	if err != nil {
-		u.problem(x, "rsc-pattern %q: %v", pattern, err)
+		u.error("unpack_simple_location", "Ignoring constraint '%s' because rsc-pattern has invalid value '%s'", x.ID(), pattern)
 		return
 	}
 	for _, r := range u.c.Resources {
@@ -89,7 +89,7 @@ func (u unpacker) locate(x, set *xmldoc.Elem, r *state.Resource, sub []string) {
 		if text, ok := first("role", set, x); ok {
 			switch role = state.ParseRole(text); role {
 			case state.Unknown:
-				u.problem(x, "%q is not a role", text)
+				u.error("unpack_rsc_location", "Invalid constraint %s: Bad role %s", x.ID(), text)
 			case state.Started, state.Unpromoted:
 				role = state.Unknown
 			}
@@ -106,7 +106,7 @@ func (u unpacker) locate(x, set *xmldoc.Elem, r *state.Resource, sub []string) {
 		}
 	}
 	if none {
-		u.problem(x, "has neither a node with a score nor a rule")
+		u.error("unpack_rsc_location", "Ignoring constraint '%s' because it contains no rules", x.ID())
 	}
 }
 
@@ -120,7 +120,7 @@ func (u unpacker) discovery(x *xmldoc.Elem) state.Discovery {
 	case "always":
 	default:
 		if ok {
-			u.problem(x, "invalid resource-discovery %q", v)
+			u.error("pcmk__new_location", "Invalid resource-discovery value %s in location constraint", v)
 		}
 	}
 	return state.DiscoverAlways
@@ -132,7 +132,7 @@ func (u unpacker) locateRule(x, rule *xmldoc.Elem, r *state.Resource, sub []stri
 	role := state.Unknown
 	if text, ok := rule.Get("role"); ok {
 		if role = state.ParseRole(text); role == state.Unknown {
-			u.problem(x, "%q is not a role", text)
+			u.error("generate_location_rule", "Bad role specified for %s: %s", rule.ID(), text)
 			return
 		}
 		if role == state.Unpromoted {
@@ -145,7 +145,7 @@ func (u unpacker) locateRule(x, rule *xmldoc.Elem, r *state.Resource, sub []stri
 		if attr, byAttr = rule.Get("score-attribute"); byAttr {
 			attr = rules.Submatches(attr, sub)
 		} else {
-			u.problem(x, "rule %s has no score", rule.ID())
+			u.error("get_node_score", "Rule %s: no score specified.  Assuming 0.", rule.ID())
 		}
 	}
 	or := strings.EqualFold(rule.Attr("boolean-op"), "or")

@@ -37,7 +37,7 @@ func (u unpacker) kindOf(x *xmldoc.Elem) orderKind {
 	case "serialize":
 		return serialize
 	default:
-		u.problem(x, "invalid kind %q", v)
+		u.error("get_ordering_type", "Resetting 'kind' for constraint %s to 'Mandatory' because '%s' is not valid", x.ID(), v)
 	}
 	return mandatory
 }
@@ -48,7 +48,7 @@ func (u unpacker) symmetric(x, parent *xmldoc.Elem, kind orderKind) bool {
 	if ok {
 		if b, valid := value.Bool(v); valid {
 			if b && kind == serialize {
-				u.c.Notef(state.Warning, "ignoring symmetrical for "+x.ID()+": not possible with Serialize")
+				u.c.Note(state.Warning, "get_ordering_symmetry", "Ignoring symmetrical for '"+x.ID()+"' because not valid with kind of 'Serialize'")
 				return false
 			}
 			return b
@@ -100,7 +100,7 @@ func (u unpacker) order(x *xmldoc.Elem) {
 		x = privateCopy(x)
 		for _, side := range [][2]string{{"first", "first-action"}, {"then", "then-action"}} {
 			if !u.tagToSet(x, side[0], true) {
-				u.problem(x, "there is no resource %q", x.Attr(side[0]))
+				u.unknown(x, "unpack_order_tags", x.Attr(side[0]))
 				return
 			}
 			moveRole(x, side[1], "action")
@@ -113,7 +113,11 @@ func (u unpacker) order(x *xmldoc.Elem) {
 	c := u.c
 	a, b := c.Lookup(x.Attr("first")), c.Lookup(x.Attr("then"))
 	if a == nil || b == nil {
-		u.problem(x, "there is no resource %q or %q", x.Attr("first"), x.Attr("then"))
+		id := x.Attr("first")
+		if a != nil {
+			id = x.Attr("then")
+		}
+		u.unknown(x, "unpack_order_tags", id)
 		return
 	}
 	if a = u.instance(x, a, "first-instance"); a == nil {
@@ -148,7 +152,7 @@ func (u unpacker) order(x *xmldoc.Elem) {
 	inv1, ok1 := inverse[task1]
 	inv2, ok2 := inverse[task2]
 	if !ok1 || !ok2 {
-		c.Notef(state.Warning, "cannot invert constraint "+x.ID()+": please specify an inverse manually")
+		c.Note(state.Warning, "inverse_ordering", "Cannot invert constraint '"+x.ID()+"' (please specify inverse manually)")
 		return
 	}
 	props = orderProps(kind, task1, inverted)
@@ -212,7 +216,7 @@ func setAction(set *xmldoc.Elem) string {
 }
 
 func (u unpacker) orderInside(x, set *xmldoc.Elem, parentSymm bool) bool {
-	list, ok := u.members(set)
+	list, ok := u.members(set, "unpack_order_set")
 	if !ok {
 		return false
 	}
@@ -263,8 +267,8 @@ func (u unpacker) setSymmetric(x, set *xmldoc.Elem, kind orderKind, parentSymm b
 // orderBetween relates two sets; for the inverse relation they come swapped.
 func (u unpacker) orderBetween(x, s1, s2 *xmldoc.Elem, kind orderKind, s symmetry) bool {
 	c := u.c
-	list1, ok1 := u.members(s1)
-	list2, ok2 := u.members(s2)
+	list1, ok1 := u.members(s1, "unpack_order_set")
+	list2, ok2 := u.members(s2, "unpack_order_set")
 	if !ok1 || !ok2 {
 		return false
 	}
@@ -274,7 +278,7 @@ func (u unpacker) orderBetween(x, s1, s2 *xmldoc.Elem, kind orderKind, s symmetr
 		inv1, ok1 := inverse[action1]
 		inv2, ok2 := inverse[action2]
 		if !ok1 || !ok2 {
-			c.Notef(state.Warning, "cannot invert constraint "+x.ID())
+			c.Note(state.Warning, "inverse_ordering", "Cannot invert constraint '"+x.ID()+"' (please specify inverse manually)")
 			return true
 		}
 		action1, action2 = inv1, inv2

@@ -20,7 +20,7 @@ const (
 func (u unpacker) ticket(x *xmldoc.Elem) {
 	id, ok := x.Get("ticket")
 	if !ok {
-		u.problem(x, "names no ticket")
+		u.error("pcmk__unpack_rsc_ticket", "Ignoring constraint '%s' without ticket", x.ID())
 		return
 	}
 	t := u.c.EnsureTicket(id)
@@ -35,7 +35,7 @@ func (u unpacker) ticket(x *xmldoc.Elem) {
 			for ref := range set.Children("resource_ref") {
 				r := u.c.Lookup(ref.ID())
 				if r == nil {
-					u.problem(x, "there is no resource %q", ref.ID())
+					u.error("unpack_rsc_ticket_set", "%s: No resource found for %s", set.ID(), ref.ID())
 					return
 				}
 				u.tie(x, r, t, set.Attr("role"))
@@ -45,7 +45,7 @@ func (u unpacker) ticket(x *xmldoc.Elem) {
 	}
 	r := u.c.Lookup(x.Attr("rsc"))
 	if r == nil {
-		u.problem(x, "there is no resource %q", x.Attr("rsc"))
+		u.unknown(x, "unpack_rsc_ticket_tags", x.Attr("rsc"))
 		return
 	}
 	u.tie(x, r, t, x.Attr("rsc-role"))
@@ -58,7 +58,7 @@ func (u unpacker) tie(x *xmldoc.Elem, r *state.Resource, t *state.Ticket, roleTe
 	case "fence":
 		policy = lossFence
 		if !u.c.Opts.Stonith {
-			u.problem(x, "loss-policy fence needs fencing enabled; using stop")
+			u.error("rsc_ticket_new", "Resetting 'loss-policy' for ticket '%s' to 'stop' because fencing is not configured", t.ID)
 			policy = lossStop
 		}
 	case "freeze":

@@ -296,6 +296,10 @@ func (x explainer) hint(r *state.Resource, n *state.Node, w state.Cause) string 
 			text += "; forgotten by itself " + strconv.FormatInt(t, 10) + " s after the last failure"
 		}
 		return text
+	case state.WhyColocation:
+		if w.Coloc.Constraint != "" {
+			return "why that: --explain " + w.Rsc.ID
+		}
 	case state.WhyTicket:
 		return "crm_ticket --ticket " + w.ID + " --grant (or --activate)"
 	case state.WhyTargetRole:

@@ -412,6 +412,9 @@ func (c *Cluster) readRequires(r *Resource) {
 		}
 	}
 	if v == "unfencing" && (r.FenceDevice || !c.Opts.Stonith) {
+		if !c.Opts.Stonith && c.Why != nil {
+			c.Why.Log(Warning, "unpack_requires", "Resetting \"requires\" for "+r.ID+" to \"quorum\" because fencing is disabled")
+		}
 		v = "quorum"
 	}
 	switch v {
@@ -419,6 +422,9 @@ func (c *Cluster) readRequires(r *Resource) {
 		r.NeedsQuorum = true
 	case "fencing":
 		r.NeedsFencing = true
+		if !c.Opts.Stonith && c.Why != nil {
+			c.Why.Log(Warning, "unpack_requires", r.ID+" requires fencing but fencing is disabled")
+		}
 	case "unfencing":
 		r.NeedsFencing, r.NeedsUnfencing = true, true
 	}

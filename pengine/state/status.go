@@ -85,6 +85,10 @@ func (c *Cluster) stateNode(x *xmldoc.Elem) *Node {
 func (c *Cluster) readNodeState(x *xmldoc.Elem) {
 	n := c.stateNode(x)
 	if n == nil {
+		if x.Attr("uname") == "" {
+			c.Note(Warning, "unpack_node_state", "Ignoring malformed node_state entry without uname")
+			return
+		}
 		c.Note(Warning, "unpack_node_state", "Ignoring recorded node state for '"+x.Attr("uname")+"' because it is no longer in the configuration")
 		return
 	}

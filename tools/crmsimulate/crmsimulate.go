@@ -133,6 +133,13 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 func simulated(ctx context.Context, p *cliopt.Parsed, name string, args []string, stdin io.Reader, stdout *streams) int {
 	stderr := errStream{stdout}
 	fail := func(code exitcode.Code, err error) int {
+		if p.Value("output-as") == "xml" {
+			if err := output.Result(stdout, name, args, code, []string{err.Error()}); err != nil {
+				fmt.Fprintf(stderr, "%s: %v\n", name, err)
+				return int(exitcode.IOErr)
+			}
+			return int(code)
+		}
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return int(code)
 	}
@@ -323,17 +330,17 @@ func (r *run) main() (exitcode.Code, error) {
 	}
 	result := schedule.Run(c)
 	r.log.planned(result)
+	if r.list.plain {
+		for _, m := range result.Messages {
+			r.info(m)
+		}
+	}
 	for _, l := range result.Scores {
 		fmt.Fprintln(r.out, l)
 		r.out.item()
 	}
 	if r.xml && (p.Has("show-scores") || p.Has("show-utilization")) {
 		r.add(scoresXML(result.Scores, p.Has("show-scores"), p.Has("show-utilization")))
-	}
-	if r.list.plain {
-		for _, m := range result.Messages {
-			r.info(m)
-		}
 	}
 	if f := p.Value("save-graph"); f != "" {
 		if err := save(r.stdout, f, result.Graph.XML); err != nil {

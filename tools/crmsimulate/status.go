@@ -42,8 +42,8 @@ func (r *run) status(c *state.Cluster, o statusOptions, depth int) {
 	if nodes := words.Nodes(c); len(nodes) > 0 {
 		s.l.title(depth, "Node List")
 		s.l.items(depth+1, nodes)
+		r.space()
 	}
-	r.space()
 	s.l.title(depth, "Full List of Resources")
 	resources := words.Resources(c, words.Options{Pending: o.pending, Inactive: true})
 	if len(resources) == 0 {

@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-
 func timeText(unix int64) string { return time.Unix(unix, 0).Format(time.ANSIC) }
 
 func epochText(s string) string {

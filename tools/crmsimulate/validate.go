@@ -25,6 +25,11 @@ func valid(data []byte, name string, errOut io.Writer) bool {
 	claimed, named := doc.Root().Get("validate-with")
 	if !named || claimed == "none" {
 		fmt.Fprintln(errOut, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
+		if !named {
+			for _, p := range schema.Unnamed(doc) {
+				printLines(errOut, p.ReferenceLines(name))
+			}
+		}
 		return true
 	}
 	if v, known := schema.Lookup(claimed); known && v.AtLeast(3, 0) {
