@@ -143,3 +143,39 @@ func TestRNG(t *testing.T) {
 	}
 	compare(t, dir, 8)
 }
+
+// TestAgainstCrmVerify compares verdicts with those of the reference's
+// crm_verify, named by SCHEMA_CRM_VERIFY.
+func TestAgainstCrmVerify(t *testing.T) {
+	program := os.Getenv("SCHEMA_CRM_VERIFY")
+	if program == "" {
+		t.Skip("SCHEMA_CRM_VERIFY is not set: it names the crm_verify of Pacemaker 2.1.5 to compare with")
+	}
+	file := filepath.Join(t.TempDir(), "cib.xml")
+	total, bad := 0, 0
+	for i, name := range Versions {
+		v, _ := Lookup(name)
+		for _, d := range documents(v, rand.New(rand.NewPCG(99, uint64(i))), 60) {
+			if d.Root().Tag != "cib" {
+				continue
+			}
+			if err := os.WriteFile(file, d.File(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(program, "-V", "-x", file).CombinedOutput()
+			if _, ok := err.(*exec.ExitError); err != nil && !ok {
+				t.Fatal(err)
+			}
+			invalid := strings.Contains(string(out), "CIB did not pass schema validation")
+			problems := Validate(d)
+			total++
+			if invalid {
+				bad++
+			}
+			if invalid != (len(problems) > 0) {
+				t.Errorf("%s: invalid %v, ours %v\n%s", name, invalid, problems, d.Root().Bytes())
+			}
+		}
+	}
+	t.Logf("%d documents, %d of them not valid", total, bad)
+}
