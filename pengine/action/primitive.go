@@ -36,7 +36,9 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	moving := current != nil && next != nil && current != next && r.NextRole >= state.Started
 	if moving {
 		needStop = true
-		c.Why.Restart(r, "it moves from "+current.Name+" to "+next.Name)
+		if c.Why != nil {
+			c.Why.Restart(r, state.ItMoves(current, next))
+		}
 		mayMigrate = canMigrate(r, current, next)
 	}
 	source, target := r.PartialSource, r.PartialTarget

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"linuxha/pengine/action"
+	"linuxha/pengine/assign"
 	"linuxha/pengine/internal/value"
 	"linuxha/pengine/state"
 )
@@ -279,9 +280,33 @@ func (x explainer) restarts(r *state.Resource) (why list) {
 				}
 			}
 		}
+		if cur := r.CurrentNode(); cur != nil && r.Assigned != nil && text == state.ItMoves(cur, r.Assigned.Node) {
+			text += x.notKept(r, cur, r.Assigned.Node)
+		}
 		why.add(text)
 	}
 	return why
+}
+
+// notKept says why r leaves its present node.
+func (x explainer) notKept(r *state.Resource, cur, next *state.Node) string {
+	if problem := assign.NodeProblem(cur); problem != "" {
+		return ": " + cur.Name + " is " + problem
+	}
+	has := func(n *state.Node) (score int, ok bool) {
+		for _, s := range slices.Backward(x.c.Why.Scores[r]) {
+			if s.Node == n && s.Label != "" {
+				return s.Score, true
+			}
+		}
+		return 0, false
+	}
+	old, ok1 := has(cur)
+	now, ok2 := has(next)
+	if !ok1 || !ok2 || old >= now {
+		return ""
+	}
+	return fmt.Sprintf(": its score is %s on %s and %s on %s", value.ScoreText(old), cur.Name, value.ScoreText(now), next.Name)
 }
 
 func (x explainer) ownStop(r *state.Resource, a *state.Action, next *state.Node, restarts []string, why *list) {

@@ -321,6 +321,9 @@ func (l *Ledger) Need(a *Action, text string) {
 // ItFailed is the reason to restart what failed.
 const ItFailed = "it failed"
 
+// ItMoves is the reason to stop what is to run elsewhere.
+func ItMoves(from, to *Node) string { return "it moves from " + from.Name + " to " + to.Name }
+
 // Restart keeps why r is stopped even if it is to run.
 func (l *Ledger) Restart(r *Resource, text string) {
 	if l != nil {
