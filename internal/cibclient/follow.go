@@ -27,6 +27,9 @@ import (
 // of a watch holds the document of the very moment from which on changes are
 // told, so nothing is missed.
 type Follower struct {
+	// NoWait has Follow fail at once where there is no daemon.
+	NoWait bool
+
 	cib cibv1.CibClient
 	doc *cibdoc.Doc // nil: none yet; kept when the connection is lost
 
@@ -90,7 +93,7 @@ func (f *Follower) Counts() (documents, patches int64) {
 	return f.documents.Load(), f.patches.Load()
 }
 
-// Follow waits for the daemon and hands every version of its document to take,
+// Follow waits for the daemon, unless NoWait is set, and hands every version of its document to take,
 // one at a time and in order, until the connection is lost: then it returns
 // why. Called again it goes on, with the last known document as the first
 // step's Old.
@@ -115,7 +118,7 @@ func (f *Follower) watch(ctx context.Context, misfit *misfitError, take func(Ste
 	defer cancel()
 	// Only a new connection waits for the daemon: if it goes just when we have
 	// to ask again, our user must hear of it.
-	stream, err := f.cib.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(misfit == nil))
+	stream, err := f.cib.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(misfit == nil && !f.NoWait))
 	if err != nil {
 		return translate(err)
 	}

@@ -210,7 +210,10 @@ func (d *daemon) Query(context.Context, *cibv1.QueryRequest) (*cibv1.QueryRespon
 
 func (d *daemon) Watch(_ *cibv1.WatchRequest, stream grpc.ServerStreamingServer[cibv1.Notification]) error {
 	for {
-		if err := stream.Send(&cibv1.Notification{}); err != nil {
+		d.mu.Lock()
+		n := &cibv1.Notification{Document: d.doc}
+		d.mu.Unlock()
+		if err := stream.Send(n); err != nil {
 			return err
 		}
 		select {

@@ -10,8 +10,9 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
+	"linuxha/internal/cibclient"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
@@ -167,41 +168,43 @@ func watchOnce(ctx context.Context, every time.Duration, send func(tea.Msg)) err
 		return err
 	}
 	defer conn.Close()
-	client := cibv1.NewCibClient(conn)
-	stream, err := client.Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true}, grpc.WaitForReady(false))
-	if err != nil {
-		return err
-	}
-	changed := make(chan struct{}, 1)
+	f := cibclient.NewFollower(cibv1.NewCibClient(conn))
+	f.NoWait = true
+	latest := make(chan *cibdoc.Doc, 1)
 	ended := make(chan error, 1)
 	go func() {
-		for {
-			if _, err := stream.Recv(); err != nil {
-				ended <- err
-				return
-			}
+		ended <- f.Follow(ctx, func(step cibclient.Step) {
 			select {
-			case changed <- struct{}{}:
-			default: // one redraw covers the burst
+			case <-latest: // one redraw covers the burst
+			default:
 			}
-		}
+			latest <- step.New
+		})
 	}()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var doc *cibdoc.Doc
 	for {
-		resp, err := client.Query(ctx, &cibv1.QueryRequest{})
-		if err != nil {
-			return err
-		}
-		v, err := liveView(ctx, resp.Xml)
-		send(arrived{view: v, err: err})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-ended:
 			return err
-		case <-changed:
+		case doc = <-latest:
 		case <-tick.C:
 		}
+		if doc == nil {
+			continue
+		}
+		begun := time.Now()
+		v, err := liveView(ctx, doc.Bytes())
+		send(arrived{view: v, err: err})
+		// However fast the CIB changes, a screen leaves half a processor alone.
+		rest := time.NewTimer(time.Since(begun))
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
 	}
 }
