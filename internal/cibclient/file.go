@@ -81,11 +81,32 @@ func read(name string, b []byte) (*cibdoc.Doc, error) {
 	if root.Tag == "cib" && root.ChildIndex("status") < 0 {
 		root.Add(cibdoc.E("status"))
 	}
-	doc := cibdoc.New(root)
+	doc := unvalidated(cibdoc.New(root), name)
 	if err := schema.Error(schema.Validate(doc)); err != nil {
 		return nil, fmt.Errorf("CIB file %s: %w", name, err)
 	}
 	return doc, nil
+}
+
+// unvalidated is doc with validate-with="none" if it names no schema at all: the
+// reference tries each, tells on standard error what is wrong, and goes on
+// without validation. origin is the file, "" for a document made in memory.
+func unvalidated(doc *cibdoc.Doc, origin string) *cibdoc.Doc {
+	if _, named := doc.Root().Get("validate-with"); named || doc.Root().Tag != "cib" || schema.IsHeartbeat(doc) {
+		return doc
+	}
+	for _, p := range schema.Unnamed(doc) {
+		where := ""
+		if origin == "" {
+			where = fmt.Sprintf("Entity: line %d: ", max(p.Line, 1))
+		}
+		for _, l := range p.ReferenceLines(origin) {
+			fmt.Fprintln(os.Stderr, where+l)
+		}
+	}
+	e := doc.Edit()
+	e.Own(nil).SetAttr("validate-with", "none")
+	return e.Doc()
 }
 
 func sameFile(a, b string) bool {
@@ -162,7 +183,7 @@ func (f *file) Apply(_ context.Context, req *cibv1.ApplyRequest) (*cibv1.ApplyRe
 		return resp, nil
 	}
 	if !req.GetDryRun() {
-		f.doc, f.changed = res.Doc, true
+		f.doc, f.changed = unvalidated(res.Doc, ""), true
 	}
 	if res.Payload != nil {
 		resp.Xml = res.Payload.Bytes()

@@ -115,7 +115,7 @@ func (x *executor) perform(a *state.Action) bool {
 		op := a.Meta["stonith_action"]
 		x.say(line(fmt.Sprintf("Fencing %s (%s)", a.Node.Name, op), "fencing_action", "target", a.Node.Name, "op", op))
 		if op != "on" {
-			setOffline(x.nodeState(a))
+			setOffline(x.nodeState(a), "simulate_fencing_action")
 		}
 		return true
 	case a.Task == "do_shutdown", a.Task == "clear_failcount", a.Task == "lrm_delete":
@@ -186,7 +186,7 @@ func (x *executor) operation(a *state.Action) bool {
 		}
 	}
 	r := &record{
-		task: a.Task, interval: interval, rc: rc, target: target, failed: fails, now: x.opts.Now,
+		task: a.Task, interval: interval, rc: rc, target: target, failed: fails, now: x.opts.Now, reason: "User-injected result",
 		conf: id, digest: x.digest(a), notifyType: a.Meta["notify_type"], notifyOp: a.Meta["notify_operation"],
 		source: a.Meta["migrate_source"], dest: a.Meta["migrate_target"],
 	}
@@ -196,6 +196,7 @@ func (x *executor) operation(a *state.Action) bool {
 		}
 	}
 	r.write(ns, name)
+	updated(ns)
 	return !fails
 }
 
@@ -234,18 +235,18 @@ func ensureNodeState(root *xmldoc.Elem, id, name string) *xmldoc.Elem {
 			return ns
 		}
 	}
-	return st.Add("node_state", "id", id, "uname", name)
+	ns := st.Add("node_state", "id", id, "uname", name)
+	updated(ns)
+	return ns
 }
 
 // setOffline records that a node is down and what ran there is gone.
-func setOffline(ns *xmldoc.Elem) {
-	ns.Set("in_ccm", "false")
-	ns.Set("crmd", "offline")
-	ns.Set("join", "down")
-	ns.Set("expected", "down")
+func setOffline(ns *xmldoc.Elem, origin string) {
+	set(ns, "in_ccm", "false", "crmd", "offline", "join", "down", "expected", "down", "crm-debug-origin", origin)
 	for _, gone := range []string{"lrm", "transient_attributes"} {
 		for k := ns.Child(gone); k != nil; k = ns.Child(gone) {
 			ns.Remove(k)
+			updated(ns)
 		}
 	}
 }
@@ -259,6 +260,7 @@ type record struct {
 	now                  int64
 	notifyType, notifyOp string
 	source, dest         string
+	reason               string   // of a failure
 	agent                []string // attribute names and values
 }
 
@@ -338,7 +340,7 @@ func (r *record) entry(rsc *xmldoc.Elem, id, key, task string, call int) {
 	tkey := fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", call, r.target)
 	reason := ""
 	if r.failed {
-		reason = "Simulated action result"
+		reason = r.reason
 	}
 	for _, nv := range [][2]string{
 		{"operation_key", key},

@@ -34,7 +34,7 @@ func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []Line, 
 	var errs []error
 	if in.Quorum != "" {
 		say("Setting quorum: "+in.Quorum, "")
-		root.Set("have-quorum", in.Quorum)
+		set(root, "have-quorum", in.Quorum)
 	}
 	if in.Watchdog != "" {
 		say("Setting watchdog: "+in.Watchdog, "")
@@ -56,7 +56,7 @@ func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []Line, 
 	}
 	for _, n := range in.Down {
 		say("Taking node "+n+" offline", "modify_node", "action", "Offline", "node", n)
-		setOffline(node(n))
+		setOffline(node(n), "crm_simulate")
 	}
 	for _, n := range in.NodeFail {
 		say("Failing node "+n, "modify_node", "action", "Failing", "node", n)
@@ -90,10 +90,7 @@ func Inject(root *xmldoc.Elem, c *state.Cluster, in *Injections) (lines []Line, 
 }
 
 func setMember(ns *xmldoc.Elem, in string) {
-	ns.Set("in_ccm", in)
-	ns.Set("crmd", "online")
-	ns.Set("join", "member")
-	ns.Set("expected", "member")
+	set(ns, "in_ccm", in, "crmd", "online", "join", "member", "expected", "member", "crm-debug-origin", "crm_simulate")
 }
 
 func configuration(root *xmldoc.Elem, section string) *xmldoc.Elem {
@@ -107,29 +104,32 @@ func ensureNode(root *xmldoc.Elem, name string) {
 			return
 		}
 	}
-	nodes.Add("node", "id", name, "uname", name)
+	configured(nodes.Add("node", "id", name, "uname", name))
 }
 
 func setOption(root *xmldoc.Elem, name, val string) {
 	set := childWithID(configuration(root, "crm_config"), "cluster_property_set", "id", "cib-bootstrap-options")
 	for nv := range set.Children("nvpair") {
 		if nv.Attr("name") == name {
-			nv.Set("value", val)
+			if nv.Attr("value") != val {
+				nv.Set("value", val)
+				configured(nv)
+			}
 			return
 		}
 	}
-	set.Add("nvpair", "id", set.ID()+"-"+name, "name", name, "value", val)
+	configured(set.Add("nvpair", "id", set.ID()+"-"+name, "name", name, "value", val))
 }
 
 func setTicket(root *xmldoc.Elem, id, attr, val string) {
 	tickets := childWithID(status(root), "tickets")
 	for t := range tickets.Children("ticket_state") {
 		if t.ID() == id {
-			t.Set(attr, val)
+			set(t, attr, val)
 			return
 		}
 	}
-	tickets.Add("ticket_state", "id", id, attr, val)
+	updated(tickets.Add("ticket_state", "id", id, attr, val))
 }
 
 // OpSpec is RSC_TASK_INTERVAL@NODE=RC taken apart.
@@ -188,7 +188,7 @@ func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node 
 	if failed {
 		lines = injectFailCount(ns, s.Rsc, s.Task, s.Interval, s.RC, now)
 	}
-	rec := &record{task: s.Task, conf: s.Rsc, interval: s.Interval, rc: s.RC, failed: s.RC != 0, now: now}
+	rec := &record{task: s.Task, conf: s.Rsc, interval: s.Interval, rc: s.RC, failed: s.RC != 0, now: now, reason: "Simulated action result"}
 	src := c.Resource(s.Rsc)
 	if src == nil {
 		src = r
@@ -199,6 +199,7 @@ func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node 
 		}
 	}
 	rec.write(ns, s.Rsc)
+	updated(ns)
 	return lines, nil
 }
 

@@ -161,3 +161,42 @@ func TestInject(t *testing.T) {
 		t.Error("vm has not failed")
 	}
 }
+
+// TestVersionsAreCounted: events and results count as the updates that a
+// cluster would make of them, as seen with the reference on the same document.
+func TestVersionsAreCounted(t *testing.T) {
+	const doc = `<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch="5" num_updates="7" admin_epoch="1" have-quorum="1"><configuration><crm_config><cluster_property_set id="p"><nvpair id="o1" name="stonith-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="node1"/><node id="2" uname="node2"/></nodes><resources><primitive id="d1" class="ocf" provider="pacemaker" type="Dummy"/><primitive id="d2" class="ocf" provider="pacemaker" type="Dummy"/></resources><constraints/></configuration><status><node_state id="1" uname="node1" in_ccm="true" crmd="online" join="member" expected="member"/></status></cib>`
+	for _, tc := range []struct {
+		name           string
+		in             Injections
+		fail           []string
+		epoch, updates string
+	}{
+		{"two probes, two starts", Injections{}, nil, "5", "11"},
+		{"the first start fails", Injections{}, []string{"d1_start_0@node1=1"}, "5", "10"},
+		{"a node goes", Injections{Down: []string{"node1"}}, nil, "5", "8"},
+		{"a new node", Injections{Up: []string{"node3"}}, nil, "6", "8"},
+		{"an option", Injections{Watchdog: "1"}, nil, "6", "4"},
+		{"an operation", Injections{Ops: []string{"d1_monitor_0@node1=0"}}, nil, "5", "12"},
+	} {
+		s, err := Open(schedule.Input{CIB: []byte(doc), Now: time.Unix(1700000000, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tc.in.Now = 1700000000
+		if _, err := s.Inject(c, &tc.in); err != nil {
+			t.Fatal(err)
+		}
+		if c, err = s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		s.Execute(schedule.Run(c), Options{Fail: tc.fail, Now: 1700000000, EnsureNodes: len(tc.in.Up) > 0})
+		if e, n := s.root.Attr("epoch"), s.root.Attr("num_updates"); e != tc.epoch || n != tc.updates {
+			t.Errorf("%s: epoch %s num_updates %s, want %s and %s", tc.name, e, n, tc.epoch, tc.updates)
+		}
+	}
+}

@@ -257,27 +257,29 @@ func (c *Cluster) OnlyPrivateChanged(r *Resource, entry *xmldoc.Elem, n *Node, d
 	return true
 }
 
-// IntervalText formats an interval for people.
+// IntervalText formats an interval for people, as the reference does: a unit
+// is used for more than one of it, so a minute is 60s and an hour 60m.
 func IntervalText(ms int64) string {
 	if ms == 0 {
 		return "0s"
 	}
-	if ms < 1000 {
-		return fmt.Sprintf("%dms", ms)
-	}
-	s := ms / 1000
 	var b strings.Builder
 	for _, u := range []struct {
 		n    int64
 		name string
-	}{{86400, "d"}, {3600, "h"}, {60, "m"}, {1, "s"}} {
-		if q := s / u.n; q > 0 {
-			fmt.Fprintf(&b, "%d%s", q, u.name)
-			s %= u.n
+	}{{86_400_000, "d"}, {3_600_000, "h"}, {60_000, "m"}} {
+		if ms > u.n {
+			fmt.Fprintf(&b, "%d%s", ms/u.n, u.name)
+			ms %= u.n
 		}
 	}
-	if rest := ms % 1000; rest > 0 {
-		fmt.Fprintf(&b, "%dms", rest)
+	switch {
+	case ms > 1000 && ms%1000 != 0:
+		fmt.Fprintf(&b, "%d.%03ds", ms/1000, ms%1000)
+	case ms > 1000:
+		fmt.Fprintf(&b, "%ds", ms/1000)
+	case ms > 0:
+		fmt.Fprintf(&b, "%dms", ms)
 	}
 	return b.String()
 }
