@@ -113,6 +113,17 @@ func TestBinaryPluginsAreListedAndDescribed(t *testing.T) {
 	}
 }
 
+func TestWatchdogAgentNeedsNoProgram(t *testing.T) {
+	f, _ := finder(t)
+	info, err := f.Info(t.Context(), "fence_watchdog", 0)
+	if err != nil || !info.Supports("reboot") || info.Supports("on") {
+		t.Errorf("info %+v, %v", info, err)
+	}
+	if res := f.Run(t.Context(), Job{Agent: "fence_watchdog", Action: "off", Target: "n1"}); res.OK() {
+		t.Error("a tool fenced by it")
+	}
+}
+
 func TestWithoutClusterGlue(t *testing.T) {
 	f, _ := binaryFinder(t)
 	for _, tt := range []struct {

@@ -66,6 +66,9 @@ func (f Finder) find(name string) (agent, error) {
 	if err == nil && (strings.HasPrefix(filepath.Base(path), "fence_") || !f.hasBinary(name)) {
 		return rhcs{path: path, name: name}, nil
 	}
+	if filepath.Base(name) == watchdogName {
+		return watchdog{}, nil // no program of that name is needed
+	}
 	if f.hasBinary(name) {
 		command, err := f.stonith()
 		return binary{command: command, name: name}, err

@@ -82,7 +82,14 @@ func (f Finder) Metadata(ctx context.Context, agent string, timeout time.Duratio
 }
 
 func (a rhcs) metadata(ctx context.Context, timeout time.Duration) ([]byte, error) {
-	return document(a.name, process{path: a.path, env: environment(), stdin: []byte("action=metadata\n"), timeout: timeout}.run(ctx))
+	doc, err := document(a.name, process{path: a.path, env: environment(), stdin: []byte("action=metadata\n"), timeout: timeout}.run(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if doc, err = present(doc); err != nil {
+		return nil, fmt.Errorf("metadata of %s: %w", a.name, err)
+	}
+	return doc, nil
 }
 
 // document is the metadata that a program has printed.

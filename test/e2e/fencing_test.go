@@ -304,6 +304,19 @@ func TestWatchdogFencing(t *testing.T) {
 		t.Errorf("registered devices: %d\n%s", rc, out)
 	}
 
+	t.Run("the device as a resource", func(t *testing.T) {
+		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c.configure(resources(simple("watchdog", "stonith", "", "fence_watchdog",
+			params("watchdog", "pcmk_host_list=node1 node2 node3"), operations("watchdog", "monitor 1s 20s"))))
+		c.runs("watchdog")
+		n := c.anyNode()
+		if out, rc := c.tool(n, "stonith_admin", "-M", "-a", "fence_watchdog"); rc != 0 || !strings.Contains(out, `<resource-agent name="fence_watchdog"`) {
+			t.Errorf("metadata: %d\n%s", rc, out)
+		}
+		if out, rc := c.tool(n, "stonith_admin", "-s", "watchdog"); rc != 0 || !strings.Contains(out, "node1") || !strings.Contains(out, "node3") {
+			t.Errorf("targets: %d\n%s", rc, out)
+		}
+	})
 	t.Run("a lost node", func(t *testing.T) {
 		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
 		killed, err := c.MustNode(on).Kill()

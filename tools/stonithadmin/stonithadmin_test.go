@@ -160,7 +160,7 @@ turning off of n1 failed (No device configured for target 'n1'): client=stonith_
 func TestMetadata(t *testing.T) {
 	node(t, false)
 	stdout, _, code := run("-M", "-a", "fence_test")
-	if code != 0 || !strings.HasPrefix(stdout, "<?xml") || !strings.Contains(stdout, `name="plug"`) {
+	if code != 0 || !strings.HasPrefix(stdout, "<resource-agent") || !strings.Contains(stdout, `name="plug"`) {
 		t.Errorf("exit %d\n%s", code, stdout)
 	}
 	if _, stderr, code := run("-L"); code != 102 || stderr != "stonith_admin: Could not connect to fencer: Connection refused\n" {
