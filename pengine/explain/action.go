@@ -85,6 +85,26 @@ func (x explainer) actions(e *Explanation, r *state.Resource) {
 	x.fencing(e, r, fences)
 }
 
+// collective lists the ordering points of a group, clone or bundle that
+// constraints are about: what is ordered with it, all its parts wait for.
+func (x explainer) collective(e *Explanation, r *state.Resource) {
+	for _, a := range r.Actions {
+		if x.stateOf(a) != Planned {
+			continue
+		}
+		out := Action{Key: a.Key, Task: a.Task, State: Planned, Pseudo: true, Why: []string{"it stands for the " + a.Task + " of all its parts"}}
+		for _, in := range a.Inputs {
+			after := After{Action: what(in.First), Constraint: x.c.Why.EdgeID(in.First, a)}
+			if in.Emitted && after.Constraint != "" && !slices.Contains(out.After, after) {
+				out.After = append(out.After, after)
+			}
+		}
+		if len(out.After) > 0 {
+			e.Actions = append(e.Actions, out)
+		}
+	}
+}
+
 // fencing lists the nodes to be fenced that run r, or that r waits for.
 func (x explainer) fencing(e *Explanation, r *state.Resource, waits map[*state.Action]bool) {
 	for _, a := range x.c.Actions {
@@ -139,6 +159,11 @@ func what(a *state.Action) string {
 	return b.String()
 }
 
+// completed are the ordering points at which something is done for all parts.
+var completed = map[string]string{
+	"running": "complete start", "stopped": "complete stop", "promoted": "complete promotion", "demoted": "complete demotion",
+}
+
 func taskText(a *state.Action) string {
 	switch {
 	case a.CancelTask != "":
@@ -147,6 +172,8 @@ func taskText(a *state.Action) string {
 		return "probe"
 	case a.Interval > 0:
 		return state.IntervalText(a.Interval) + "-interval " + a.Task
+	case completed[a.Task] != "":
+		return completed[a.Task]
 	}
 	return a.Task
 }

@@ -176,6 +176,8 @@ func (x explainer) resource(r *state.Resource) *Explanation {
 			e.Choices = append(e.Choices, x.choice(r, ch))
 		}
 		x.actions(e, r)
+	} else {
+		x.collective(e, r)
 	}
 	for _, k := range r.Children {
 		e.Parts = append(e.Parts, x.resource(k))

@@ -69,6 +69,7 @@ func (u *updater) interleave(first, then *state.Action, n *state.Node, filter st
 		if f == nil || a == nil {
 			continue
 		}
+		u.c.Why.Inherit(first, then, f, a)
 		if state.AddEdge(f, a, p) {
 			changed |= changedFirst | changedThen
 		}

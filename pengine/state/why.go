@@ -365,6 +365,17 @@ func (l *Ledger) Redirect(first, then, instead *Action) {
 	}
 }
 
+// Inherit keeps that first and then are ordered instance by instance: f and a
+// are those of two that belong together.
+func (l *Ledger) Inherit(first, then, f, a *Action) {
+	if l == nil {
+		return
+	}
+	if id, ok := l.edges[[2]*Action{first, then}]; ok {
+		l.edges[[2]*Action{f, a}] = id
+	}
+}
+
 // EdgeID is the constraint that orders two actions, "" if none does.
 func (l *Ledger) EdgeID(first, then *Action) string {
 	if l == nil {
