@@ -153,3 +153,22 @@ func TestWithoutClusterGlue(t *testing.T) {
 		})
 	}
 }
+
+// TestFenceLegacyGetsNoHostParameter: cluster-glue's bridge wants nodename
+// alone (execution 31.2).
+func TestFenceLegacyGetsNoHostParameter(t *testing.T) {
+	f, _ := finder(t)
+	dir := t.TempDir()
+	for _, name := range []string{"fence_legacy", "fence_other"} {
+		if err := os.Symlink(filepath.Join(f.Agents[0], "fence_test"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Agents = []string{dir}
+	for name, want := range map[string]bool{"fence_legacy": true, "fence_other": false} {
+		info, err := f.Info(t.Context(), name, 0)
+		if err != nil || info.NoHostParam != want {
+			t.Errorf("%s: no host parameter %t, %v; want %t", name, info.NoHostParam, err, want)
+		}
+	}
+}
