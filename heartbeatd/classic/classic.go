@@ -84,6 +84,8 @@ type JobDone struct {
 	Error string
 	// Held tells whether the group of a GiveKey was running here.
 	Held bool
+	// Running are the sides in a Survey's Keep of which something runs here.
+	Running Holding
 }
 
 // Stop begins the orderly end: resources are given up.
@@ -108,12 +110,13 @@ type Kind uint8
 const (
 	Acquire Kind = iota + 1 // start the groups of What in file order
 	Release                 // stop them
+	Survey                  // look which of them run here; stop those that are not in Keep
 	Fence                   // reset Node
 	TakeKey                 // acquire the group with that key
 	GiveKey                 // release it if its first resource is running
 )
 
-var kindNames = [...]string{Acquire: "acquire", Release: "release", Fence: "fence", TakeKey: "take", GiveKey: "give"}
+var kindNames = [...]string{Acquire: "acquire", Release: "release", Survey: "survey", Fence: "fence", TakeKey: "take", GiveKey: "give"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -121,7 +124,8 @@ func (k Kind) String() string { return kindNames[k] }
 type Job struct {
 	ID   int
 	Kind Kind
-	What Holding // Acquire, Release: groups that are local, foreign or all
+	What Holding // Acquire, Release, Survey: groups that are local, foreign or all
+	Keep Holding // Survey: those that may go on
 	Node string  // Fence
 	Key  string  // TakeKey, GiveKey
 
@@ -131,6 +135,8 @@ type Job struct {
 
 func (j Job) String() string {
 	switch j.Kind {
+	case Survey:
+		return fmt.Sprintf("survey %v, keep %v", j.What, j.Keep)
 	case Fence:
 		return "fence " + j.Node
 	case TakeKey, GiveKey:
@@ -224,10 +230,12 @@ type Core struct {
 	standby standby
 
 	stopWanted bool
-	released   bool // after stopWanted
-	failback   bool // the other node came back: give it what is its own
-	announced  bool // "Initial resource acquisition complete"
-	takenOver  bool // Taken is due
+	released   bool    // after stopWanted
+	surveyed   bool    // what a killed predecessor left running is known
+	left       Holding // of that, what the other node does not have
+	failback   bool    // the other node came back: give it what is its own
+	announced  bool    // "Initial resource acquisition complete"
+	takenOver  bool    // Taken is due
 
 	conflict   Holding // what both had at the last report
 	joinBy     time.Time

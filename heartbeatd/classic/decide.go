@@ -130,18 +130,30 @@ func (c *Core) join(now time.Time) bool {
 		}
 		return false
 	}
-	if p.held&Local != 0 || c.held&Local != 0 {
-		reason := "T_RESOURCES(us)"
-		if c.held&Local == 0 {
-			reason = "auto_failback"
-			c.log(Info, "Local Resource acquisition completed. (none)")
+	if !c.surveyed {
+		// If this daemon was killed and is started anew, resources of it may
+		// still run here. What the other node has, or is about to take, must
+		// stop; the rest goes on.
+		c.surveyed = true
+		keep := All &^ c.held &^ p.held
+		if p.starting {
+			keep &= Local
 		}
-		c.settle(reason)
-		return true
+		c.start(Job{Kind: Survey, What: All &^ c.held, Keep: keep})
+		return false
 	}
-	c.start(Job{Kind: Acquire, What: Local})
-	c.report("") // others must know that we are about to
-	return false
+	if take := (c.left | Local) &^ c.held &^ p.held; take != None {
+		c.start(Job{Kind: Acquire, What: take})
+		c.report("") // others must know that we are about to
+		return false
+	}
+	reason := "T_RESOURCES(us)"
+	if c.held&Local == 0 {
+		reason = "auto_failback"
+		c.log(Info, "Local Resource acquisition completed. (none)")
+	}
+	c.settle(reason)
+	return true
 }
 
 // repair looks for groups that both nodes or none of them hold; true when it
@@ -223,6 +235,8 @@ func (c *Core) jobDone(now time.Time, job Job, done JobDone) {
 		c.fenced(now, done.Error)
 	case Acquire:
 		c.acquired(now, job, done.Failed)
+	case Survey:
+		c.left = done.Running
 	case Release:
 		c.gaveUp(job.What)
 	case TakeKey:

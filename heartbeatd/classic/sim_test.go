@@ -148,6 +148,21 @@ func (n *simNode) kill() {
 	n.epoch++
 }
 
+// crash: the daemon is killed and soon started again; what it ran goes on.
+func (n *simNode) crash() {
+	w := n.w
+	w.say("%s's daemon is killed", n.name)
+	n.up, n.job = false, nil
+	n.epoch++
+	epoch := n.epoch
+	w.calm = w.now.Add(8 * time.Second)
+	w.after(w.between(0, 2*time.Second), func() {
+		if n.epoch == epoch {
+			n.start()
+		}
+	})
+}
+
 // beat is a simple failure detector with link's answers.
 func (n *simNode) beat(epoch int) {
 	if n.epoch != epoch {
@@ -324,6 +339,16 @@ func (n *simNode) run(job Job) {
 			return
 		}
 		switch job.Kind {
+		case Survey:
+			for i, side := range []Holding{Local, Foreign} {
+				switch g := [2]int{n.i, 1 - n.i}[i]; {
+				case job.What&side == 0 || !n.runs[g]:
+				case job.Keep&side != 0:
+					done.Running |= side
+				default:
+					n.runs[g] = false
+				}
+			}
 		case Release, GiveKey:
 			set(false)
 		case Acquire:
@@ -347,13 +372,15 @@ func (w *world) setCut(a, b bool) {
 		w.say("cut %v %v", a, b)
 	}
 	w.cut = [2]bool{a, b}
-	w.calm = w.now.Add(simDead + simGrace)
+	if calm := w.now.Add(simDead + simGrace); calm.After(w.calm) {
+		w.calm = calm
+	}
 }
 
 // fault is one thing that goes wrong, or that an operator does.
 func (w *world) fault() {
 	n := w.nodes[w.rng.IntN(2)]
-	kind := w.rng.IntN(9)
+	kind := w.rng.IntN(10)
 	if n.mode == FailbackLegacy {
 		kind = w.rng.IntN(5) // that protocol knows no standby, and repairs nothing after a partition
 	}
@@ -379,6 +406,10 @@ func (w *world) fault() {
 	case 7:
 		if n.up && n.active && !n.done {
 			n.inject(Message{Type: TypeAsk, Hold: Holding(1 + w.rng.IntN(3)), Info: infoMe})
+		}
+	case 9:
+		if n.up && !n.done {
+			n.crash()
 		}
 	case 8:
 		if n.up && n.active && !n.done {

@@ -236,13 +236,15 @@ const (
 	Nothing Extent = "NONE"
 )
 
-// Extent asks all resources of a group.
+// Extent asks all resources of a group; the error tells which could not be
+// asked, and the answer is about the others.
 func (m *Manager) Extent(ctx context.Context, g haresources.Group) (Extent, error) {
 	up := 0
+	var errs []error
 	for _, r := range g.Resources {
 		is, err := m.Running(ctx, r)
 		if err != nil {
-			return Nothing, err
+			errs = append(errs, fmt.Errorf("%s: %w", r.Text, err))
 		}
 		if is {
 			up++
@@ -250,11 +252,11 @@ func (m *Manager) Extent(ctx context.Context, g haresources.Group) (Extent, erro
 	}
 	switch up {
 	case 0:
-		return Nothing, nil
+		return Nothing, errors.Join(errs...)
 	case len(g.Resources):
-		return Whole, nil
+		return Whole, errors.Join(errs...)
 	}
-	return Partly, nil
+	return Partly, errors.Join(errs...)
 }
 
 func (m *Manager) command(ctx context.Context, path string, r haresources.Resource, action string) *exec.Cmd {

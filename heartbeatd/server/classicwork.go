@@ -68,6 +68,12 @@ func (w *Worker) run(job classic.Job) classic.JobDone {
 				w.give(ctx, g)
 			}
 		}
+	case classic.Survey:
+		for _, g := range w.read() {
+			if side := w.side(g); job.What&side != 0 && w.survey(ctx, g, job.Keep&side != 0) {
+				done.Running |= side
+			}
+		}
 	case classic.TakeKey:
 		if g, ok := haresources.Find(w.read(), job.Key); ok && !w.take(ctx, g) {
 			done.Failed = w.side(g)
@@ -114,6 +120,20 @@ func (w *Worker) give(ctx context.Context, g haresources.Group) {
 		w.Log.Error("resource group is not stopped", "group", g.Key(), "err", err)
 		w.check(err)
 	}
+}
+
+// survey tells whether something of a group runs here and may go on; else it
+// stops it.
+func (w *Worker) survey(ctx context.Context, g haresources.Group, keep bool) bool {
+	extent, err := w.Manager.Extent(ctx, g)
+	if err != nil {
+		w.Log.Warn("cannot ask a group for its status", "group", g.Key(), "err", err)
+	}
+	if extent != resman.Nothing && !keep {
+		w.Log.Warn("a resource group runs here although this node does not hold it: stopping it", "group", g.Key(), "runs", extent)
+		w.give(ctx, g)
+	}
+	return extent != resman.Nothing && keep
 }
 
 // check: a resource that cannot be stopped here must not be started elsewhere,

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -526,6 +527,33 @@ func TestClassicFailedStart(t *testing.T) {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("no %q in node1's log", want)
 		}
+	}
+}
+
+// TestClassicKilledDaemon: what a killed daemon leaves running is stopped when
+// it is started anew, if the other node has taken it over.
+func TestClassicKilledDaemon(t *testing.T) {
+	full(t)
+	c := newClassicLab(t, classicOptions{node1: ours, node2: ours, failback: "off"})
+	c.startBoth()
+	c.split = append(c.split, window{from: time.Now(), to: time.Now().Add(time.Hour)})
+	_, err := c.MustNode("node1").Signal("heartbeatd", syscall.SIGKILL)
+	c.must(err)
+	c.await("node2 to take over", func() bool { return c.status("node2", "rscstatus") == "all" })
+	c.start("node1")
+	c.settled("node2", "node1=none", "node2=all")
+	c.split[0].to = time.Now()
+	if strings.Contains(c.addresses("node1"), virtual) {
+		t.Error("node1 still has the virtual address")
+	}
+	// Started anew before anybody noticed, it goes on with what runs.
+	at := time.Now()
+	_, err = c.MustNode("node2").Signal("heartbeatd", syscall.SIGKILL)
+	c.must(err)
+	c.start("node2")
+	c.settled("node2", "node1=none", "node2=all")
+	if c.gap(at) > 0 {
+		t.Errorf("the group was away for %v", c.gap(at))
 	}
 }
 
