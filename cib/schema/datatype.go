@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/xml"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -112,13 +113,26 @@ func (t *datatype) String() string {
 	case typePattern:
 		return "text like " + t.source
 	case typeExcept:
-		return "any text but " + t.of[0].String()
+		return "any text but " + t.of[0].some()
 	}
 	parts := make([]string, len(t.of))
 	for i, o := range t.of {
 		parts[i] = o.String()
 	}
 	return enumerate(parts)
+}
+
+// some describes the set by some of its parts, if they are many.
+func (t *datatype) some() string {
+	const shown = 5
+	if len(t.of) <= shown+1 {
+		return t.String()
+	}
+	parts := make([]string, shown)
+	for i := range parts {
+		parts[i] = t.of[i].String()
+	}
+	return strings.Join(parts, ", ") + fmt.Sprintf(" and %d more", len(t.of)-shown)
 }
 
 // enumerate joins words as in "a, b or c".

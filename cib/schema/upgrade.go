@@ -27,10 +27,10 @@ type UpgradeOptions struct {
 // Upgrade brings a document to the newest schema that it conforms to (cib
 // 9.3), through the transforms between major versions (cib 9.4) and, for a
 // document of Heartbeat 2.1, from its language (cib 9.6). It fails with
-// RCSchemaLatest where there is nothing to do, with RCTransform where a
-// transform leads to nothing valid, and with RCSchema where the document is
-// valid by no schema from its own on. A transform that fails after the document
-// came some way ends the walk there. Versions are not counted.
+// RCSchemaLatest where there is nothing to do, and with RCSchema where the
+// document is valid by no schema from its own on, or where the transform out of
+// its own leads to nothing valid. A transform that fails after the document came
+// some way ends the walk there. Versions are not counted.
 func Upgrade(doc *cibdoc.Doc) (*cibdoc.Doc, error) { return UpgradeWith(doc, UpgradeOptions{}) }
 
 // UpgradeWith is Upgrade with options.
@@ -197,7 +197,7 @@ func (u *upgrader) transform(doc *cibdoc.Doc, step *transform, from, to string) 
 		for p := range problems { // they are in places that the transform made: the line is that of before
 			u.tell(Message{Level: "error", Problem: &problems[p]})
 		}
-		return nil, cibdoc.Fail(cibdoc.RCTransform, "from %s to %s: %v", from, to, problems[0])
+		return nil, cibdoc.Fail(cibdoc.RCSchema, "the transform from %s to %s gives nothing valid: %v", from, to, problems[0])
 	}
 	u.log("info", "Transformation %s successful", step.file)
 	return out, nil

@@ -248,8 +248,12 @@ func (t *transformation) parametersTo3(params *cibdoc.Node) {
 // to be renamed that is not the first of its set, which would start a resource
 // outside of the container it was to run in; cib 9.4 says what is meant.
 func (t *transformation) metaTo3(rsc, meta *cibdoc.Node) {
-	pair := func(name string) *cibdoc.Node {
+	// The first pair of a name counts.
+	before := func(this *cibdoc.Node, name string) *cibdoc.Node {
 		for _, nv := range ofTag(meta, "nvpair") {
+			if nv == this {
+				break
+			}
 			if nv.Attr("name") == name {
 				return nv
 			}
@@ -261,7 +265,7 @@ func (t *transformation) metaTo3(rsc, meta *cibdoc.Node) {
 		case "isolation", "isolation-host", "isolation-instance", "isolation-wrapper":
 			t.say("WARNING: Resource meta_attributes: %s (meta=%s): renaming %s as target-role, redefined as Stopped", rsc.ID(), meta.ID(), name)
 			t.say("WARNING: Resource meta_attributes: ... i.e. resource at hand disabled; isolation wrappers obsoleted with bundle resources")
-			if role := pair("target-role"); role != nil {
+			if role := before(nv, "target-role"); role != nil {
 				drop(meta, nv)
 				nv = role
 			}
@@ -277,7 +281,7 @@ func (t *transformation) metaTo3(rsc, meta *cibdoc.Node) {
 				continue
 			}
 			t.say("DEBUG: Resource meta_attributes: %s (meta=%s): renaming %s as migration-threshold, redefined as 1, for matching -INFINITY", rsc.ID(), meta.ID(), name)
-			if pair("migration-threshold") != nil {
+			if before(nv, "migration-threshold") != nil {
 				drop(meta, nv)
 				continue
 			}
@@ -295,11 +299,58 @@ var operationMeta = []string{"interval-origin", "start-delay", "enabled", "on-fa
 // resource.
 func counts(op *cibdoc.Node) bool { return op.Attr("name") == "start" || op.Attr("name") == "promote" }
 
+// taken is what was taken out of a set, to go into a block of meta-attributes.
+type taken struct {
+	set   *cibdoc.Node
+	pairs []*cibdoc.Node
+}
+
+// overridden drops the pairs that a later set defines under no condition, and
+// what is empty then.
+func overridden(all []taken) []taken {
+	var out []taken
+	for i, t := range all {
+		t.pairs = slices.DeleteFunc(slices.Clone(t.pairs), func(nv *cibdoc.Node) bool {
+			return slices.ContainsFunc(all[i+1:], func(later taken) bool {
+				return !conditional(later.set) && slices.ContainsFunc(later.pairs, func(o *cibdoc.Node) bool { return o.Attr("name") == nv.Attr("name") })
+			})
+		})
+		if len(t.pairs) > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// block is a block of meta-attributes that depends on what the set depends on.
+func (t taken) block() *cibdoc.Node {
+	block := t.set.Bare()
+	block.Tag = "meta_attributes"
+	block.RemoveAttr("id")
+	block.SetAttr("id", "_2TO3_"+t.set.ID())
+	for _, rule := range ofTag(t.set, "rule") {
+		copied := clone(rule)
+		if t.set.ChildIndex("nvpair") >= 0 { // the set keeps its rule, and ids are unique
+			copied.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
+				if id, ok := n.Get("id"); ok {
+					n.SetAttr("id", "_2TO3_"+id)
+				}
+				return true
+			})
+		}
+		block.Add(copied)
+	}
+	return block.Add(t.pairs...)
+}
+
 // operationTo3 moves what is a meta-attribute of the operation to where these
 // belong.
 func (t *transformation) operationTo3(rsc, op *cibdoc.Node) {
-	var moved []*cibdoc.Node
-	for _, set := range ofTag(op, "instance_attributes") {
+	sets := ofTag(op, "instance_attributes")
+	moved := make([]taken, len(sets))
+	told := slices.Clone(sets) // those under no condition first
+	slices.SortStableFunc(told, func(a, b *cibdoc.Node) int { return order01(conditional(a)) - order01(conditional(b)) })
+	for _, set := range told {
 		var mine []*cibdoc.Node
 		for _, nv := range ofTag(set, "nvpair") {
 			name := nv.Attr("name")
@@ -316,37 +367,50 @@ func (t *transformation) operationTo3(rsc, op *cibdoc.Node) {
 				mine = append(mine, nv)
 			}
 		}
-		if mine != nil {
-			moved = mine
+		moved[slices.Index(sets, set)] = taken{set, mine}
+	}
+	var always []*cibdoc.Node
+	var blocks []*cibdoc.Node
+	for _, m := range overridden(moved) {
+		if conditional(m.set) {
+			blocks = append(blocks, m.block())
+		} else {
+			always = append(always, m.pairs...)
 		}
 	}
-	if moved == nil {
-		return
+	if always != nil {
+		block := unconditional(op)
+		if block == nil {
+			block = cibdoc.E("meta_attributes", "id", "_2TO3_"+op.ID()+"-meta")
+			op.Add(block)
+		}
+		block.Add(always...)
 	}
-	block := unconditional(op)
-	if block == nil {
-		block = cibdoc.E("meta_attributes", "id", "_2TO3_"+op.ID()+"-meta")
-		op.Add(block)
-	}
-	block.Add(moved...)
+	op.Add(blocks...)
 }
 
-// requiresTo3 makes of what operations require one meta-attribute of the
-// resource, unless it has it: that of the last start or promote operation,
-// where an attribute wins over meta-attributes and these over parameters.
+func order01(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// requiresTo3 makes of what operations require meta-attributes of the resource,
+// unless it has one: of start and promote operations, where the last counts, an
+// attribute wins over meta-attributes and these over parameters.
 func (t *transformation) requiresTo3(rsc *cibdoc.Node, operations []*cibdoc.Node) {
-	var block *cibdoc.Node
-	for _, tag := range []string{"instance_attributes", "meta_attributes"} {
-		for _, op := range operations {
-			for _, set := range ofTag(op, tag) {
-				if b := t.setRequires(rsc, op, set); b != nil {
-					block = b
-				}
-				dropIfEmpty(op, set)
-			}
+	var parameters, metas, attribute []taken
+	for _, op := range operations {
+		for _, set := range ofTag(op, "instance_attributes") {
+			parameters = append(parameters, t.requiredBy(rsc, op, set)...)
 		}
 	}
-	var single *cibdoc.Node
+	for _, op := range operations {
+		for _, set := range ofTag(op, "meta_attributes") {
+			metas = append(metas, t.requiredBy(rsc, op, set)...)
+		}
+	}
 	for _, op := range operations {
 		value, ok := op.Get("requires")
 		if !ok {
@@ -359,31 +423,40 @@ func (t *transformation) requiresTo3(rsc *cibdoc.Node, operations []*cibdoc.Node
 			continue
 		}
 		t.say("DEBUG: Resources-operation: %s (rsc=%s): moving requires under meta_attributes as requires unless already defined there for matching start|promote", op.ID(), rsc.ID())
-		single = cibdoc.E("nvpair", "id", "_2TO3_"+op.ID()+"-meta-requires", "name", "requires", "value", value)
+		attribute = []taken{{
+			cibdoc.E("meta_attributes", "id", rsc.ID()+"-meta"),
+			[]*cibdoc.Node{cibdoc.E("nvpair", "id", "_2TO3_"+op.ID()+"-meta-requires", "name", "requires", "value", value)},
+		}}
 	}
-	if single != nil {
-		block = cibdoc.E("meta_attributes", "id", "_2TO3_"+rsc.ID()+"-meta").Add(single)
+	all := overridden(slices.Concat(parameters, metas, attribute))
+	var blocks []*cibdoc.Node
+	for _, tag := range []string{"meta_attributes", "instance_attributes"} {
+		for _, r := range all {
+			if r.set.Tag == tag {
+				blocks = append(blocks, r.block())
+			}
+		}
 	}
-	if block != nil && !defines(rsc, "requires") {
-		rsc.Add(block)
+	for _, op := range operations {
+		for _, set := range slices.Concat(ofTag(op, "instance_attributes"), ofTag(op, "meta_attributes")) {
+			dropIfEmpty(op, set)
+		}
+	}
+	if !defines(rsc, "requires") {
+		rsc.Add(blocks...)
 	}
 }
 
-// setRequires takes what a set of an operation requires out of it; it returns
-// the resource's block that would hold it, nil if there is none.
-func (t *transformation) setRequires(rsc, op, set *cibdoc.Node) *cibdoc.Node {
-	block := cibdoc.E("meta_attributes", "id", "_2TO3_"+set.ID())
-	if rule := set.Child("rule"); rule != nil {
-		block.Add(clone(rule))
-	}
-	found := false
+// requiredBy takes what a set of an operation requires out of it; nothing is
+// left of it where the operation does not count.
+func (t *transformation) requiredBy(rsc, op, set *cibdoc.Node) []taken {
+	var pairs []*cibdoc.Node
 	for _, nv := range ofTag(set, "nvpair") {
 		if nv.Attr("name") != "requires" {
 			continue
 		}
 		drop(set, nv)
-		found = true
-		block.Add(nv)
+		pairs = append(pairs, nv)
 		switch {
 		case set.Tag == "instance_attributes": // it was told with the others
 		case counts(op):
@@ -393,8 +466,8 @@ func (t *transformation) setRequires(rsc, op, set *cibdoc.Node) *cibdoc.Node {
 			t.say("INFO: Resources-operation: ... only start/promote operation taken into account")
 		}
 	}
-	if !found || !counts(op) {
+	if pairs == nil || !counts(op) {
 		return nil
 	}
-	return block
+	return []taken{{set, pairs}}
 }
