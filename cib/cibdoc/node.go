@@ -54,7 +54,7 @@ type Node struct {
 
 	frozen bool
 	sum    Sum
-	tags   uint64 // bits of the tags at and below the node, once it is frozen
+	below  uint64 // bits of the tags below the node, once it is frozen
 	wide   *wide  // kept of many children, once it is frozen
 	from   *Node  // the wide node that it is a copy of, until it is frozen
 }
@@ -206,7 +206,6 @@ func (n *Node) freeze(buf *[]byte) {
 	if n.frozen {
 		return
 	}
-	n.tags = tagBit(n.Tag)
 	many := len(n.Children) >= manyChildren
 	if many {
 		n.freezeWide(buf)
@@ -214,7 +213,7 @@ func (n *Node) freeze(buf *[]byte) {
 		n.from = nil
 		for _, c := range n.Children {
 			c.freeze(buf)
-			n.tags |= c.tags
+			n.below |= c.tags()
 		}
 	}
 	b := (*buf)[:0]
@@ -241,7 +240,12 @@ func (n *Node) freeze(buf *[]byte) {
 
 // MayHold is false only where neither n nor anything below is an element of
 // that tag: a search need not look there.
-func (n *Node) MayHold(tag string) bool { return !n.frozen || n.tags&tagBit(tag) != 0 }
+func (n *Node) MayHold(tag string) bool {
+	return !n.frozen || n.Tag == tag || n.below&tagBit(tag) != 0
+}
+
+// tags are the bits of the tags at and below n.
+func (n *Node) tags() uint64 { return n.below | tagBit(n.Tag) }
 
 func tagBit(tag string) uint64 {
 	h := uint32(2166136261) // FNV-1a

@@ -1,6 +1,9 @@
 package cibdoc
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // A section can have thousands of children of which a change touches one. A
 // node with many therefore keeps what is asked of all of them side by side, in
@@ -20,8 +23,9 @@ type wide struct{ blocks []*block }
 
 // block is about consecutive children. It never changes.
 type block struct {
-	keys []uint32 // hash of tag and id; of no element: 0
-	sums []byte   // the Sums one after another
+	keys  []uint32 // hash of tag and id; of no element: 0
+	sums  []byte   // the Sums one after another
+	below uint64   // bits of the tags below the children
 }
 
 func (b *block) sum(i int) []byte { return b.sums[i*len(Sum{}) : (i+1)*len(Sum{})] }
@@ -52,12 +56,12 @@ func (n *Node) freezeWide(buf *[]byte) {
 	if n.from != nil {
 		before = n.from.wide.blocks
 		if head+tail > 0 {
-			n.tags |= n.from.tags
+			n.below |= n.from.below
 		}
 	}
 	for _, c := range n.Children[head:end] {
 		c.freeze(buf)
-		n.tags |= c.tags
+		n.below |= c.tags()
 	}
 	// Blocks stay that lie wholly among the shared children.
 	first, at := 0, 0 // how many at the beginning, and their children
@@ -88,10 +92,12 @@ func (n *Node) freezeWide(buf *[]byte) {
 	for i := at; i < to; i++ {
 		if (i-at)%each == 0 {
 			size := min(each, to-i)
-			w.blocks = append(w.blocks, &block{make([]uint32, 0, size), make([]byte, 0, size*len(n.sum))})
+			w.blocks = append(w.blocks, &block{keys: make([]uint32, 0, size), sums: make([]byte, 0, size*len(n.sum))})
 		}
 		b := w.blocks[len(w.blocks)-1]
-		switch c := n.Children[i]; {
+		c := n.Children[i]
+		b.below |= c.below
+		switch {
 		case i < head:
 			o, k := earlier(i - at)
 			b.keys, b.sums = append(b.keys, o.keys[k]), append(b.sums, o.sum(k)...)
@@ -159,6 +165,11 @@ func (n *Node) named(tag, id string, has bool) bool {
 func (n *Node) Index(tag, id string, has bool) int { return n.indexFrom(0, tag, id, has) }
 
 func (n *Node) indexFrom(from int, tag, id string, has bool) int {
+	if o := n.from; o != nil { // in what the copy has not touched
+		if i := o.indexFrom(from, tag, id, has); i >= 0 && i < len(n.Children) && slices.Equal(o.Children[from:i+1], n.Children[from:i+1]) {
+			return i
+		}
+	}
 	if n.wide == nil {
 		for i := from; i < len(n.Children); i++ {
 			if n.Children[i].named(tag, id, has) {
@@ -177,6 +188,40 @@ func (n *Node) indexFrom(from int, tag, id string, has bool) int {
 		begin += len(b.keys)
 	}
 	return -1
+}
+
+// Find returns the place of the first element of that tag and id, which must not
+// be empty, at or below n in document order; ok is false if there is none.
+func (n *Node) Find(tag, id string) (p Path, ok bool) { return n.find(Path{}, tag, id, tagBit(tag)) }
+
+func (n *Node) find(p Path, tag, id string, bit uint64) (Path, bool) {
+	if n.named(tag, id, true) {
+		return p, true
+	}
+	switch {
+	case n.frozen && n.below&bit == 0:
+		return nil, false
+	case n.wide == nil:
+		for i, c := range n.Children {
+			if found, ok := c.find(append(p, i), tag, id, bit); ok {
+				return found, true
+			}
+		}
+		return nil, false
+	}
+	key, begin := keyHash(tag, id, true), 0
+	for _, b := range n.wide.blocks {
+		for k := range b.keys {
+			if b.below&bit == 0 && b.keys[k] != key {
+				continue
+			}
+			if found, ok := n.Children[begin+k].find(append(p, begin+k), tag, id, bit); ok {
+				return found, true
+			}
+		}
+		begin += len(b.keys)
+	}
+	return nil, false
 }
 
 // Unique reports whether child i is an element that no other child has the tag

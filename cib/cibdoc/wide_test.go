@@ -19,8 +19,10 @@ func TestWideNodes(t *testing.T) {
 			return E("primitive")
 		case k < 15:
 			return E("group", "id", fmt.Sprint(k))
+		case k < 20:
+			return E("group", "id", fmt.Sprint(k)).Add(E("primitive", "id", fmt.Sprint(rnd.IntN(300))))
 		}
-		return E("primitive", "id", fmt.Sprint(rnd.IntN(300))).Add(E("op", "name", fmt.Sprint(rnd.IntN(9))))
+		return E("primitive", "id", fmt.Sprint(rnd.IntN(300))).Add(E("op", "id", fmt.Sprint(rnd.IntN(300))))
 	}
 	root := E("resources")
 	for range 5 * manyChildren {
@@ -83,6 +85,29 @@ func TestWideNodes(t *testing.T) {
 			want := slices.IndexFunc(n.Children, match)
 			if got := n.Index(tag, id, has); got != want {
 				t.Fatalf("round %d: %s %q is at %d, found at %d", round, tag, id, want, got)
+			}
+			e := doc.Edit()
+			for k := rnd.IntN(3); k > 0; k-- { // in a copy that was changed, too
+				r, at := e.Own(nil), rnd.IntN(len(n.Children))
+				if r.Children[at].IsElement() {
+					r.Own(at).SetAttr("id", fmt.Sprint(rnd.IntN(300)))
+				}
+			}
+			if want := slices.IndexFunc(e.Root().Children, match); e.Root().Index(tag, id, has) != want {
+				t.Fatalf("round %d: %s %q is at %d of a copy, found at %d", round, tag, id, want, e.Root().Index(tag, id, has))
+			}
+			for _, root := range []*Node{n, e.Root()} {
+				tag, id := []string{"primitive", "group", "op"}[rnd.IntN(3)], fmt.Sprint(1+rnd.IntN(300))
+				var want Path
+				root.Walk(func(p Path, c *Node) bool {
+					if want == nil && c.IsElement() && c.Tag == tag && c.ID() == id {
+						want = slices.Clone(p)
+					}
+					return want == nil
+				})
+				if got, ok := root.Find(tag, id); ok != (want != nil) || !slices.Equal(got, want) {
+					t.Fatalf("round %d: %s %q is at %v, found at %v", round, tag, id, want, got)
+				}
 			}
 			if want >= 0 {
 				only := !slices.ContainsFunc(n.Children[want+1:], match)

@@ -108,6 +108,9 @@ func createFailed(o *cibdoc.Node, rc cibdoc.RC) error {
 // first of the tag if o has no id (cib 4.2).
 func index(parent, o *cibdoc.Node) int {
 	id, hasID := o.Get("id")
+	if id != "" {
+		return parent.Index(o.Tag, id, true)
+	}
 	return slices.IndexFunc(parent.Children, func(c *cibdoc.Node) bool {
 		return c.IsElement() && c.Tag == o.Tag && (!hasID || c.ID() == id)
 	})
@@ -120,6 +123,9 @@ func childFor(parent, o *cibdoc.Node) int {
 	}
 	name := "id"
 	id, has := o.Get(name)
+	if id != "" {
+		return parent.Index(o.Tag, id, true)
+	}
 	if !has {
 		name = "id-ref"
 		id, has = o.Get(name)
@@ -293,9 +299,7 @@ func makeSection(e *cibdoc.Edit, section string) cibdoc.Path {
 }
 
 func modifyBelow(e *cibdoc.Edit, at cibdoc.Path, o *cibdoc.Node, canCreate bool) error {
-	target := search(e.Root().At(at), at, o.Tag, func(_ cibdoc.Path, n *cibdoc.Node) bool {
-		return n.IsElement() && n.Tag == o.Tag && n.ID() == o.ID()
-	})
+	target := firstOf(e.Root().At(at), at, o)
 	if target == nil {
 		if !canCreate {
 			return cibdoc.Fail(cibdoc.RCNoSuch, "there is no <%s> %q to modify; allow creation to add it", o.Tag, o.ID())
@@ -305,6 +309,20 @@ func modifyBelow(e *cibdoc.Edit, at cibdoc.Path, o *cibdoc.Node, canCreate bool)
 	}
 	merge(e.Own(target), o)
 	return nil
+}
+
+// firstOf is the path of the first element with o's tag and id from n on, in
+// document order; nil if there is none.
+func firstOf(n *cibdoc.Node, at cibdoc.Path, o *cibdoc.Node) cibdoc.Path {
+	if id := o.ID(); id != "" {
+		if p, ok := n.Find(o.Tag, id); ok {
+			return append(append(cibdoc.Path{}, at...), p...)
+		}
+		return nil
+	}
+	return search(n, at, o.Tag, func(_ cibdoc.Path, n *cibdoc.Node) bool {
+		return n.IsElement() && n.Tag == o.Tag && n.ID() == ""
+	})
 }
 
 // search is the path of the first element of that tag from n on, in document
