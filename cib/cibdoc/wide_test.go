@@ -29,13 +29,13 @@ func TestWideNodes(t *testing.T) {
 		root.Add(child())
 	}
 	doc := New(root)
-	for round := range 600 {
+	for round := range 300 {
 		e := doc.Edit()
 		for range 1 + rnd.IntN(3) {
 			r := e.Own(nil)
 			i := rnd.IntN(len(r.Children))
 			switch k := rnd.IntN(20); {
-			case k < 7+round/150%2 && len(r.Children) > manyChildren-5:
+			case k < 7+round/75%2 && len(r.Children) > manyChildren-5:
 				r.RemoveAt(i)
 			case k < 13:
 				r.Insert(i, child())
@@ -73,7 +73,7 @@ func TestWideNodes(t *testing.T) {
 				t.Fatalf("round %d: %d blocks of %d children for %d", round, len(n.wide.blocks), children, len(n.Children))
 			}
 		}
-		for range 20 {
+		for range 8 {
 			tag, id, has := "primitive", fmt.Sprint(rnd.IntN(300)), rnd.IntN(10) > 0
 			if !has {
 				id = ""
