@@ -28,6 +28,7 @@ import (
 	"linuxha/tools/ipfail"
 	"linuxha/tools/iso8601"
 	"linuxha/tools/pingd"
+	"linuxha/tools/quorumd"
 	"linuxha/tools/resourcemanager"
 	"linuxha/tools/stonithadmin"
 )
@@ -60,6 +61,7 @@ var registry = map[string]Tool{
 	"ha_logd":              halog.Daemon,
 	"ha_logger":            halog.Logger,
 	"ha_propagate":         hapropagate.Run,
+	"ha_quorumd":           quorumd.Run,
 	"ha_wire":              hawire.Run,
 	"haresources2cib":      haresources.Run,
 	"hb_addnode":           hbnodes.Run,

@@ -29,6 +29,7 @@ const (
 	Majority Plugin = iota + 1
 	Weight
 	TwoNodes
+	Server // asks a quorum server
 )
 
 // Default is majority:twonodes.
@@ -48,8 +49,10 @@ func Parse(list string) ([]Plugin, error) {
 			plugins = append(plugins, Weight)
 		case "twonodes":
 			plugins = append(plugins, TwoNodes)
+		case "quorumd":
+			plugins = append(plugins, Server)
 		default:
-			return nil, fmt.Errorf("quorum plugin %q is not known: use majority, weight or twonodes", name)
+			return nil, fmt.Errorf("quorum plugin %q is not known: use majority, weight, twonodes or quorumd", name)
 		}
 	}
 	return plugins, nil
@@ -65,7 +68,14 @@ const (
 
 // Quorate tells whether members have quorum among configured. Members that
 // are not configured count as configured, since they were let in.
-func Quorate(plugins []Plugin, members []string, configured []Node) bool {
+// granted is what the quorum server last said.
+func Quorate(plugins []Plugin, members []string, configured []Node, granted bool) bool {
+	yes, _ := judge(plugins, members, configured, granted)
+	return yes
+}
+
+// judge also tells whether it depends on the quorum server.
+func judge(plugins []Plugin, members []string, configured []Node, granted bool) (quorate, served bool) {
 	total, sum, votes, weight := 0, 0, len(members), 0
 	add := func(n Node) {
 		if n.Weight == 0 {
@@ -97,12 +107,14 @@ func Quorate(plugins []Plugin, members []string, configured []Node) bool {
 			if total == 2 {
 				a = yes
 			}
+		case Server:
+			return granted, true
 		}
 		if a != tie {
-			return a == yes
+			return a == yes, false
 		}
 	}
-	return false
+	return false, false
 }
 
 func moreThanHalf(part, whole int) answer {
@@ -128,6 +140,8 @@ type Options struct {
 type Core struct {
 	opts    Options
 	seenAll bool
+	granted bool // by the quorum server, for the present view
+	served  bool
 }
 
 // New makes a Core.
@@ -146,5 +160,14 @@ func (c *Core) View(members []string, configured []Node) bool {
 	if c.opts.WaitForAll && !c.seenAll {
 		return false
 	}
-	return Quorate(c.opts.Plugins, members, configured)
+	var quorate bool
+	quorate, c.served = judge(c.opts.Plugins, members, configured, c.granted)
+	return quorate
 }
+
+// Grant takes in what the quorum server says of the present view; a new view
+// begins with Grant(false). View is to be asked again after it.
+func (c *Core) Grant(granted bool) { c.granted = granted }
+
+// Served tells whether the last answer of View depends on the quorum server.
+func (c *Core) Served() bool { return c.served }

@@ -48,15 +48,15 @@ func TestQuorate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Quorate(plugins, strings.Fields(test.members), nodes(t, test.configured)); got != test.want {
+		if got := Quorate(plugins, strings.Fields(test.members), nodes(t, test.configured), false); got != test.want {
 			t.Errorf("%q: [%s] of [%s]: quorate %v, want %v", test.plugins, test.members, test.configured, got, test.want)
 		}
 	}
 }
 
 func TestParseRefuses(t *testing.T) {
-	if _, err := Parse("majority:quorumd"); err == nil || !strings.Contains(err.Error(), `"quorumd"`) {
-		t.Errorf("error %v, want one that names quorumd", err)
+	if _, err := Parse("majority:coin"); err == nil || !strings.Contains(err.Error(), `"coin"`) {
+		t.Errorf("error %v, want one that names coin", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -113,6 +114,7 @@ type Server struct {
 	view      *heartbeatv1.Membership // in force; replaced, never written to
 	loadRead  time.Time
 	saved     chan Known  // newest state for the peers' files
+	served    chan served // what the quorum server is to be asked about
 	views     chan uint64 // number of the newest view, for its file
 	active    bool
 	leaving   bool
@@ -157,8 +159,9 @@ func New(opt Options) (*Server, error) {
 		done:     make(chan struct{}),
 		clients:  map[string]*client{},
 		watchers: map[*watcher]struct{}{}, listeners: map[*listener]struct{}{},
-		saved: make(chan Known, 1),
-		views: make(chan uint64, 1),
+		saved:  make(chan Known, 1),
+		views:  make(chan uint64, 1),
+		served: make(chan served, 1),
 	}
 	s.cfg.Store(cfg)
 	s.keys.Store(opt.Keys)
@@ -175,6 +178,9 @@ func New(opt Options) (*Server, error) {
 	plugins, err := quorumPlugins(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(plugins, quorum.Server) && cfg.QuorumServer == "" {
+		return nil, errors.New("env quorum names quorumd, but ha.cf has no quorum_server: add `quorum_server HOST`")
 	}
 	s.quorum = quorum.New(quorum.Options{Plugins: plugins})
 	if opt.Classic != nil {
@@ -267,6 +273,9 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.opt.Media.Run(gctx) })
 	g.Go(func() error { s.decode(gctx); return nil })
 	g.Go(func() error { s.savePeers(gctx); return nil })
+	if s.config().QuorumServer != "" {
+		g.Go(func() error { s.askServer(gctx); return nil })
+	}
 	if addr := s.config().Metrics; addr != "" {
 		g.Go(func() error { s.serveMetrics(gctx, addr); return nil })
 	}

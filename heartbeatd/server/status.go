@@ -170,7 +170,9 @@ func (s *Server) install(m *ccm.Membership) {
 	for name, at := range m.LostAt {
 		view.LostAtNs[name] = at.UnixNano()
 	}
+	s.quorum.Grant(false)
 	view.Quorate = s.quorate(view)
+	s.askAbout(view, names)
 	if len(m.Lost)+len(m.Joined) > 0 {
 		s.log.Info("new membership", "view", m.Number, "coordinator", m.Coordinator, "members", strings.Join(names, " "),
 			"quorate", view.Quorate, "lost", strings.Join(m.Lost, " "), "joined", strings.Join(m.Joined, " "))
@@ -182,6 +184,18 @@ func (s *Server) install(m *ccm.Membership) {
 	for _, a := range s.gate.Installed(m.View) {
 		s.arrive(a)
 	}
+}
+
+// askAbout has the quorum server asked about a view that depends on it.
+func (s *Server) askAbout(view *heartbeatv1.Membership, members []string) {
+	if s.config().QuorumServer == "" {
+		return
+	}
+	want := served{}
+	if s.quorum.Served() {
+		want = served{view: viewKey(view.Number, view.Coordinator), members: members}
+	}
+	s.wantServer(want)
 }
 
 func (s *Server) publishView(view *heartbeatv1.Membership) {

@@ -24,7 +24,7 @@ var pureLibraries = []string{
 	"cib/cibdoc", "cib/ops", "cib/patch", "cib/schema", "cib/acl",
 	"pengine/schedule", "pengine/state", "pengine/rules", "pengine/constraint", "pengine/assign",
 	"pengine/action", "pengine/order", "pengine/graph", "pengine/simulate", "pengine/explain", "pengine/status",
-	"heartbeatd/hamsg", "heartbeatd/hacf", "heartbeatd/haresources",
+	"heartbeatd/hamsg", "heartbeatd/hacf", "heartbeatd/quorum", "heartbeatd/haresources",
 }
 
 // cores decide and do nothing: no clock, file, socket, process or logger.

@@ -28,11 +28,17 @@ type messaging struct {
 // heartbeatd.
 func newMessaging(t *testing.T, n int, hacf, authkeys string) *messaging {
 	t.Helper()
+	return newMessagingWith(t, n, nil, hacf, authkeys, func(*lab.Lab) {})
+}
+
+// newMessagingWith also has machines without heartbeatd, which before starts.
+func newMessagingWith(t *testing.T, n int, clients []string, hacf, authkeys string, before func(*lab.Lab)) *messaging {
+	t.Helper()
 	if err := lab.Probe(); err != nil {
 		t.Skipf("skipped: %v", err)
 	}
 	l, err := lab.New(lab.Options{
-		Nodes: names(n), Bin: binDir(), AuthKeys: authkeys,
+		Nodes: names(n), Clients: clients, Bin: binDir(), AuthKeys: authkeys,
 		WholeHACF: "logfile /var/log/ha-log\nlogfacility none\ncrm manual\nnode " + strings.Join(names(n), " ") + "\n" + hacf,
 	})
 	if err != nil {
@@ -49,6 +55,7 @@ func newMessaging(t *testing.T, n int, hacf, authkeys string) *messaging {
 			t.Errorf("remove the lab: %v", err)
 		}
 	})
+	before(l)
 	for _, node := range l.Nodes() {
 		m.must(node.Boot())
 		for link := range 2 {
@@ -330,4 +337,66 @@ func TestPaused(t *testing.T) {
 	if st := m.await(victim, "a view", func(*heartbeatv1.GetStatusResponse) bool { return true }); st.Membership.Number <= first {
 		t.Errorf("the node came back with view %d, was %d", st.Membership.Number, first)
 	}
+}
+
+// TestQuorumServer: of two halves of a cluster just one has quorum, the one
+// that the server chose; when it is gone, the other one gets it.
+func TestQuorumServer(t *testing.T) {
+	full(t)
+	arbiter := lab.Address(0, 5).IP.String()
+	m := newMessagingWith(t, 4, []string{"arbiter"}, quickTiming+"udpport 694\nbcast eth0\nenv quorum=majority:quorumd\nquorum_server "+arbiter+"\n", "auth 1\n1 sha256 q\n", func(l *lab.Lab) {
+		n := l.MustNode("arbiter")
+		if err := errors.Join(n.Boot(), os.MkdirAll(n.Path("/etc/ha.d"), 0o755), os.WriteFile(n.Path("/etc/ha.d/authkeys"), []byte("auth 1\n1 sha256 q\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := n.Run(t.Context(), "/usr/lib/heartbeat/ha_quorumd", "-w", "0"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	})
+	m.formed()
+	quorate := func(want bool, nodes ...string) {
+		t.Helper()
+		for _, name := range nodes {
+			m.await(m.MustNode(name), fmt.Sprintf("quorum %v", want), func(st *heartbeatv1.GetStatusResponse) bool {
+				return st.Membership.GetQuorate() == want && len(st.Membership.Members) == len(nodes)
+			})
+		}
+	}
+	quorate(true, names(4)...)
+	left, right := names(4)[:2], names(4)[2:]
+	began := time.Now()
+	m.must(m.Cut(left, right, lab.BothWays))
+	winners := left
+	m.await(m.MustNode("node1"), "a view of two", func(st *heartbeatv1.GetStatusResponse) bool { return len(st.Membership.GetMembers()) == 2 })
+	deadline := time.Now().Add(patience)
+	for {
+		l := m.await(m.MustNode("node1"), "status", func(*heartbeatv1.GetStatusResponse) bool { return true }).Membership.Quorate
+		r := m.await(m.MustNode("node3"), "status", func(*heartbeatv1.GetStatusResponse) bool { return true }).Membership
+		if l && r.Quorate && len(r.Members) == 2 {
+			t.Fatal("both halves have quorum")
+		}
+		if len(r.Members) == 2 && (l || r.Quorate) {
+			if r.Quorate {
+				winners = right
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no half gets quorum")
+		}
+	}
+	t.Logf("%v had quorum %v after the cut", winners, time.Since(began).Round(time.Millisecond))
+	losers := left
+	if winners[0] == left[0] {
+		losers = right
+	}
+	quorate(true, winners...)
+	quorate(false, losers...)
+	for _, name := range winners {
+		_, err := m.MustNode(name).Kill()
+		m.must(err)
+	}
+	began = time.Now()
+	quorate(true, losers...)
+	t.Logf("%v got it %v after the others were killed", losers, time.Since(began).Round(time.Millisecond))
 }
