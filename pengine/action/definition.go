@@ -2,7 +2,6 @@ package action
 
 import (
 	"strconv"
-	"strings"
 
 	"linuxha/pengine/state"
 )
@@ -145,7 +144,7 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 		a := c.Request(r, key, op.Task, n, true)
 		a.Set(state.Reschedule)
 		if c.Why != nil {
-			c.Why.Need(a, definitionText(op, n))
+			c.Why.Need(a, c.WhatChanged(r, op.XML, n))
 		}
 	case reloadable:
 		c.TriggerUnfencing(r, n, "Device parameters changed (reload)")
@@ -159,16 +158,6 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 	return true
 }
 
-// definitionText says in words what a difference of digests means. Digests do
-// not tell which parameter it was, but the history names those that count.
-func definitionText(op state.RecordedOp, n *state.Node) string {
-	what := "its parameters"
-	if list := strings.Fields(op.XML.Attr("op-force-restart")); len(list) > 0 {
-		what += " (those that need a restart: " + strings.Join(list, ", ") + ")"
-	}
-	return what + " are not those of its last " + op.Task + " on " + n.Name
-}
-
 func forceRestart(c *state.Cluster, r *state.Resource, n *state.Node, op state.RecordedOp) {
 	task := op.Task
 	if op.Interval == 0 {
@@ -180,7 +169,7 @@ func forceRestart(c *state.Cluster, r *state.Resource, n *state.Node, op state.R
 	a := c.Request(r, state.Key(r.ID, task, op.Interval), task, nil, false)
 	a.Reason = "resource definition change"
 	if c.Why != nil {
-		c.Why.Need(a, definitionText(op, n))
+		c.Why.Need(a, c.WhatChanged(r, op.XML, n))
 	}
 	c.TriggerUnfencing(r, n, "Device parameters changed")
 }

@@ -98,22 +98,7 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 		return d
 	}
 	d := &Digest{}
-	extra, timeout := c.definition(r, key, task, interval, n)
-	params := c.Params(r, n)
-	all := Attrs{}
-	if addr, ok := c.ConnectionAddr(r, params); ok && addr != "" {
-		all["addr"] = addr
-	}
-	for k, v := range params {
-		all.PutNew(k, v)
-	}
-	for k, v := range extra {
-		all.PutNew(k, v)
-	}
-	filterDigest(all)
-	if interval > 0 {
-		all["CRM_meta_timeout"] = timeout
-	}
+	all, params, extra := c.digestInput(r, key, task, interval, n)
 	d.All = digestOf(all)
 	if interval == 0 && len(extra) > 0 {
 		d.Result = DigestRestart
@@ -131,6 +116,28 @@ func (c *Cluster) digests(r *Resource, task string, interval int64, n *Node, ent
 	}
 	n.digests[key] = d
 	return d
+}
+
+// digestInput is what an operation's digest is made of, the resource's
+// parameters, and the operation's extra ones.
+func (c *Cluster) digestInput(r *Resource, key, task string, interval int64, n *Node) (all, params, extra Attrs) {
+	extra, timeout := c.definition(r, key, task, interval, n)
+	params = c.Params(r, n)
+	all = Attrs{}
+	if addr, ok := c.ConnectionAddr(r, params); ok && addr != "" {
+		all["addr"] = addr
+	}
+	for k, v := range params {
+		all.PutNew(k, v)
+	}
+	for k, v := range extra {
+		all.PutNew(k, v)
+	}
+	filterDigest(all)
+	if interval > 0 {
+		all["CRM_meta_timeout"] = timeout
+	}
+	return all, params, extra
 }
 
 // definition is what an operation's configuration adds to its digests: extra

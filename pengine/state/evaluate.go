@@ -135,6 +135,9 @@ func (h *rscHistory) evaluate(e *histOp) {
 	}
 }
 
+// expiredFailure stands for the digest of an operation whose failure expired.
+const expiredFailure = "calculated-failure-timeout"
+
 // forceDigest makes an expired recurring failure look like a changed
 // definition, so that the operation is scheduled anew.
 func (c *Cluster) forceDigest(e *histOp) {
@@ -148,7 +151,7 @@ func (c *Cluster) forceDigest(e *histOp) {
 // as recorded with an entry of history.
 func (c *Cluster) RestartDigest(entry *xmldoc.Elem) (string, bool) {
 	if c.rescheduled[entry] {
-		return "calculated-failure-timeout", true
+		return expiredFailure, true
 	}
 	return entry.Get("op-restart-digest")
 }
