@@ -407,6 +407,19 @@ func TestCongestion(t *testing.T) {
 	}
 }
 
+// TestAloneIsNoCongestion: with nobody left to acknowledge nothing is amiss.
+func TestAloneIsNoCongestion(t *testing.T) {
+	lab := newLab(t, "a", "b")
+	lab.run(10 * time.Second)
+	lab.lose = func(string, string, *Packet) bool { return true }
+	lab.run(20 * time.Minute)
+	for _, text := range lab.links["a"].notes {
+		if strings.Contains(text, "filling up") {
+			t.Fatal(text)
+		}
+	}
+}
+
 func TestMessageFieldsAndTheirOrder(t *testing.T) {
 	b := newLab(t, "a", "b")
 	m := hamsg.New("x-test")

@@ -72,7 +72,8 @@ func (l *Link) submit(now time.Time, m *hamsg.Message) {
 	p := l.stamp(now, m)
 	if !unnumbered(p.Type) {
 		l.history.push(p)
-		if queued := len(l.history.sent); queued > 375 {
+		// What nobody is left to acknowledge is no sign of trouble.
+		if queued := l.history.unacked(l.ackPoint()); queued > 375 {
 			level := Warn
 			if queued > 450 {
 				level = Error
