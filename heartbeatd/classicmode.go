@@ -170,7 +170,8 @@ func (n *node) meatware(ctx context.Context, victim string) error {
 		if err != nil {
 			return err
 		}
-		if string(answer[:size]) == "meatware reply "+victim {
+		// Two answers may come in one piece.
+		if strings.HasSuffix(strings.TrimRight(string(answer[:size]), "\n"), "meatware reply "+victim) {
 			n.log.Info(fmt.Sprintf("node Meatware-reset: %s", victim))
 			return nil
 		}

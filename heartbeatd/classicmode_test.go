@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -158,4 +159,68 @@ func TestControlScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("start", 0, "Heartbeat not configured: "+cf+" not found. Heartbeat failure [rc=1]. Failed.")
+}
+
+const duo = "keepalive 100ms\ndeadtime 400ms\ninitdead 600ms\nudpport PORT\nucast lo 127.0.0.41 127.0.0.41\nnode solo duo\nauto_failback on\n"
+
+// TestMeatware: nothing is taken over from a node that was not reset, until an
+// operator says that he did it by hand.
+func TestMeatware(t *testing.T) {
+	r := classicRoot(t)
+	r.write("ha.cf", duo+"stonith_host * meatware duo\n")
+	r.start()
+	r.until("the call for the operator", func(*heartbeatv1.GetStatusResponse) bool {
+		return strings.Contains(r.log(), `CRIT: Run "meatclient -c duo" AFTER power-cycling the machine.`)
+	})
+	r.until("transition", func(st *heartbeatv1.GetStatusResponse) bool { return st.ResourceState == "transition" })
+	if got := r.done(); got != "" {
+		t.Errorf("taken over before the reset: %s", got)
+	}
+	for _, answer := range []string{"meatware reply solo", "meatware reply duo"} {
+		if err := os.WriteFile(r.Meatware("duo"), []byte(answer), 0); err != nil {
+			t.Fatal(err)
+		}
+		if answer == "meatware reply solo" {
+			continue // about another node
+		}
+		r.until("all resources", func(st *heartbeatv1.GetStatusResponse) bool { return st.ResourceState == "all" })
+	}
+	if _, err := os.Stat(r.Meatware("duo")); err == nil {
+		t.Error("the FIFO of the device is still there")
+	}
+}
+
+// TestFenceAgent: parameters of a file reach a fence agent; what it refuses is
+// tried again.
+func TestFenceAgent(t *testing.T) {
+	r := classicRoot(t)
+	agent := filepath.Join(r.Root, "usr", "sbin", "fence_fake")
+	if err := os.MkdirAll(filepath.Dir(agent), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nsort >\"$HA_DIR/asked\"\n[ -e \"$HA_DIR/asked.before\" ] && exit 0\ntouch \"$HA_DIR/asked.before\"\necho no power here >&2\nexit 1\n"
+	if err := os.WriteFile(agent, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.write("device", "ipaddr=10.0.0.9 login=admin # the board\nport_off=1\n")
+	r.write("ha.cf", duo+"stonith fence_fake "+filepath.Join(r.Config(), "device")+"\n")
+	r.start()
+	r.until("all resources", func(st *heartbeatv1.GetStatusResponse) bool { return st.ResourceState == "all" })
+	asked, err := os.ReadFile(filepath.Join(r.Config(), "asked"))
+	if err != nil || string(asked) != "action=reboot\nipaddr=10.0.0.9\nlogin=admin\nnodename=duo\nport=duo\nport_off=1\n" {
+		t.Errorf("the agent got %q %v", asked, err)
+	}
+	for _, want := range []string{"info: Resetting node duo with [fence_fake ", "ERROR: STONITH of duo failed.  Retrying...", "no power here", "info: node duo now reset."} {
+		if !strings.Contains(r.log(), want) {
+			t.Errorf("no %q in the log", want)
+		}
+	}
+}
+
+func (r *root) write(name, text string) {
+	r.t.Helper()
+	text = strings.ReplaceAll(text, "PORT", strconv.Itoa(r.port))
+	if err := os.WriteFile(filepath.Join(r.Config(), name), []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 }
