@@ -76,7 +76,7 @@ func (a assigner) ranking(r *state.Resource, list []candidate, prefer, asked, cu
 			head = e.Why
 		}
 		ch.Ranking = append(ch.Ranking, state.Ranked{
-			Head: head,
+			Head: head, WinsTie: a.winsTie(x, list[0], current),
 			Node: x.node, Score: x.score, Assigned: x.node.NumAssigned, Usable: x.node.Usable(), State: NodeProblem(x.node),
 		})
 	}
@@ -84,6 +84,16 @@ func (a assigner) ranking(r *state.Resource, list []candidate, prefer, asked, cu
 		ch.Tie = a.tie(list[0], list[1], current)
 	}
 	return ch
+}
+
+// winsTie says whether x would be taken instead of best with best's score
+// (assignment 9.1, 12.3).
+func (a assigner) winsTie(x, best candidate, current *state.Node) bool {
+	x.score = best.score
+	if current != nil && best.score > 0 && (x.node == current || best.node == current) {
+		return x.node == current
+	}
+	return a.compareNodes(x, best, current) < 0
 }
 
 // shortage says which needs a node has no room for.

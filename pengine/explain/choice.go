@@ -15,6 +15,8 @@ type Choice struct {
 	Node    string   // "" for nowhere
 	Text    string   // why
 	Hint    string   // what would change it
+	Next    string   // the next best node, if points could bring it there
+	Points  int      // so many more on Next would
 	Ranking []Ranked // the candidates, best first; empty if scores did not matter
 }
 
@@ -42,10 +44,12 @@ func (x explainer) choice(r *state.Resource, ch state.Choice) Choice {
 	switch ch.Kind {
 	case state.ChoseBest:
 		c.Text = best(c, ch)
+		c.runnerUp(r, ch)
 	case state.ChosePreferred:
 		c.Text = preferred(r, ch)
 	case state.ChoseCurrent:
 		c.Text = fmt.Sprintf("no node has a higher score than %s, and it runs here already", value.ScoreText(ch.Score))
+		c.runnerUp(r, ch)
 	case state.ChoseUnmanaged:
 		c.Text = "the cluster does not manage it, so it stays as it is whatever the scores: " + unmanagedBecause(x.c, r)
 		c.Hint = unmanagedHint(x.c, r)
@@ -105,6 +109,27 @@ func best(c Choice, ch state.Choice) string {
 		return fmt.Sprintf("the highest score: %s, then %s with %s", value.ScoreText(ch.Score), c.Ranking[1].Node, value.ScoreText(c.Ranking[1].Score))
 	}
 	return fmt.Sprintf("it shares the score %s with %s; %s", value.ScoreText(ch.Score), c.Ranking[1].Node, ties[ch.Tie])
+}
+
+// runnerUp says what would bring r to the next best node: one point more than
+// the difference, where points can do it. Instances of clones have no choice of
+// their own.
+func (c *Choice) runnerUp(r *state.Resource, ch state.Choice) {
+	top := r.Top()
+	if top.Kind == state.Clone || r.Bundled() || r.IsRemoteConn || ch.Score >= state.Infinity {
+		return
+	}
+	for _, k := range ch.Ranking {
+		if k.Node != ch.Node && k.State == "" && k.Score > -state.Infinity {
+			c.Next, c.Points = k.Node.Name, ch.Score-k.Score+1
+			if ch.Kind == state.ChoseBest && k.WinsTie {
+				c.Points--
+			}
+			c.Hint = fmt.Sprintf("%s would win with %d more: a location constraint, or crm_resource --move --resource %s --node %s",
+				c.Next, c.Points, top.ID, c.Next)
+			return
+		}
+	}
 }
 
 func none(ch state.Choice, r *state.Resource) (text, hint string) {

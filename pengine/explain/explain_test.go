@@ -264,3 +264,46 @@ func TestBrokenInputsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestPointsMove: the points that would bring a resource to the next best node
+// do so, as a location constraint, and one less does not.
+func TestPointsMove(t *testing.T) {
+	for _, c := range []struct{ input, resource string }{
+		{"migrate", "vm"}, {"threshold-reached", "db"}, {"parameter-changed", "a"}, {"stop-failed-fences", "db"},
+	} {
+		t.Run(c.input, func(t *testing.T) {
+			data, err := os.ReadFile("../schedule/testdata/" + c.input + ".xml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			placed := func(cib string) (*explain.Explanation, explain.Choice) {
+				p, err := schedule.Schedule(schedule.Input{CIB: []byte(cib), Now: time.Unix(1_700_000_000, 0).UTC(), Explain: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				e, err := p.Explain(c.resource)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e, e.Choices[len(e.Choices)-1]
+			}
+			with := func(node string, score int) string {
+				l := fmt.Sprintf(`<rsc_location id="points" rsc="%s" node="%s" score="%d"/>`, c.resource, node, score)
+				if cib := strings.Replace(string(data), "</constraints>", l+"</constraints>", 1); cib != string(data) {
+					return cib
+				}
+				return strings.Replace(string(data), "<constraints/>", "<constraints>"+l+"</constraints>", 1)
+			}
+			before, choice := placed(string(data))
+			if choice.Next == "" || choice.Points < 1 {
+				t.Fatalf("no next node: %+v", choice)
+			}
+			if e, _ := placed(with(choice.Next, choice.Points)); e.Target != choice.Next {
+				t.Errorf("with %d more on %s it goes to %s", choice.Points, choice.Next, e.Target)
+			}
+			if e, _ := placed(with(choice.Next, choice.Points-1)); e.Target != before.Target && choice.Points > 1 {
+				t.Errorf("with %d more on %s it goes to %s already", choice.Points-1, choice.Next, e.Target)
+			}
+		})
+	}
+}

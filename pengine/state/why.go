@@ -204,6 +204,7 @@ type Ranked struct {
 	State    string // what keeps the node from running anything new, "" if nothing does
 	Assigned int    // resources placed there so far
 	Head     int32  // newest record of Score
+	WinsTie  bool   // it would be taken if its score were that of the first in the ranking
 }
 
 // ChoiceKind says how a placement came about.

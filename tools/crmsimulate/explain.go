@@ -282,6 +282,9 @@ func explanationXML(e *explain.Explanation) *output.Element {
 		set(p, "node", c.Node)
 		p.Set("text", c.Text)
 		set(p, "hint", c.Hint)
+		if c.Next != "" {
+			p.Set("next", c.Next).Set("points", strconv.Itoa(c.Points))
+		}
 		for i, r := range c.Ranking {
 			k := output.New("candidate", "rank", strconv.Itoa(i+1), "node", r.Node, "score", scoreText(r.Score), "resources", strconv.Itoa(r.Assigned))
 			set(k, "state", r.State)
