@@ -19,10 +19,10 @@ type stage struct {
 	job  *Job
 }
 
-// TestTranscripts plays the files of testdata: a command with what happens, and
+// TestTranscripts plays the files of testdata/transcripts: a command with what happens, and
 // below ---- everything that comes of it, messages as they go out.
 func TestTranscripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
 		var s stage
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "node" {

@@ -84,6 +84,9 @@ func Decode(m *hamsg.Message) (Message, bool) {
 	case TypeResource:
 		out.Hold, ok = ParseHolding(m.Get("rsc_hold"))
 		out.Full = m.Get("rtype") == "full"
+		if !out.Full {
+			return out, ok
+		}
 		out.Stable = m.Get("isstable") == "1"
 		out.Ask = m.Get(askField) == "1"
 		if took, known := ParseHolding(m.Get(tookField)); known {
