@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"linuxha/heartbeatd/classic"
@@ -39,6 +40,7 @@ type classicRoom struct {
 	work    chan func()
 	stopped chan struct{} // closed: resources are given up
 	over    bool
+	busy    sync.Mutex // held while a job or script runs
 }
 
 func newClassicRoom(opt Classic) *classicRoom {
@@ -53,7 +55,9 @@ func (c *classicRoom) runWork(ctx context.Context) {
 	for {
 		select {
 		case do := <-c.work:
+			c.busy.Lock()
 			do()
+			c.busy.Unlock()
 		case <-ctx.Done():
 			return
 		}
@@ -230,6 +234,8 @@ func (s *Server) GiveUp() {
 	select {
 	case <-c.stopped:
 	default:
+		c.busy.Lock() // until what was begun has ended
+		defer c.busy.Unlock()
 		c.opt.Run(classic.Job{Kind: classic.Release, What: classic.All})
 	}
 }
