@@ -42,7 +42,7 @@ const (
 type Cause struct {
 	Kind   CauseKind
 	ID     string      // constraint, ticket or operation
-	Rule   string      // rule of the constraint
+	Rule   string      // rule of the constraint; constraint of a ticket; the capacity that is missing
 	Rsc    *Resource   // the other resource
 	Coloc  *Colocation // through which it acts
 	Node   *Node       // where the other one's score counts, if not the node itself
