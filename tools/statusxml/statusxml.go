@@ -56,7 +56,11 @@ func (v Writer) Resource(r *state.Resource) []*output.Element {
 	case state.Clone:
 		e := output.New("clone", "id", r.ID, "multi_state", yes(r.Promotable), "unique", yes(r.Unique), "managed", yes(r.Managed),
 			"disabled", yes(v.Cluster.IsDisabled(r)), "failed", yes(r.Failed), "failure_ignored", yes(r.FailureIgnored))
-		if tr, ok := r.Meta.Get("target-role"); ok {
+		tr, ok := r.Meta.Get("target-role")
+		if !ok && len(r.Children) > 0 {
+			tr, ok = r.Children[0].Meta.Get("target-role")
+		}
+		if ok {
 			e.Set("target_role", tr)
 		}
 		return []*output.Element{v.children(e, r)}
@@ -76,9 +80,6 @@ func (v Writer) Resource(r *state.Resource) []*output.Element {
 		}
 		return []*output.Element{e}
 	}
-	if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
-		return nil
-	}
 	return []*output.Element{v.Primitive(r)}
 }
 
@@ -93,15 +94,20 @@ func (v Writer) children(e *output.Element, r *state.Resource) *output.Element {
 
 // Primitive is one primitive with the nodes where it is active.
 func (v Writer) Primitive(r *state.Resource) *output.Element {
-	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", status.DisplayRole(r))
+	role := status.DisplayRole(r)
+	if word := status.PendingWord(r.PendingTask); word != "" {
+		role = word
+	}
+	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", role)
 	if tr, ok := r.Meta.Get("target-role"); ok {
 		e.Set("target_role", tr)
 	}
 	e.Set("active", yes(r.IsActive(true))).Set("orphaned", yes(r.Orphan)).Set("blocked", yes(r.Blocked)).Set("managed", yes(r.Managed)).
 		Set("failed", yes(r.Failed)).Set("failure_ignored", yes(r.FailureIgnored)).Set("nodes_running_on", strconv.Itoa(len(r.Active)))
-	if word := status.PendingWord(r.PendingTask); word != "" {
-		e.Set("pending", word)
-	} else if r.PendingTask == "monitor" {
+	if r.LockNode != nil {
+		e.Set("locked_to", r.LockNode.Name)
+	}
+	if r.PendingTask == "monitor" {
 		e.Set("pending", "Monitoring")
 	}
 	for _, n := range r.Active {
