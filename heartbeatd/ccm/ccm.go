@@ -257,6 +257,7 @@ type Core struct {
 
 	current     *View
 	installedAt time.Time
+	torn        map[string]uint64 // see Accept.Torn; the generation
 	// promised is the highest view we accepted; installed if it is current's.
 	promised   ViewID
 	promisedAt time.Time
@@ -286,7 +287,7 @@ func New(opts Options) *Core {
 	if opts.Settle == 0 {
 		opts.Settle = 10 * time.Second
 	}
-	return &Core{opts: opts, peers: map[string]*peer{}, seen: opts.Seen}
+	return &Core{opts: opts, peers: map[string]*peer{}, torn: map[string]uint64{}, seen: opts.Seen}
 }
 
 // Current is the view in force, nil before the first.
@@ -413,6 +414,19 @@ func (c *Core) interrupted(p *peer, at time.Time) {
 	if c.memberNow(p) {
 		p.blocked = true
 	}
+	if c.current.Member(p.name) == nil {
+		c.torn[p.name] = p.generation
+	}
+}
+
+// tornPeers is Accept.Torn.
+func (c *Core) tornPeers() []Peer {
+	var out []Peer
+	for name, generation := range c.torn {
+		out = append(out, Peer{name, generation})
+	}
+	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // memberNow: p is in the view in force, or in the one that we promised to.

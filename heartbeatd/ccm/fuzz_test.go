@@ -12,7 +12,7 @@ func FuzzReceived(f *testing.F) {
 	id := ViewID{7, "b", 1}
 	state := &State{Node: "b", ID: "id-b", Generation: 1, Serial: 2, Hears: []Peer{{"a", 1}, {"c", 1}}, With: []string{"a"}, BornOn: 1, Seen: 9, At: id}
 	view := &View{ViewID: id, Members: []Member{{Name: "a", Generation: 1, BornOn: 7}, {Name: "b", Generation: 1, BornOn: 1}}, Ancestors: []ViewID{{5, "b", 1}}}
-	for _, m := range []Message{state, &Propose{id, peers, ViewID{}}, &Accept{id, state, id, view}, &Reject{id, 12}, &Install{view}} {
+	for _, m := range []Message{state, &Propose{id, peers, ViewID{}}, &Accept{id, state, id, view, []Peer{{"c", 1}}}, &Reject{id, 12}, &Install{view}} {
 		b, err := Marshal(m)
 		if err != nil {
 			f.Fatal(err)

@@ -131,7 +131,7 @@ func (c *Core) propose(now time.Time, members []Peer) {
 	}
 	c.proposal = p
 	c.promiseTo(now, id, members)
-	p.answers[c.opts.Node] = &Accept{ViewID: id, State: c.self, At: p.base, View: c.current}
+	p.answers[c.opts.Node] = &Accept{ViewID: id, State: c.self, At: p.base, View: c.current, Torn: c.tornPeers()}
 	if len(members) > 1 {
 		c.out.Send = append(c.out.Send, Send{Message: &Propose{ViewID: id, Members: members, Base: p.base}})
 		return
@@ -167,7 +167,7 @@ func (c *Core) proposed(now time.Time, from *peer, m *Propose) {
 	}
 	c.proposal = nil // overtaken, if we had one
 	c.promiseTo(now, m.ViewID, m.Members)
-	a := &Accept{ViewID: m.ViewID, State: c.told()}
+	a := &Accept{ViewID: m.ViewID, State: c.told(), Torn: c.tornPeers()}
 	if c.current != nil {
 		a.At = c.current.ViewID
 		if a.At != m.Base {
@@ -263,6 +263,7 @@ func (c *Core) install(now time.Time, v *View) {
 		}
 	}
 	c.current, c.installedAt, c.grouped = v, now, nil
+	clear(c.torn)
 	c.out.Memberships = append(c.out.Memberships, m)
 }
 
@@ -331,12 +332,18 @@ func (p *proposal) winner(own *View) *View {
 }
 
 // stays returns what the accepter was in v, if it has been there ever since it
-// entered: it comes from v itself, or from a view before and missed v.
+// entered: it comes from v itself, or from a view before and missed v, but none
+// of the messages of those who were in v.
 func (v *View) stays(a *Accept) *Member {
 	m := v.Member(a.State.Node)
 	if m == nil || m.Generation != a.State.Generation || m.BornOn > a.At.Number ||
 		a.At != v.ViewID && !slices.Contains(v.Ancestors, a.At) {
 		return nil
+	}
+	for _, t := range a.Torn {
+		if with := v.Member(t.Name); with != nil && with.Generation == t.Generation {
+			return nil
+		}
 	}
 	return m
 }

@@ -46,6 +46,10 @@ type Accept struct {
 	State *State
 	At    ViewID // accepter's view in force
 	View  *View
+	// Torn are nodes that are not in that view, of which messages may be missing
+	// since it came into force: the accepter has not been with them in a view
+	// that it missed. Sorted by name.
+	Torn []Peer
 }
 
 // Reject tells that ViewID cannot be accepted or installed because of a

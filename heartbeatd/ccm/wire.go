@@ -21,7 +21,7 @@ func Marshal(m Message) ([]byte, error) {
 		p := &heartbeatv1.CCMPropose{Id: m.ViewID.Proto(), Members: peersOut(m.Members), Base: m.Base.Proto()}
 		w.Kind = &heartbeatv1.CCMMessage_Propose{Propose: p}
 	case *Accept:
-		a := &heartbeatv1.CCMAccept{Id: m.ViewID.Proto(), State: stateOut(m.State), At: m.At.Proto()}
+		a := &heartbeatv1.CCMAccept{Id: m.ViewID.Proto(), State: stateOut(m.State), At: m.At.Proto(), Torn: peersOut(m.Torn)}
 		if m.View != nil {
 			a.View = viewOut(m.View)
 		}
@@ -83,6 +83,9 @@ func unmarshal(b []byte) (Message, error) {
 			return nil, err
 		}
 		a := &Accept{ViewID: ViewIDFrom(k.Accept.Id), State: s, At: ViewIDFrom(k.Accept.At)}
+		if len(k.Accept.Torn) > 0 {
+			a.Torn = peersIn(k.Accept.Torn)
+		}
 		if k.Accept.View != nil {
 			if a.View, err = viewIn(k.Accept.View); err != nil {
 				return nil, err

@@ -694,6 +694,7 @@ type CCMAccept struct {
 	State         *CCMState              `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	At            *CCMViewID             `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	View          *CCMView               `protobuf:"bytes,4,opt,name=view,proto3" json:"view,omitempty"` // unset: the proposal's base
+	Torn          []*CCMPeer             `protobuf:"bytes,5,rep,name=torn,proto3" json:"torn,omitempty"` // no members of that view; messages of them may be missing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -752,6 +753,13 @@ func (x *CCMAccept) GetAt() *CCMViewID {
 func (x *CCMAccept) GetView() *CCMView {
 	if x != nil {
 		return x.View
+	}
+	return nil
+}
+
+func (x *CCMAccept) GetTorn() []*CCMPeer {
+	if x != nil {
+		return x.Torn
 	}
 	return nil
 }
@@ -920,12 +928,13 @@ const file_proto_heartbeat_v1_ccm_proto_rawDesc = "" +
 	"CCMPropose\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x127\n" +
 	"\amembers\x18\x02 \x03(\v2\x1d.linuxha.heartbeat.v1.CCMPeerR\amembers\x123\n" +
-	"\x04base\x18\x03 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x04base\"\xd6\x01\n" +
+	"\x04base\x18\x03 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x04base\"\x89\x02\n" +
 	"\tCCMAccept\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x124\n" +
 	"\x05state\x18\x02 \x01(\v2\x1e.linuxha.heartbeat.v1.CCMStateR\x05state\x12/\n" +
 	"\x02at\x18\x03 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02at\x121\n" +
-	"\x04view\x18\x04 \x01(\v2\x1d.linuxha.heartbeat.v1.CCMViewR\x04view\"X\n" +
+	"\x04view\x18\x04 \x01(\v2\x1d.linuxha.heartbeat.v1.CCMViewR\x04view\x121\n" +
+	"\x04torn\x18\x05 \x03(\v2\x1d.linuxha.heartbeat.v1.CCMPeerR\x04torn\"X\n" +
 	"\tCCMReject\x12/\n" +
 	"\x02id\x18\x01 \x01(\v2\x1f.linuxha.heartbeat.v1.CCMViewIDR\x02id\x12\x1a\n" +
 	"\bpromised\x18\x02 \x01(\x04R\bpromised\"?\n" +
@@ -981,13 +990,14 @@ var file_proto_heartbeat_v1_ccm_proto_depIdxs = []int32{
 	6,  // 17: linuxha.heartbeat.v1.CCMAccept.state:type_name -> linuxha.heartbeat.v1.CCMState
 	1,  // 18: linuxha.heartbeat.v1.CCMAccept.at:type_name -> linuxha.heartbeat.v1.CCMViewID
 	5,  // 19: linuxha.heartbeat.v1.CCMAccept.view:type_name -> linuxha.heartbeat.v1.CCMView
-	1,  // 20: linuxha.heartbeat.v1.CCMReject.id:type_name -> linuxha.heartbeat.v1.CCMViewID
-	5,  // 21: linuxha.heartbeat.v1.CCMInstall.view:type_name -> linuxha.heartbeat.v1.CCMView
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	2,  // 20: linuxha.heartbeat.v1.CCMAccept.torn:type_name -> linuxha.heartbeat.v1.CCMPeer
+	1,  // 21: linuxha.heartbeat.v1.CCMReject.id:type_name -> linuxha.heartbeat.v1.CCMViewID
+	5,  // 22: linuxha.heartbeat.v1.CCMInstall.view:type_name -> linuxha.heartbeat.v1.CCMView
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_proto_heartbeat_v1_ccm_proto_init() }
