@@ -87,6 +87,7 @@ install: build ## install below DESTDIR: daemons, tools, agents, schemas, unit; 
 	  $(DESTDIR)/usr/lib/ocf/resource.d/heartbeat $(DESTDIR)/usr/lib/ocf/lib/heartbeat $(DESTDIR)/var/lib/heartbeat/crm $(DESTDIR)/var/lib/heartbeat/pengine
 	set -e; for d in $(DAEMONS); do install -m 755 $(BIN)/$${d%%=*} $(DESTDIR)/usr/lib/heartbeat/; done
 	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
+	set -e; for t in ipfail pingd apphbd ha_logd; do ln -sf hatools $(DESTDIR)/usr/lib/heartbeat/$$t; done
 	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
 	go run ./cib/schema/rng $(DESTDIR)/usr/share/pacemaker
 	install -d $(DESTDIR)/usr/share/heartbeat $(DESTDIR)/etc/init.d
