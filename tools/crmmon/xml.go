@@ -51,7 +51,7 @@ func (v *view) elements(o *options) []*output.Element {
 		out = append(out, v.historyXML())
 	}
 	if o.shows("failures") {
-		if f := v.failuresXML(); len(f.Children) > 0 {
+		if f := v.xml().Failures(); len(f.Children) > 0 {
 			out = append(out, f)
 		}
 	}
@@ -177,27 +177,6 @@ func (v *view) historyXML() *output.Element {
 			e.Add(x)
 		}
 		node.Add(e)
-	}
-	return list
-}
-
-func (v *view) failuresXML() *output.Element {
-	list := output.New("failures")
-	for _, f := range v.cluster.FailedOps {
-		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
-			continue
-		}
-		node := ""
-		if f.Node != nil {
-			node = f.Node.Name
-		}
-		e := output.New("failure", "op_key", f.Key, "node", node, "exitstatus", ocftext.Code(f.XML.Attr("rc-code")), "exitreason", f.XML.Attr("exit-reason"),
-			"exitcode", f.XML.Attr("rc-code"), "call", f.XML.Attr("call-id"), "status", ocftext.Status(f.XML.Attr("op-status")))
-		if at := epoch(f.XML.Attr("last-rc-change"), "2006-01-02 15:04:05 Z07:00"); at != "" {
-			e.Set("last-rc-change", at).Set("queued", f.XML.Attr("queue-time")).Set("exec", f.XML.Attr("exec-time")).
-				Set("interval", f.XML.Attr("interval")).Set("task", f.XML.Attr("operation"))
-		}
-		list.Add(e)
 	}
 	return list
 }

@@ -5,9 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"linuxha/internal/ocftext"
 	"linuxha/pengine/graph"
 	"linuxha/pengine/schedule"
 	"linuxha/pengine/simulate"
@@ -32,7 +30,7 @@ func element(name string, attrs [][2]string) *output.Element {
 // statusXML is the state of the cluster: nodes, resources, and what the
 // options ask for.
 func statusXML(name string, c *state.Cluster, o statusOptions) *output.Element {
-	w := statusxml.Writer{Cluster: c}
+	w := statusxml.Writer{Cluster: c, Settled: !o.pending}
 	list := output.New("resources")
 	for _, r := range c.Resources {
 		if r.Orphan && len(r.Active) == 0 {
@@ -48,7 +46,7 @@ func statusXML(name string, c *state.Cluster, o statusOptions) *output.Element {
 		if slices.ContainsFunc(c.Nodes, func(n *state.Node) bool { return n.Online }) {
 			e.Add(historyXML(c))
 		}
-		e.Add(unlessEmpty(failuresXML(c))...)
+		e.Add(unlessEmpty(w.Failures())...)
 	}
 	return e
 }
@@ -102,24 +100,6 @@ func historyXML(c *state.Cluster) *output.Element {
 			e.Add(h)
 		})
 		list.Add(unlessEmpty(e)...)
-	}
-	return list
-}
-
-func failuresXML(c *state.Cluster) *output.Element {
-	list := output.New("failures")
-	for _, f := range c.FailedOps {
-		if words.Masked(f) {
-			continue
-		}
-		x := f.XML
-		e := output.New("failure", "op_key", f.Key, "node", f.Node.Name, "exitstatus", ocftext.Code(x.Attr("rc-code")), "exitreason", x.Attr("exit-reason"),
-			"exitcode", x.Attr("rc-code"), "call", x.Attr("call-id"), "status", ocftext.Status(x.Attr("op-status")))
-		if at, err := strconv.ParseInt(x.Attr("last-rc-change"), 10, 64); err == nil {
-			e.Set("last-rc-change", time.Unix(at, 0).Format("2006-01-02 15:04:05Z07:00")).Set("queued", x.Attr("queue-time")).
-				Set("exec", x.Attr("exec-time")).Set("interval", x.Attr("interval")).Set("task", x.Attr("operation"))
-		}
-		list.Add(e)
 	}
 	return list
 }

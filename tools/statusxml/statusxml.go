@@ -5,7 +5,10 @@ package statusxml
 
 import (
 	"strconv"
+	"strings"
+	"time"
 
+	"linuxha/internal/ocftext"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
 	"linuxha/tools/output"
@@ -16,6 +19,7 @@ func yes(b bool) string { return strconv.FormatBool(b) }
 // Writer makes elements from a model, as far as they are selected.
 type Writer struct {
 	Cluster *state.Cluster
+	Settled bool // leave out what is under way
 	status.Selection
 }
 
@@ -95,7 +99,7 @@ func (v Writer) children(e *output.Element, r *state.Resource) *output.Element {
 // Primitive is one primitive with the nodes where it is active.
 func (v Writer) Primitive(r *state.Resource) *output.Element {
 	role := status.DisplayRole(r)
-	if word := status.PendingWord(r.PendingTask); word != "" {
+	if word := status.PendingWord(r.PendingTask); word != "" && !v.Settled {
 		role = word
 	}
 	e := output.New("resource", "id", status.Name(r), "resource_agent", status.Agent(r), "role", role)
@@ -107,11 +111,55 @@ func (v Writer) Primitive(r *state.Resource) *output.Element {
 	if r.LockNode != nil {
 		e.Set("locked_to", r.LockNode.Name)
 	}
-	if r.PendingTask == "monitor" {
+	if r.PendingTask == "monitor" && !v.Settled {
 		e.Set("pending", "Monitoring")
 	}
 	for _, n := range r.Active {
 		e.Add(output.New("node", "name", n.Name, "id", n.ID, "cached", yes(n.Online)))
 	}
 	return e
+}
+
+// Failures lists the failed operations of selected nodes, those aside that
+// only found an agent missing.
+func (v Writer) Failures() *output.Element {
+	list := output.New("failures")
+	for _, f := range v.Cluster.FailedOps {
+		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
+			continue
+		}
+		list.Add(failure(f))
+	}
+	return list
+}
+
+func failure(f state.FailedOp) *output.Element {
+	x := f.XML
+	e := output.New("failure")
+	if key, ok := x.Get("operation_key"); ok {
+		e.Set("op_key", key)
+	} else {
+		e.Set("id", x.ID())
+	}
+	node := ""
+	if f.Node != nil {
+		node = f.Node.Name
+	}
+	reason, ok := x.Get("exit-reason")
+	if !ok {
+		reason = "none"
+	}
+	e.Set("node", node).Set("exitstatus", ocftext.Code(x.Attr("rc-code"))).Set("exitreason", reason).
+		Set("exitcode", x.Attr("rc-code")).Set("call", x.Attr("call-id")).Set("status", ocftext.Status(x.Attr("op-status")))
+	at, err := strconv.ParseInt(x.Attr("last-rc-change"), 10, 64)
+	if err != nil {
+		return e
+	}
+	e.Set("last-rc-change", strings.Replace(time.Unix(at, 0).Format("2006-01-02 15:04:05 Z07:00"), " Z", "Z", 1))
+	for _, a := range [][2]string{{"queued", "queue-time"}, {"exec", "exec-time"}} {
+		if t, ok := x.Get(a[1]); ok {
+			e.Set(a[0], t)
+		}
+	}
+	return e.Set("interval", x.Attr("interval")).Set("task", x.Attr("operation"))
 }
