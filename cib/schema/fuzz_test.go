@@ -123,7 +123,9 @@ func step(f *testing.F, name string, versions ...string) {
 		start := time.Now()
 		to := &transformation{config: clone(doc.Configuration()), say: func(string, ...any) {}}
 		for _, p := range transforms[name].phases {
-			p.do(to)
+			if p.do(to); to.err != nil {
+				return
+			}
 		}
 		hurry(t, doc, start)
 		if size, was := len(to.config.Bytes()), len(b); size > 1<<20+was*was {

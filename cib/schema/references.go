@@ -16,6 +16,10 @@ const (
 	insidePrefix   = "__cibtr-2_"
 )
 
+// maxExpanded bounds the elements that references may become: a few KB of
+// references to one large set would fill the memory.
+const maxExpanded = 500_000
+
 // expansion is a reference that was replaced by what it stands for.
 type expansion struct {
 	node   *cibdoc.Node
@@ -33,11 +37,20 @@ func expandReferences(t *transformation) {
 			byID[n.Tag+" "+trim(id)] = n
 		}
 	}, sets...)
+	size := map[*cibdoc.Node]int{}
+	total := 0
 	each(t.config, func(_, n *cibdoc.Node) {
 		id := trim(n.Attr("id-ref"))
 		target := byID[n.Tag+" "+id]
-		if id == "" || target == nil {
+		if id == "" || target == nil || t.err != nil {
 			return // to a set of another kind, which makes no sense here or there
+		}
+		if size[target] == 0 {
+			target.Walk(func(cibdoc.Path, *cibdoc.Node) bool { size[target]++; return true })
+		}
+		if total += size[target]; total > maxExpanded {
+			t.err = cibdoc.Fail(cibdoc.RCSchema, "line %d: element %s: the references up to here stand for more than %d elements", n.Line, n.Tag, maxExpanded)
+			return
 		}
 		t.expanded = append(t.expanded, expansion{n, id, slices.Clone(n.Attrs)})
 		copied := clone(target)

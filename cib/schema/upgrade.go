@@ -167,6 +167,7 @@ type transformation struct {
 	config   *cibdoc.Node
 	say      func(format string, args ...any)
 	expanded []expansion
+	err      error // it cannot go on
 }
 
 var transforms = map[string]*transform{
@@ -188,7 +189,10 @@ func (u *upgrader) transform(doc *cibdoc.Doc, step *transform, from, to string) 
 		if p.name != "" {
 			u.tell(Message{"debug", "apply_upgrade", fmt.Sprintf("Upgrading %s-style configuration, %s phase with %s", from, p.name, p.file), nil})
 		}
-		p.do(t)
+		if p.do(t); t.err != nil {
+			u.log("error", "Transformation %s failed: %v", step.file, t.err)
+			return nil, t.err
+		}
 	}
 	root.Children[i] = t.config
 	out := e.Doc()

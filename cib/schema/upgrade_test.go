@@ -2,6 +2,7 @@ package schema
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -103,5 +104,21 @@ func TestUpgrade(t *testing.T) {
 	}
 	if _, err := Upgrade(bad); !errors.Is(err, cibdoc.RCSchema) || !strings.Contains(err.Error(), "it needs") {
 		t.Errorf("invalid: %v", err)
+	}
+}
+
+// TestManyReferences: what a small document may become is bounded.
+func TestManyReferences(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`<crm_config/><nodes><node id="1" uname="a" type="normal"/></nodes><resources><primitive id="p" class="lsb" type="x"><instance_attributes id="s">`)
+	for i := range 2000 {
+		fmt.Fprintf(&b, `<nvpair id="n%d" name="x"/>`, i)
+	}
+	b.WriteString(`</instance_attributes>`)
+	b.WriteString(strings.Repeat(`<instance_attributes id-ref="s"/>`, 2000))
+	b.WriteString(`</primitive></resources><constraints/>`)
+	_, err := Upgrade(parse(t, cib("pacemaker-2.10", b.String())))
+	if !errors.Is(err, cibdoc.RCSchema) || !strings.Contains(err.Error(), "stand for more than") {
+		t.Errorf("%v", err)
 	}
 }
