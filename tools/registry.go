@@ -4,6 +4,7 @@ import (
 	"linuxha/tools/apphbd"
 	"linuxha/tools/attrdupdater"
 	"linuxha/tools/cibadmin"
+	"linuxha/tools/cibsecret"
 	"linuxha/tools/clrespawn"
 	"linuxha/tools/clstatus"
 	"linuxha/tools/crmadmin"
@@ -40,6 +41,7 @@ var registry = map[string]Tool{
 	"apphbtest":            apphbd.Test,
 	"attrd_updater":        attrdupdater.Run,
 	"cibadmin":             cibadmin.Run,
+	"cibsecret":            cibsecret.Run,
 	"cl_respawn":           clrespawn.Run,
 	"cl_status":            clstatus.Run,
 	"crm_attribute":        crmattribute.Run,

@@ -51,6 +51,9 @@ type Options struct {
 	Layout  *paths.Layout       // nil: from the environment
 	Stdin   io.Reader           // for CIB_file=-; nil: os.Stdin
 	Timeout time.Duration       // for reaching the daemon; 0: 5 s
+	// Upgrade is for who will only upgrade: a file in a language that is no
+	// longer served, Heartbeat 2.1's, can be opened too.
+	Upgrade bool
 }
 
 // InFile are the options for a file that a command line names; without a name

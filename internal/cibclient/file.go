@@ -59,14 +59,14 @@ func openFile(name string, o Options) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.doc, err = read(name, b); err != nil {
+	if f.doc, err = read(name, b, o.Upgrade); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
 // read parses and checks a file's content; a missing status is added.
-func read(name string, b []byte) (*cibdoc.Doc, error) {
+func read(name string, b []byte, upgrade bool) (*cibdoc.Doc, error) {
 	if strings.HasSuffix(name, ".bz2") {
 		plain, err := io.ReadAll(bzip2.NewReader(bytes.NewReader(b)))
 		if err != nil {
@@ -81,7 +81,11 @@ func read(name string, b []byte) (*cibdoc.Doc, error) {
 	if root.Tag == "cib" && root.ChildIndex("status") < 0 {
 		root.Add(cibdoc.E("status"))
 	}
-	doc := unvalidated(cibdoc.New(root), name)
+	doc := cibdoc.New(root)
+	if upgrade && schema.IsHeartbeat(doc) {
+		return doc, nil
+	}
+	doc = unvalidated(doc, name)
 	if err := schema.Error(schema.Validate(doc)); err != nil {
 		return nil, fmt.Errorf("CIB file %s: %w", name, err)
 	}

@@ -33,7 +33,7 @@ const crashed = -1
 type program struct{ bin, file string }
 
 func (p program) run(ctx context.Context, args []string) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // on a busy machine
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.bin, args...)
 	cmd.Dir = filepath.Dir(p.file)

@@ -208,7 +208,7 @@ func (c *call) run() exitcode.Code {
 		return 0
 	}
 	var err error
-	if c.cib, err = cibclient.OpenWith(c.ctx, cibclient.Options{Stdin: c.stdin}); err != nil {
+	if c.cib, err = cibclient.OpenWith(c.ctx, cibclient.Options{Stdin: c.stdin, Upgrade: c.what == "upgrade"}); err != nil {
 		return c.noConnection(err)
 	}
 	var status exitcode.Code

@@ -231,6 +231,9 @@ func attribute(ctx context.Context, c *call) (err error) {
 			return err
 		}
 	}
+	if sub, err = s.current(ctx, sub); err != nil {
+		return err
+	}
 	switch command {
 	case "update":
 		return s.update(ctx, sub, value(c.p, "update", "attr-value"))

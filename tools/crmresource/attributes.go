@@ -22,7 +22,9 @@ func (s *session) setParameter() error {
 	if err != nil {
 		return err
 	}
-	e := s.target(configured(doc, r), name, "update")
+	e := configured(doc, r)
+	name = s.spelled(e, name)
+	e = s.target(e, name, "update")
 	if e == nil {
 		return s.notFound()
 	}
@@ -54,7 +56,7 @@ func (i ids) setText() string {
 // child of a clone goes to the clone, unless the child has a value of its own or
 // --force is given; one set on a clone goes to the child that has a value.
 func (s *session) target(e *etree.Element, name, doing string) *etree.Element {
-	if e == nil || !s.p.Has("meta") {
+	if e == nil || !s.meta() {
 		return e
 	}
 	clone, child := e, e
@@ -125,7 +127,7 @@ func cloned(clone *etree.Element) *etree.Element {
 // members are the members of a group that have a value of their own for the
 // meta attribute, which would hide the group's.
 func (s *session) members(e *etree.Element, name string) []*etree.Element {
-	if e.Tag != "group" || !s.p.Has("meta") || s.force {
+	if e.Tag != "group" || !s.meta() || s.force {
 		return nil
 	}
 	var out []*etree.Element
@@ -188,11 +190,16 @@ func (s *session) setAttribute(e *etree.Element, name, value string) (ids, error
 // deleteParameter removes one attribute of the resource; an absent one is no error.
 func (s *session) deleteParameter() error {
 	name := s.p.Value("delete-parameter")
+	if name == "" {
+		name = s.p.Value("set-parameter") // -p NAME -D, as it once was
+	}
 	_, r, doc, err := s.resource()
 	if err != nil {
 		return err
 	}
-	e := s.target(configured(doc, r), name, "delete")
+	e := configured(doc, r)
+	name = s.spelled(e, name)
+	e = s.target(e, name, "delete")
 	if e == nil {
 		return s.notFound()
 	}

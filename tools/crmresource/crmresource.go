@@ -43,8 +43,9 @@ type session struct {
 
 	logged bool // the model's errors were printed
 
-	client cibclient.Client // opened on first use
-	body   []*output.Element
+	client  cibclient.Client // opened on first use
+	body    []*output.Element
+	oldMeta bool // an old spelling names what is a meta attribute now
 }
 
 // failure is a result other than success: what is printed, and the exit status.
@@ -125,6 +126,10 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 		if _, ok := commands[g.Long]; ok {
 			s.command = g.Long
 		}
+	}
+	if s.command == "delete" && p.Has("set-parameter") && !p.Has("parameter-value") {
+		// Heartbeat 2.1 wrote so to delete a parameter: never the resource.
+		s.command = "delete-parameter"
 	}
 	c := commands[s.command]
 	if s.command != "digests" && !c.runs {

@@ -201,7 +201,7 @@ func byID(doc *etree.Element, id string) *etree.Element {
 // attributeSet is the element that the options -m and -z choose.
 func (s *session) attributeSet() string {
 	switch {
-	case s.p.Has("meta"):
+	case s.meta():
 		return "meta_attributes"
 	case s.p.Has("utilization"):
 		return "utilization"
@@ -224,7 +224,7 @@ func (s *session) getParameter() error {
 				}
 			}
 		}
-		if !s.p.Has("meta") {
+		if !s.meta() {
 			break // meta attributes are inherited from group and clone, parameters are not
 		}
 	}
