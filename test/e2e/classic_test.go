@@ -333,6 +333,30 @@ func (c *classicLab) tool(node string, argv ...string) {
 	c.must(err)
 }
 
+// moved runs a tool and waits for what comes of it. 3.0.6 sometimes loses what a
+// tool writes into its FIFO ("Message with zero fields"): there it is run again.
+func (c *classicLab) moved(node, tool, what, holder string, states ...string) {
+	c.t.Helper()
+	for range 3 {
+		c.tool(node, tool, what)
+		if c.kinds[node] == ours {
+			break
+		}
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if c.holders() == holder && c.states() == strings.Join(states, " ") {
+				return
+			}
+		}
+		log, err := os.ReadFile(c.MustNode(node).Path("/var/log/ha-log"))
+		c.must(err)
+		if !strings.Contains(string(log), "Message with zero fields") {
+			break
+		}
+		c.t.Logf("3.0.6 on %s lost the message of %s: once more", node, tool)
+	}
+	c.settled(holder, states...)
+}
+
 // status asks a node's cl_status; it may fail.
 func (c *classicLab) status(node string, argv ...string) string {
 	program := "/usr/sbin/cl_status"
@@ -410,8 +434,7 @@ func (c *classicLab) moves() {
 		{"node2", "hb_takeover", "local", "node1", "local", "local"},
 	} {
 		at := time.Now()
-		c.tool(s.node, s.tool, s.what)
-		c.settled(s.holder, "node1="+s.node1, "node2="+s.node2)
+		c.moved(s.node, s.tool, s.what, s.holder, "node1="+s.node1, "node2="+s.node2)
 		c.t.Logf("%s %s on %s (%s): no holder for %v", s.tool, s.what, s.node, c.kinds[s.node], c.gap(at).Round(time.Millisecond))
 	}
 
@@ -489,8 +512,7 @@ func TestClassicOff(t *testing.T) {
 			c.settled("node2", "node2=all")
 			c.back("node1")
 			c.settled("node2", "node1=none", "node2=all")
-			c.tool("node2", "hb_standby", "foreign")
-			c.settled("node1", "node1=local", "node2=local")
+			c.moved("node2", "hb_standby", "foreign", "node1", "node1=local", "node2=local")
 			c.stop("node1")
 			c.settled("node2", "node1=?", "node2=all")
 			c.start("node1")
@@ -630,8 +652,7 @@ func TestMixedMedia(t *testing.T) {
 				for _, n := range names(2) {
 					c.await(n+" to see both active", func() bool { return c.both(n) })
 				}
-				c.tool("node1", "hb_standby", "all")
-				c.settled("node2", "node1=none", "node2=all")
+				c.moved("node1", "hb_standby", "all", "node2", "node1=none", "node2=all")
 				if len(extra) > 1 {
 					// Long enough to be compressed, and known to both.
 					c.compressed()
@@ -652,10 +673,16 @@ func (c *classicLab) compressed() {
 	for _, n := range c.Nodes() {
 		site := "site-of-" + n.Name
 		send := fmt.Sprintf("printf '>>>\\nt=setsite\\nnode=%s\\nsite=%s\\n%s<<<\\n' >>/var/lib/heartbeat/fifo", n.Name, site, padding.String())
-		_, err := n.Run(c.ctx(), "sh", "-c", send)
-		c.must(err)
+		sent := time.Time{}
 		for _, reader := range names(2) {
-			c.await(fmt.Sprintf("%s to know the site of %s", reader, n.Name), func() bool { return c.status(reader, "nodesite", n.Name) == site })
+			c.await(fmt.Sprintf("%s to know the site of %s", reader, n.Name), func() bool {
+				if sent.IsZero() || c.kinds[n.Name] == old && time.Since(sent) > 10*time.Second { // 3.0.6 may lose it, see moved
+					sent = time.Now()
+					_, err := n.Run(c.ctx(), "sh", "-c", send)
+					c.must(err)
+				}
+				return c.status(reader, "nodesite", n.Name) == site
+			})
 		}
 	}
 	for _, n := range c.Nodes() {
