@@ -222,6 +222,9 @@ func meant(args []string, before []byte, ours, theirs outcome) string {
 	if ours.code == 4 && theirs.code == 0 && strings.Contains(strings.Join(args, " "), "<acls") {
 		return "an empty section for ACLs needs permission like everything in it"
 	}
+	if slices.Contains(args, "//comment()") && args[0] != "-Q" {
+		return "an XPath can name a comment; the reference takes its parent"
+	}
 	a, errA := cibdoc.Parse(ours.doc)
 	b, errB := cibdoc.Parse(theirs.doc)
 	if errA != nil || errB != nil || ours.code != theirs.code {
@@ -232,9 +235,6 @@ func meant(args []string, before []byte, ours, theirs outcome) string {
 	}
 	if now, err := cibdoc.Parse(before); err == nil && args[0] == "-R" && a.Sum() == now.Sum() && sameButVersion(a, b) {
 		return "replacing an element by its equal is no change (cib 2.2)"
-	}
-	if slices.Contains(args, "//comment()") && args[0] != "-Q" {
-		return "an XPath can name a comment; the reference takes its parent"
 	}
 	if strings.Contains(strings.Join(args, " "), ` num_updates="`) && sameButVersion(a, b) {
 		return "num_updates never goes back within an epoch"
