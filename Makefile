@@ -67,6 +67,11 @@ bench: build ## failover times on real processes, and Go benchmarks (see docs/be
 bench-scheduler: build ## the scheduler beside Debian's crm_simulate (BENCHFLAGS='-skip-ref 100x5000' saves minutes)
 	go run ./test/bench/cmd/scheduler $(BENCHFLAGS)
 
+.PHONY: bench-cib
+bench-cib: build ## changes of the CIB on real processes, beside Pacemaker's where its lab is at hand
+	@deploy/prepare
+	go run ./test/bench/cmd/cib $(if $(wildcard ../shared/peers/pacemaker-lab.sh),-peers ../shared/peers) $(BENCHFLAGS)
+
 .PHONY: demo
 demo: build ## three nodes, a virtual IP, a killed node: watch the service come back
 	@deploy/prepare
