@@ -225,15 +225,15 @@ func meant(args []string, before []byte, ours, theirs outcome) string {
 	if slices.Contains(args, "//comment()") && args[0] != "-Q" {
 		return "an XPath can name a comment; the reference takes its parent"
 	}
-	a, errA := cibdoc.Parse(ours.doc)
-	b, errB := cibdoc.Parse(theirs.doc)
+	a, errA := cibdoc.Parse(printed(ours.doc))
+	b, errB := cibdoc.Parse(printed(theirs.doc))
 	if errA != nil || errB != nil || ours.code != theirs.code {
 		return ""
 	}
 	if args[0] == "-P" && !slices.Contains(args, "-X") || args[0] == "-R" && !slices.Contains(args, "-X") && !slices.Contains(args, "-x") {
 		return "a command without XML is refused"
 	}
-	if now, err := cibdoc.Parse(before); err == nil && args[0] == "-R" && a.Sum() == now.Sum() && sameButVersion(a, b) {
+	if now, err := cibdoc.Parse(printed(before)); err == nil && args[0] == "-R" && a.Sum() == now.Sum() && sameButVersion(a, b) {
 		return "replacing an element by its equal is no change (cib 2.2)"
 	}
 	if strings.Contains(strings.Join(args, " "), ` num_updates="`) && sameButVersion(a, b) {
