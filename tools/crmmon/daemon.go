@@ -22,8 +22,8 @@ const inBackground = "CRM_MON_IN_BACKGROUND"
 
 // daemonize starts this program again, apart from the terminal.
 func daemonize(o *options, name string, args []string, stderr io.Writer) int {
-	if o.outputTo == "" || o.outputTo == "-" {
-		fmt.Fprintf(stderr, "%s: --daemonize needs a file to write to: add --output-to=FILE\n", name)
+	if (o.outputTo == "" || o.outputTo == "-") && o.agent == "" {
+		fmt.Fprintf(stderr, "%s: --daemonize needs a file to write to or a program to run: add --output-to=FILE or --external-agent=FILE\n", name)
 		return int(exitcode.Usage)
 	}
 	self, err := os.Executable()
@@ -54,9 +54,16 @@ func follow(ctx context.Context, o *options, name string, args []string, stderr 
 	var failed error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	told := newAgent(ctx, o, stderr)
 	watch(ctx, o.every, func(m tea.Msg) {
 		a, ok := m.(arrived)
 		if !ok {
+			return
+		}
+		if a.err == nil {
+			told.look(a.view.doc)
+		}
+		if o.outputTo == "" || o.outputTo == "-" {
 			return
 		}
 		var b bytes.Buffer

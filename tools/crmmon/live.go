@@ -134,7 +134,13 @@ func live(ctx context.Context, o *options, out *os.File, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := tea.NewProgram(screen{o: o}, tea.WithContext(ctx), tea.WithOutput(out))
-	go watch(ctx, o.every, p.Send)
+	told := newAgent(ctx, o, stderr)
+	go watch(ctx, o.every, func(m tea.Msg) {
+		if a, ok := m.(arrived); ok && a.err == nil {
+			told.look(a.view.doc)
+		}
+		p.Send(m)
+	})
 	if _, err := p.Run(); err != nil && ctx.Err() == nil {
 		fmt.Fprintf(stderr, "crm_mon: %v\n", err)
 		return int(exitcode.Error)

@@ -33,6 +33,7 @@ type options struct {
 	cgi                                              bool
 	banPrefix, node, resource, outputTo              string
 	htmlTitle, stylesheet, pidFile, xmlFile          string
+	agent, recipient                                 string // --external-agent, --external-recipient
 	every                                            time.Duration
 	fenceHistory                                     int64
 }
@@ -51,8 +52,8 @@ var spec = &cliopt.Spec{
 		{Short: 'd', Long: "daemonize", Help: "run in the background and keep the file of --output-to up to date", Group: "Modes"},
 		{Short: 'p', Long: "pid-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "(advanced) the file with the daemon's process id", Group: "Modes"},
 		{Short: 'W', Long: "watch-fencing", Help: "accepted for compatibility: fencing shows at once anyway", Group: "Modes"},
-		{Short: 'E', Long: "external-agent", Arg: cliopt.RequiredArg, Name: "FILE", Help: "not supported: use alerts", Group: "Modes"},
-		{Short: 'e', Long: "external-recipient", Arg: cliopt.RequiredArg, Name: "RCPT", Help: "not supported: use alerts", Group: "Modes"},
+		{Short: 'E', Long: "external-agent", Arg: cliopt.RequiredArg, Name: "FILE", Help: "a program to run when resource operations take place (while watching)", Group: "Modes"},
+		{Short: 'e', Long: "external-recipient", Arg: cliopt.RequiredArg, Name: "RCPT", Help: "a recipient for that program", Group: "Modes"},
 		{Long: "html-cgi", Help: "add text needed to use output in a CGI program", Group: "Output Options (HTML)"},
 		{Long: "html-stylesheet", Arg: cliopt.RequiredArg, Name: "URI", Help: "link to an external stylesheet", Group: "Output Options (HTML)"},
 		{Long: "html-title", Arg: cliopt.RequiredArg, Name: "TITLE", Help: "specify a page title", Group: "Output Options (HTML)"},
@@ -98,8 +99,9 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 	o.cgi = p.Has("web-cgi") || p.Has("html-cgi")
 	o.htmlTitle, o.stylesheet, o.pidFile = p.Value("html-title"), p.Value("html-stylesheet"), p.Value("pid-file")
 	o.xmlFile = p.Value("xml-file")
-	if p.Has("external-agent") || p.Has("external-recipient") {
-		return nil, errors.New("--external-agent is not supported: configure an alert, which runs the agent on every node")
+	o.agent, o.recipient = p.Value("external-agent"), p.Value("external-recipient")
+	if p.Has("external-recipient") && o.agent == "" {
+		return nil, errors.New("--external-recipient needs --external-agent, the program that is told")
 	}
 	set := func(on bool, names ...string) {
 		for _, n := range names {
