@@ -45,7 +45,8 @@ func (c *Core) group(now time.Time) (members []*State, coordinator string) {
 }
 
 // compareStanding orders by time of membership, newcomers last. Members of our
-// view count by what it says, as they do for each other.
+// view count by what it says, as they do for each other; one that has gone on
+// without us by what it says itself, as it does for those who are with it.
 func (c *Core) compareStanding(a, b *State) int {
 	// 0 means none: as unsigned number minus one it is the highest.
 	if d := cmp.Compare(c.bornOn(a)-1, c.bornOn(b)-1); d != 0 {
@@ -55,7 +56,7 @@ func (c *Core) compareStanding(a, b *State) int {
 }
 
 func (c *Core) bornOn(s *State) uint64 {
-	if m := c.memberOf(s); m != nil {
+	if m := c.memberOf(s); m != nil && !c.wentOn(s) {
 		return m.BornOn
 	}
 	return s.BornOn

@@ -462,6 +462,9 @@ func (n *node) deliver(p *link.Packet) {
 	switch m := n.c.payloads[binary.LittleEndian.Uint64(p.Message.Bytes("pb"))].(type) {
 	case ccmPayload:
 		if p.Src != n.name {
+			if n.c.Trace {
+				n.c.Logf("%s ccm from %s: %s", n.name, p.Src, describeMessage(m.message))
+			}
 			n.work = append(n.work, job{ccm: ccm.Received{From: p.Src, Generation: p.Generation, Message: m.message}})
 		}
 	case clientPayload:

@@ -78,6 +78,9 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 			t.Errorf("%v: again? %s", err, s.found)
 		}
 	}
+	if _, err := histories(Plan{Modern: true}, 9666, 1); err != nil {
+		t.Errorf("%v: again? a node that was paused took the coordinator of its old view for that of the new one, and each waited for the other", err)
+	}
 }
 
 func TestSameSeedSameHistory(t *testing.T) {
