@@ -225,6 +225,9 @@ func Check(old, new *cibdoc.Doc, u User) error {
 		return nil
 	}
 	perms := Permissions(old, u)
+	if len(perms) == 0 {
+		return &cibdoc.Failure{RC: cibdoc.RCAccess, AtOnce: true, Detail: fmt.Sprintf("user %s has no permission at all", u.Name)}
+	}
 	before, after := mark(old.Root(), perms), mark(new.Root(), perms)
 	for ch := range diff.Elements() {
 		path := ch.Attr("path")
@@ -238,10 +241,7 @@ func Check(old, new *cibdoc.Doc, u User) error {
 			ok = after.mayCreate(new, path, ch)
 		}
 		if !ok {
-			return &cibdoc.Failure{
-				RC: cibdoc.RCAccess, AtOnce: len(perms) == 0,
-				Detail: fmt.Sprintf("user %s may not %s %s", u.Name, ch.Attr("operation"), path),
-			}
+			return cibdoc.Fail(cibdoc.RCAccess, "user %s may not %s %s", u.Name, ch.Attr("operation"), path)
 		}
 	}
 	return nil
