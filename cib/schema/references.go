@@ -18,7 +18,7 @@ const (
 
 // maxExpanded bounds the elements that references may become: a few KB of
 // references to one large set would fill the memory.
-const maxExpanded = 500_000
+const maxExpanded = 200_000
 
 // expansion is a reference that was replaced by what it stands for.
 type expansion struct {
