@@ -16,11 +16,10 @@ func TestArbiter(t *testing.T) {
 		return a.Ask(time.Unix(0, 0).Add(time.Duration(ms)*time.Millisecond), Ask{Cluster: "c", Node: node, View: view, Members: strings.Fields(members), Lease: lease})
 	}
 	type step struct {
-		ms            int
-		node, view    string
-		members       string
-		want          Verdict
-		cluster, note string
+		ms         int
+		node, view string
+		members    string
+		want       Verdict
 	}
 	for name, steps := range map[string][]step{
 		"whole, then halves: who had it does not lose it to the other half": {

@@ -73,6 +73,11 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 		{12513, Full, "the status of a partition without quorum replaced that of the one that acted"},
 		{31090, Full, "a change that was only stored won over one that a later primary had acknowledged"},
 		{121, Full, "messages of a restarted node waited behind one of its former life"},
+		{210055, Full, "a primary went on without a silent member that alone held an acknowledged change"},
+		{340306, Full, "a node with quorum led the CIB while the other member's was being restarted"},
+		{345455, Full, "a node that had returned was not sent again what it missed"},
+		{406024, Full, "a node that had missed a view, and a message of somebody in it, kept its place"},
+		{500579, Full, "a node that had gone on was taken for what it was in the former view"},
 	} {
 		if _, err := histories(Plan{Stack: s.stack}, s.seed, 1); err != nil {
 			t.Errorf("%v: again? %s", err, s.found)
