@@ -46,7 +46,8 @@ func (c *Core) group(now time.Time) (members []*State, coordinator string) {
 
 // compareStanding orders by time of membership, newcomers last. Members of our
 // view count by what it says, as they do for each other; one that has gone on
-// without us by what it says itself, as it does for those who are with it.
+// to a later view, with us or without, by what it says itself, as it does for
+// those who are with it.
 func (c *Core) compareStanding(a, b *State) int {
 	// 0 means none: as unsigned number minus one it is the highest.
 	if d := cmp.Compare(c.bornOn(a)-1, c.bornOn(b)-1); d != 0 {
@@ -56,7 +57,7 @@ func (c *Core) compareStanding(a, b *State) int {
 }
 
 func (c *Core) bornOn(s *State) uint64 {
-	if m := c.memberOf(s); m != nil && !c.wentOn(s) {
+	if m := c.memberOf(s); m != nil && (s.At == c.current.ViewID || s.At.Number < c.current.Number) {
 		return m.BornOn
 	}
 	return s.BornOn
