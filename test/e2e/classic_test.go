@@ -590,6 +590,8 @@ func TestClassicKilledDaemon(t *testing.T) {
 	at := time.Now()
 	_, err = c.MustNode("node2").Signal("heartbeatd", syscall.SIGKILL)
 	c.must(err)
+	_, err = c.MustNode("node2").StackEnd(c.ctx()) // until then it counts as running
+	c.must(err)
 	c.start("node2")
 	c.settled("node2", "node1=none", "node2=all")
 	if c.gap(at) > 0 {

@@ -384,7 +384,7 @@ func TestDebianAgents(t *testing.T) {
 	// Their monitors see a failure.
 	_, err = c.MustNode(on).Run(c.ctx(), "sh", "-c", "kill -9 $(cat /run/e2e-anything.pid)")
 	c.must(err)
-	c.shows(`proc 1s-interval monitor`, "crm_mon", "-1")
+	c.shows(`proc 1000ms-interval monitor`, "crm_mon", "-1")
 	c.await("the process to be back", func(v *lab.View) bool { return v.Settled() && whole(v) == on && has(on) })
 	_, err = c.anyNode().Run(c.ctx(), "crm_standby", "-N", on, "-v", "on")
 	c.must(err)
