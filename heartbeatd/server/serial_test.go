@@ -23,7 +23,7 @@ func TestClusterOverASerialLine(t *testing.T) {
 			a, b := mediatest.Cable(t, func(c byte) []byte {
 				mu.Lock()
 				defer mu.Unlock()
-				if rng.IntN(3000) > 0 {
+				if rng.IntN(20000) > 0 {
 					return []byte{c}
 				}
 				spoiled++
@@ -31,7 +31,7 @@ func TestClusterOverASerialLine(t *testing.T) {
 			})
 			devices := map[string]string{"alice": a, "bob": b}
 			tc := newCluster(t)
-			tc.dead = 3 * time.Second
+			tc.dead = 10 * time.Second // a large packet may need several attempts, one a second
 			tc.keys = func() *hamsg.Keys { return keysOf(t, auth) }
 			tc.change = func(name string, cfg *hacf.Config) {
 				cfg.Nodes = []string{"alice", "bob"}
