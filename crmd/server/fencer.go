@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -79,6 +80,9 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		return
 	}
 	s.te.Step(s.now(), te.Fenced{Target: r.Target})
+	if slices.Contains(memberNames(s.view), r.Target) {
+		return // it is back already, or is to go: then it is fenced again rather than taken for clean
+	}
 	s.fenced[r.Target] = true
 }
 

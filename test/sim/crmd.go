@@ -717,6 +717,9 @@ func (d *crmd) fencingEnded(m fenced) {
 		d.stepTE(te.Fenced{Target: m.target})
 		return
 	}
+	if d.view.Member(m.target) != nil {
+		return // it is back already, or is to go: then it is fenced again rather than taken for clean
+	}
 	d.fenced[m.target] = true
 }
 

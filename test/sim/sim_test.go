@@ -77,6 +77,7 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 		{340306, Full, "a node with quorum led the CIB while the other member's was being restarted"},
 		{345455, Full, "a node that had returned was not sent again what it missed"},
 		{406024, Full, "a node that had missed a view, and a message of somebody in it, kept its place"},
+		{701673, Full, "late news of a node's fencing made its next death look clean"},
 		{633996, Full, "the same, where the new view had been accepted but not installed"},
 		{500579, Full, "a node that had gone on was taken for what it was in the former view"},
 	} {
