@@ -39,7 +39,7 @@ type output struct {
 type core struct {
 	node, peer string
 	failback   bool          // auto_failback on
-	delay      time.Duration // before resources are given up: 2 keepalives
+	delay      time.Duration // before resources are given up: 2 keepalives, a second at least
 
 	pings    map[string]bool            // ping nodes: do they answer
 	links    map[string]map[string]bool // of normal nodes: are they up
@@ -52,8 +52,12 @@ type core struct {
 	out output
 }
 
+// minDelay: with a keepalive of milliseconds both nodes may see a ping node come
+// and go at moments further apart than two of them, at the start above all.
+const minDelay = time.Second
+
 func newCore(node, peer string, failback bool, keepalive time.Duration) *core {
-	return &core{node: node, peer: peer, failback: failback, delay: 2 * keepalive, pings: map[string]bool{}, links: map[string]map[string]bool{}}
+	return &core{node: node, peer: peer, failback: failback, delay: max(2*keepalive, minDelay), pings: map[string]bool{}, links: map[string]map[string]bool{}}
 }
 
 func (c *core) note(format string, args ...any) {
