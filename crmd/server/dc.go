@@ -216,7 +216,7 @@ func (s *Server) writeNodes() {
 			}
 		}
 		s.nodeNames[id] = name
-		changes = append(changes, modify("nodes", []byte(fmt.Sprintf(`<node id="%s" uname="%s"/>`, esc(id), esc(name)))))
+		changes = append(changes, modify("nodes", []byte(fmt.Sprintf(`<node id="%s" uname="%s"%s/>`, esc(id), esc(name), s.nodeType))))
 	}
 	if len(changes) > 0 {
 		s.config.add(job{changes: changes})

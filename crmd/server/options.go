@@ -95,6 +95,10 @@ func (s *Server) takeOptions(doc *cibdoc.Doc) {
 		s.stepElection(election.Configured{DCDeadtime: s.options.dcDeadtime})
 	}
 	s.stepTE(s.options.engine())
+	s.nodeType = ""
+	if doc.Root().Attr("validate-with") == "pacemaker-1.0" {
+		s.nodeType = ` type="member"` // without it that schema has no nodes (cib 9.2)
+	}
 	s.nodeNames = map[string]string{}
 	for _, n := range children(doc.Section("nodes"), "node") {
 		s.nodeNames[n.ID()] = n.Attr("uname")

@@ -115,6 +115,7 @@ type Server struct {
 	options     options
 	optionsRead bool
 	nodeNames   map[string]string // node id to name, from the configuration
+	nodeType    string            // the attribute that the configuration's schema wants new entries of nodes to have
 	cibUp       bool              // it was connected once
 	cibHere     bool
 	follower    *cibclient.Follower
