@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,8 +22,13 @@ import (
 )
 
 const (
-	clientQueue      = 8192     // events that a client may lag behind ...
-	clientQueueBytes = 64 << 20 // ... and their payloads
+	// clientQueueBytes is how far a client may lag behind.
+	clientQueueBytes = 64 << 20
+	// eventOverhead stands for an event's memory beside its payload.
+	eventOverhead = 256
+	// A frame to a client has at most so many messages and payload bytes.
+	frameMessages = 1024
+	frameBytes    = 64 << 10
 )
 
 var (
@@ -29,33 +36,25 @@ var (
 	errSlow     = status.Error(codes.ResourceExhausted, "this client does not read what it is sent: it lost its stream; attach again")
 )
 
-// client is an attached program. Its queue is filled by the loop and emptied
+// client is an attached program. Its backlog is filled by the loop and emptied
 // by its own goroutine.
 type client struct {
-	name  string
-	queue chan *heartbeatv1.AttachEvent
-	cut   chan struct{} // closed: the stream ends with reason
-	// Of the loop:
-	reason error
-	queued uint64 // bytes put in
-	// sent is written by the stream's goroutine.
-	sent counter
+	name    string
+	batches bool // it understands several messages in a frame
+	backlog backlog
+	cut     chan struct{} // closed: the stream ends with reason
+	reason  error         // of the loop
 }
 
-// push queues an event; a client that is too slow loses its stream.
-func (c *client) push(ev *heartbeatv1.AttachEvent) {
-	if c.reason != nil {
-		return
-	}
-	size := uint64(len(ev.GetMessage().GetPayload()))
-	if c.queued-c.sent.load()+size > clientQueueBytes && size < clientQueueBytes {
-		c.end(errSlow)
-		return
-	}
-	select {
-	case c.queue <- ev:
-		c.queued += size
-	default:
+// news is what a client is told: a message of another client, or another event.
+type news struct {
+	message *heartbeatv1.Message
+	event   *heartbeatv1.AttachEvent
+}
+
+// push queues news; a client that is too slow loses its stream.
+func (c *client) push(n news) {
+	if c.reason == nil && !c.backlog.put(n) {
 		c.end(errSlow)
 	}
 }
@@ -65,6 +64,96 @@ func (c *client) end(reason error) {
 		c.reason = reason
 		close(c.cut)
 	}
+}
+
+// backlog is what a client was not sent yet. It may be used by two goroutines.
+type backlog struct {
+	mu    sync.Mutex
+	queue []news
+	bytes int // of what was put and is not yet sent
+	ready chan struct{}
+}
+
+func newBacklog() backlog { return backlog{ready: make(chan struct{}, 1)} }
+
+func cost(n news) int { return len(n.message.GetPayload()) + eventOverhead }
+
+// put appends n; false: there is too much already. One message of any size can
+// be put.
+func (b *backlog) put(n news) bool {
+	size := cost(n)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bytes+size > clientQueueBytes && size < clientQueueBytes {
+		return false
+	}
+	b.queue = append(b.queue, n)
+	b.bytes += size
+	if len(b.queue) == 1 {
+		select {
+		case b.ready <- struct{}{}:
+		default: // the reader looks at the queue anyway
+		}
+	}
+	return true
+}
+
+// take empties the queue; sent must be told when that has gone out.
+func (b *backlog) take() []news {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	queue := b.queue
+	b.queue = nil
+	return queue
+}
+
+func (b *backlog) sent(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes -= bytes
+}
+
+// frame makes one event of the first n of queue; bytes is what they cost.
+func (c *client) frame(queue []news) (ev *heartbeatv1.AttachEvent, n, bytes int) {
+	first := queue[0]
+	if first.message == nil {
+		return first.event, 1, cost(first)
+	}
+	n, bytes = 1, cost(first)
+	payload := len(first.message.Payload)
+	for c.batches && n < min(len(queue), frameMessages) && queue[n].message != nil {
+		if payload += len(queue[n].message.Payload); payload > frameBytes {
+			break
+		}
+		bytes += cost(queue[n])
+		n++
+	}
+	if n == 1 {
+		return &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Message{Message: first.message}}, n, bytes
+	}
+	all := make([]*heartbeatv1.Message, n)
+	for i := range all {
+		all[i] = queue[i].message
+	}
+	return &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Messages{Messages: &heartbeatv1.Messages{Message: all}}}, n, bytes
+}
+
+// deliver sends the client what waits for it.
+func (c *client) deliver(stream grpc.BidiStreamingServer[heartbeatv1.AttachRequest, heartbeatv1.AttachEvent]) error {
+	for queue := c.backlog.take(); len(queue) > 0; {
+		select {
+		case <-c.cut:
+			return c.reason
+		default:
+		}
+		ev, n, bytes := c.frame(queue)
+		if err := stream.Send(ev); err != nil {
+			return err
+		}
+		c.backlog.sent(bytes)
+		queue = queue[n:]
+	}
+	return nil
 }
 
 // privileged is the default rule: the daemons of the stack run as root or
@@ -103,7 +192,7 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[heartbeatv1.AttachReques
 	if !ok || !s.mayAttach(hello.Client, peer) {
 		return status.Errorf(codes.PermissionDenied, "uid %d may not attach as %q: run it as root or hacluster, or allow it with apiauth in ha.cf", peer.UID, hello.Client)
 	}
-	c := &client{name: hello.Client, queue: make(chan *heartbeatv1.AttachEvent, clientQueue), cut: make(chan struct{})}
+	c := &client{name: hello.Client, batches: hello.Batches, backlog: newBacklog(), cut: make(chan struct{})}
 	if !s.do(func(now time.Time) { s.attach(now, c, hello.Info, peer) }) {
 		return errStopping
 	}
@@ -113,11 +202,10 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[heartbeatv1.AttachReques
 	go func() { requests <- s.requests(stream, c) }()
 	for {
 		select {
-		case ev := <-c.queue:
-			if err := stream.Send(ev); err != nil {
+		case <-c.backlog.ready:
+			if err := c.deliver(stream); err != nil {
 				return err
 			}
-			c.sent.add(uint64(len(ev.GetMessage().GetPayload())))
 		case err := <-requests:
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -141,15 +229,12 @@ func (s *Server) requests(stream grpc.BidiStreamingServer[heartbeatv1.AttachRequ
 		}
 		switch k := req.Kind.(type) {
 		case *heartbeatv1.AttachRequest_Send:
-			if len(k.Send.Payload) > maxPayload {
-				return status.Errorf(codes.InvalidArgument, "payload of %d bytes, at most %d", len(k.Send.Payload), maxPayload)
+			if err := s.submit(ctx, send{c, []*heartbeatv1.Send{k.Send}}); err != nil {
+				return err
 			}
-			select {
-			case s.sends <- send{c, k.Send}:
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-s.done:
-				return errStopping
+		case *heartbeatv1.AttachRequest_Sends:
+			if err := s.submit(ctx, send{c, k.Sends.GetSend()}); err != nil {
+				return err
 			}
 		case *heartbeatv1.AttachRequest_SetInfo:
 			s.do(func(now time.Time) {
@@ -163,6 +248,24 @@ func (s *Server) requests(stream grpc.BidiStreamingServer[heartbeatv1.AttachRequ
 	}
 }
 
+// submit hands messages to the loop, which takes them when the others have
+// caught up.
+func (s *Server) submit(ctx context.Context, out send) error {
+	for _, m := range out.messages {
+		if len(m.Payload) > maxPayload {
+			return status.Errorf(codes.InvalidArgument, "payload of %d bytes, at most %d", len(m.Payload), maxPayload)
+		}
+	}
+	select {
+	case s.sends <- out:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.done:
+		return errStopping
+	}
+}
+
 // attach enters c; another client of that name has lost its stream, or does
 // now: it is the one that was killed before this one was started.
 func (s *Server) attach(now time.Time, c *client, info map[string]string, peer ipc.Peer) {
@@ -173,18 +276,18 @@ func (s *Server) attach(now time.Time, c *client, info map[string]string, peer i
 	}
 	s.clients[c.name] = c
 	s.log.Info("client attached", "client", c.name, "pid", peer.PID, "uid", peer.UID)
-	c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Welcome{Welcome: &heartbeatv1.Welcome{
+	c.push(news{event: &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Welcome{Welcome: &heartbeatv1.Welcome{
 		Node: s.config().Node, NodeId: s.opt.Identity.ID.String(), Generation: s.opt.Identity.Generation,
-		Configured: s.configured(), Cluster: s.config().Cluster,
-	}}})
+		Configured: s.configured(), Cluster: s.config().Cluster, Batches: true,
+	}}}})
 	if s.view != nil {
 		// What is new to this client is not a change: nobody is lost or joined.
 		view := proto.CloneOf(s.view)
 		view.Lost, view.Joined, view.LostAtNs = nil, nil, nil
-		c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Membership{Membership: view}})
+		c.push(news{event: &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Membership{Membership: view}}})
 	}
 	for _, n := range s.nodeStatuses(nil) {
-		c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_NodeStatus{NodeStatus: n}})
+		c.push(news{event: &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_NodeStatus{NodeStatus: n}}})
 	}
 	s.stepCCM(now, ccm.Attached{Process: c.name, Info: info})
 }
@@ -196,58 +299,6 @@ func (s *Server) detach(now time.Time, c *client) {
 	delete(s.clients, c.name)
 	s.log.Info("client detached", "client", c.name)
 	s.stepCCM(now, ccm.Detached{Process: c.name})
-}
-
-// send takes a client's message on its way: in pieces to the others, as a
-// whole to clients of this node.
-func (s *Server) send(now time.Time, out send) {
-	if s.clients[out.from.name] != out.from {
-		return // it has ended meanwhile
-	}
-	to := out.msg.ToClient
-	if to == "" {
-		to = out.from.name
-	}
-	own := s.config().Node
-	var stamp ccm.ViewID
-	if v := s.ccm.Current(); v != nil {
-		stamp = v.ViewID
-	}
-	local := func() {
-		s.toClient(to, &heartbeatv1.Message{FromNode: own, FromClient: out.from.name, View: stamp.Number, Payload: out.msg.Payload})
-	}
-	if out.msg.ToNode == own {
-		s.outbox = append(s.outbox, outgoing{local: local})
-		return
-	}
-	messages, err := s.packer.pack(out.msg.ToNode, out.from.name, to, stamp.Proto(), out.msg.Payload)
-	if err != nil {
-		out.from.end(status.Errorf(codes.InvalidArgument, "send: %v", err))
-		return
-	}
-	for _, m := range messages {
-		s.outbox = append(s.outbox, outgoing{message: m})
-	}
-	if out.msg.ToNode == "" {
-		s.outbox[len(s.outbox)-1].local = local
-	}
-}
-
-func (s *Server) toClient(name string, m *heartbeatv1.Message) {
-	if c := s.clients[name]; c != nil {
-		c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Message{Message: m}})
-	}
-}
-
-// arrived is a complete message of another node.
-type arrived struct {
-	from string
-	*heartbeatv1.Fragment
-}
-
-// arrive hands a message to its client, once the gate has let it pass.
-func (s *Server) arrive(a arrived) {
-	s.toClient(a.ToClient, &heartbeatv1.Message{FromNode: a.from, FromClient: a.FromClient, View: a.View.GetNumber(), Payload: a.Data})
 }
 
 // endStreams ends all clients' and watchers' streams.

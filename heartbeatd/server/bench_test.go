@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"testing"
 
 	"linuxha/internal/cluster"
@@ -72,4 +73,34 @@ func BenchmarkBroadcast(b *testing.B) {
 	for range 3 * sent {
 		<-got
 	}
+}
+
+// BenchmarkSmall: 100 B to all members, the sender included, as fast as the
+// sender is allowed to.
+func BenchmarkSmall(b *testing.B) {
+	conns := benchCluster(b)
+	p := payload("x", 0, 100)
+	b.SetBytes(int64(len(p)))
+	var got sync.WaitGroup
+	for _, name := range names {
+		got.Go(func() {
+			n := 0
+			for ev := range conns[name].Events() {
+				if ev.GetMessage() == nil {
+					continue
+				}
+				if n++; n == b.N {
+					return
+				}
+			}
+			b.Errorf("%s lost its stream after %d messages: %v", name, n, conns[name].Err())
+		})
+	}
+	b.ResetTimer()
+	for range b.N {
+		if err := conns["alice"].Send("", "", p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	got.Wait()
 }

@@ -6,13 +6,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 
+	"linuxha/heartbeatd/ccm"
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/hamsg"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
 
 // typeData is the type of our clients' messages between nodes; field pb holds
-// a heartbeatv1.Fragment.
+// a heartbeatv1.Fragment, or pbs a heartbeatv1.Batch.
 const typeData = "lha_data"
 
 const (
@@ -23,18 +24,24 @@ const (
 	// smallestFragment keeps the number of fragments sane on slow serial lines.
 	smallestFragment = 256
 	compressFrom     = 8 << 10 // below, compressing costs more than it saves
-	maxPayload       = 256 << 20
+	// smallSize is up to where messages share a datagram, of about batchSize.
+	smallSize     = 4 << 10
+	batchSize     = 16 << 10
+	pieceOverhead = 8 // of a message in a batch, about
+	maxPayload    = 256 << 20
 )
 
 // packer makes messages of payloads. It is not safe for concurrent use.
 type packer struct {
 	enc      *zstd.Encoder
 	fragment int // bytes of a payload in one message
+	small    int // payloads up to here share a message
+	batch    int // bytes of such a message, about
 }
 
 func newPacker(fragment int) (*packer, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	return &packer{enc, fragment}, err
+	return &packer{enc, fragment, min(smallSize, fragment/4), min(batchSize, fragment)}, err
 }
 
 // fragmentFor is fragmentSize, or less where a serial line would be occupied
@@ -81,6 +88,39 @@ func (p *packer) pack(dest, from, to string, view *heartbeatv1.CCMViewID, payloa
 	return out, nil
 }
 
+// together returns one message that carries small ones to node dest, "" for all.
+func (p *packer) together(dest string, view *heartbeatv1.CCMViewID, pieces []small) (*hamsg.Message, error) {
+	if len(pieces) == 1 {
+		one, err := p.pack(dest, pieces[0].from, pieces[0].to, view, pieces[0].payload)
+		if err != nil {
+			return nil, err
+		}
+		return one[0], nil
+	}
+	b := &heartbeatv1.Batch{View: view, Pieces: make([]*heartbeatv1.Piece, len(pieces))}
+	var before small
+	for i, piece := range pieces {
+		out := &heartbeatv1.Piece{Data: piece.payload}
+		if piece.from != before.from {
+			out.FromClient = piece.from
+		}
+		if piece.to != before.to {
+			out.ToClient = piece.to
+		}
+		b.Pieces[i], before = out, piece
+	}
+	pb, err := proto.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	m := hamsg.New(typeData)
+	if dest != "" {
+		m.Add("dest", dest)
+	}
+	m.AddBinary("pbs", pb)
+	return m, nil
+}
+
 // assembler makes payloads of messages again.
 type assembler struct {
 	dec     *zstd.Decoder
@@ -99,6 +139,39 @@ type parts struct {
 func newAssembler() (*assembler, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPayload+1))
 	return &assembler{dec, map[stream]*parts{}}, err
+}
+
+// unpack takes one message of node in and returns the clients' messages that
+// are complete with it, and the view in which they were sent.
+func (a *assembler) unpack(node string, m *hamsg.Message) (ccm.ViewID, arrived, error) {
+	if pb := m.Bytes("pbs"); pb != nil {
+		return unpackBatch(node, pb)
+	}
+	f, done, err := a.add(node, m)
+	if err != nil || !done {
+		return ccm.ViewID{}, nil, err
+	}
+	message := &heartbeatv1.Message{FromNode: node, FromClient: f.FromClient, View: f.View.GetNumber(), Payload: f.Data}
+	return ccm.ViewIDFrom(f.View), arrived{{f.ToClient, message}}, nil
+}
+
+func unpackBatch(node string, pb []byte) (ccm.ViewID, arrived, error) {
+	b := &heartbeatv1.Batch{}
+	if err := proto.Unmarshal(pb, b); err != nil {
+		return ccm.ViewID{}, nil, fmt.Errorf("several messages: %w", err)
+	}
+	a := make(arrived, len(b.Pieces))
+	from, to := "", ""
+	for i, p := range b.Pieces {
+		if p.FromClient != "" {
+			from = p.FromClient
+		}
+		if p.ToClient != "" {
+			to = p.ToClient
+		}
+		a[i] = delivery{to, &heartbeatv1.Message{FromNode: node, FromClient: from, View: b.View.GetNumber(), Payload: p.Data}}
+	}
+	return ccm.ViewIDFrom(b.View), a, nil
 }
 
 // add takes one message of node in; done says that a client's message is

@@ -104,6 +104,7 @@ type Server struct {
 	linkWake  time.Time
 	ccmWake   time.Time
 	congested bool
+	window    window
 	submits   []*hamsg.Message // of ccm, to go out next
 	outbox    []outgoing       // of clients, waiting for acknowledgements
 	packer    *packer
@@ -129,19 +130,6 @@ func (s *Server) config() *hacf.Config { return s.cfg.Load() }
 type received struct {
 	medium string
 	packet *link.Packet
-}
-
-// send is a client's message.
-type send struct {
-	from *client
-	msg  *heartbeatv1.Send
-}
-
-// outgoing is a piece of a client's message; local is what the whole means for
-// clients of this node, set on the last piece.
-type outgoing struct {
-	message *hamsg.Message
-	local   func()
 }
 
 // New makes a server that does nothing before Run.
@@ -304,7 +292,7 @@ func (s *Server) loop(ctx, broken context.Context) {
 	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		sends := s.sends
-		if s.congested || len(s.outbox) > 0 || s.leaving {
+		if len(s.outbox) > 0 || s.leaving || s.full() {
 			sends = nil // clients wait until the others have caught up
 		}
 		wake := s.linkWake
@@ -331,7 +319,7 @@ func (s *Server) loop(ctx, broken context.Context) {
 		case call := <-s.calls:
 			call(time.Now())
 		case out := <-sends:
-			s.send(time.Now(), out)
+			s.take(out)
 		case <-timer.C:
 			now := time.Now()
 			s.clock.look(now, s.log)
@@ -347,31 +335,6 @@ func (s *Server) loop(ctx, broken context.Context) {
 			}
 		}
 		s.flush(time.Now())
-	}
-}
-
-// flush submits what ccm wants sent, then what clients do as far as the
-// others have acknowledged.
-func (s *Server) flush(now time.Time) {
-	for len(s.submits) > 0 {
-		m := s.submits[0]
-		s.submits = s.submits[1:]
-		s.stepLink(now, link.Submitted{Message: m})
-	}
-	for len(s.outbox) > 0 && !s.congested {
-		o := s.outbox[0]
-		s.outbox = s.outbox[1:]
-		if o.message != nil {
-			s.stepLink(now, link.Submitted{Message: o.message})
-		}
-		if o.local != nil {
-			o.local()
-		}
-		for len(s.submits) > 0 { // a change of view comes before what is sent in it
-			m := s.submits[0]
-			s.submits = s.submits[1:]
-			s.stepLink(now, link.Submitted{Message: m})
-		}
 	}
 }
 
@@ -418,6 +381,9 @@ func (s *Server) transmit(p *link.Packet) {
 	if err != nil {
 		s.log.Error("cannot encode a message", "type", p.Type, "err", err)
 		return
+	}
+	if p.Seq > 0 {
+		s.window.sent(p.Seq, len(data))
 	}
 	s.opt.Media.Send(data)
 	if p.Type != "status" {
@@ -514,14 +480,7 @@ func (s *Server) deliver(now time.Time, p *link.Packet) {
 		}
 		s.stepCCM(now, ccm.Received{From: p.Src, Generation: p.Generation, Message: m})
 	case typeData:
-		f, done, err := s.assembler.add(p.Src, p.Message)
-		if err != nil {
-			s.log.Warn("a client's message is lost", "peer", p.Src, "err", err)
-			return
-		}
-		if done && s.gate.Admit(p.Src, p.Generation, ccm.ViewIDFrom(f.View), arrived{p.Src, f}) {
-			s.arrive(arrived{p.Src, f})
-		}
+		s.arrivedData(p)
 	case "shutdone":
 		if s.classic != nil {
 			return // said by the core

@@ -526,7 +526,7 @@ func TestASlowClientLosesItsStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It reads nothing. The others go on meanwhile.
-	const count = clientQueue + 3000
+	const count = clientQueueBytes/(1000+eventOverhead) + 3000
 	go func() {
 		for range count {
 			if conns["alice"].Send("bob", "sleeper", make([]byte, 1000)) != nil {

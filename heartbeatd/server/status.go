@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,12 +14,6 @@ import (
 	"linuxha/heartbeatd/quorum"
 	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
-
-// counter is a number that two goroutines share.
-type counter struct{ n atomic.Uint64 }
-
-func (c *counter) add(d uint64) { c.n.Add(d) }
-func (c *counter) load() uint64 { return c.n.Load() }
 
 // configured lists all known nodes, the own one included, sorted by name.
 func (s *Server) configured() []*heartbeatv1.NodeInfo {
@@ -143,7 +136,7 @@ func (s *Server) publishStatus(touched map[string]bool) {
 	changed := s.nodeStatuses(touched)
 	for _, c := range s.clients {
 		for _, n := range changed {
-			c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_NodeStatus{NodeStatus: n}})
+			c.push(news{event: &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_NodeStatus{NodeStatus: n}}})
 		}
 	}
 	for w := range s.watchers {
@@ -201,7 +194,7 @@ func (s *Server) askAbout(view *heartbeatv1.Membership, members []string) {
 func (s *Server) publishView(view *heartbeatv1.Membership) {
 	s.view = view
 	for _, c := range s.clients {
-		c.push(&heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Membership{Membership: view}})
+		c.push(news{event: &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Membership{Membership: view}}})
 	}
 	for w := range s.watchers {
 		w.push(&heartbeatv1.StatusEvent{Membership: view})

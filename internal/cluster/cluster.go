@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"maps"
 
 	"google.golang.org/grpc"
 
@@ -21,9 +21,9 @@ type Conn struct {
 	stream grpc.BidiStreamingClient[heartbeatv1.AttachRequest, heartbeatv1.AttachEvent]
 	cancel context.CancelFunc
 	events chan *heartbeatv1.AttachEvent
+	sender *sender
 
-	mu  sync.Mutex // one sender at a time, as gRPC asks
-	err error      // why events was closed; set before
+	err error // why events was closed; set before
 }
 
 // Attach signs on as client with facts for the membership and waits for the
@@ -36,7 +36,7 @@ func Attach(ctx context.Context, cc grpc.ClientConnInterface, client string, inf
 		return nil, fmt.Errorf("attach to heartbeatd as %q: %w", client, err)
 	}
 	hello := &heartbeatv1.AttachRequest{Kind: &heartbeatv1.AttachRequest_Hello{
-		Hello: &heartbeatv1.Hello{Client: client, Info: info},
+		Hello: &heartbeatv1.Hello{Client: client, Info: info, Batches: true},
 	}}
 	if err := stream.Send(hello); err != nil {
 		cancel()
@@ -52,8 +52,12 @@ func Attach(ctx context.Context, cc grpc.ClientConnInterface, client string, inf
 		cancel()
 		return nil, errors.New("attach to heartbeatd: first event is not a welcome: versions of heartbeatd and this daemon differ")
 	}
-	c := &Conn{Welcome: welcome, stream: stream, cancel: cancel, events: make(chan *heartbeatv1.AttachEvent, 256)}
+	c := &Conn{
+		Welcome: welcome, stream: stream, cancel: cancel, events: make(chan *heartbeatv1.AttachEvent, 256),
+		sender: newSender(stream.Send, welcome.Batches),
+	}
 	go c.receive(sctx)
+	go c.sender.run(sctx)
 	return c, nil
 }
 
@@ -63,14 +67,32 @@ func (c *Conn) receive(ctx context.Context) {
 		ev, err := c.stream.Recv()
 		if err != nil {
 			c.err = fmt.Errorf("connection to heartbeatd lost: %w", err)
+			c.sender.fail(c.err)
 			return
 		}
-		select {
-		case c.events <- ev:
-		case <-ctx.Done():
-			c.err = context.Cause(ctx)
-			return
+		several := ev.GetMessages().GetMessage()
+		if several == nil {
+			if !c.hand(ctx, ev) {
+				return
+			}
+			continue
 		}
+		for _, m := range several {
+			if !c.hand(ctx, &heartbeatv1.AttachEvent{Kind: &heartbeatv1.AttachEvent_Message{Message: m}}) {
+				return
+			}
+		}
+	}
+}
+
+// hand puts an event into the queue; false: ctx has ended.
+func (c *Conn) hand(ctx context.Context, ev *heartbeatv1.AttachEvent) bool {
+	select {
+	case c.events <- ev:
+		return true
+	case <-ctx.Done():
+		c.err = context.Cause(ctx)
+		return false
 	}
 }
 
@@ -82,22 +104,20 @@ func (c *Conn) Events() <-chan *heartbeatv1.AttachEvent { return c.events }
 func (c *Conn) Err() error { return c.err }
 
 // Send sends payload to client on node; an empty node is every member, the
-// sender included, an empty client the same name as our own.
+// sender included, an empty client the same name as our own. It returns once
+// the message is queued, and waits while too much is; payload must not be
+// written to afterwards. An error tells that the connection is lost.
 func (c *Conn) Send(node, client string, payload []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stream.Send(&heartbeatv1.AttachRequest{Kind: &heartbeatv1.AttachRequest_Send{
-		Send: &heartbeatv1.Send{ToNode: node, ToClient: client, Payload: payload},
-	}})
+	return c.put(node, client, payload, true)
+}
+
+func (c *Conn) put(node, client string, payload []byte, wait bool) error {
+	return c.sender.put(request{send: &heartbeatv1.Send{ToNode: node, ToClient: client, Payload: payload}}, wait)
 }
 
 // SetInfo replaces the facts that the membership carries for this process.
 func (c *Conn) SetInfo(info map[string]string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stream.Send(&heartbeatv1.AttachRequest{Kind: &heartbeatv1.AttachRequest_SetInfo{
-		SetInfo: &heartbeatv1.SetInfo{Info: info},
-	}})
+	return c.sender.put(request{info: &heartbeatv1.SetInfo{Info: maps.Clone(info)}}, true)
 }
 
 // Close signs off.

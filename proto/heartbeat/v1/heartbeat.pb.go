@@ -32,6 +32,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Hello
 	//	*AttachRequest_Send
 	//	*AttachRequest_SetInfo
+	//	*AttachRequest_Sends
 	Kind          isAttachRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -101,6 +102,15 @@ func (x *AttachRequest) GetSetInfo() *SetInfo {
 	return nil
 }
 
+func (x *AttachRequest) GetSends() *Sends {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachRequest_Sends); ok {
+			return x.Sends
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Kind interface {
 	isAttachRequest_Kind()
 }
@@ -117,11 +127,17 @@ type AttachRequest_SetInfo struct {
 	SetInfo *SetInfo `protobuf:"bytes,3,opt,name=set_info,json=setInfo,proto3,oneof"`
 }
 
+type AttachRequest_Sends struct {
+	Sends *Sends `protobuf:"bytes,4,opt,name=sends,proto3,oneof"` // if the Welcome says batches
+}
+
 func (*AttachRequest_Hello) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Send) isAttachRequest_Kind() {}
 
 func (*AttachRequest_SetInfo) isAttachRequest_Kind() {}
+
+func (*AttachRequest_Sends) isAttachRequest_Kind() {}
 
 type Hello struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -129,6 +145,7 @@ type Hello struct {
 	// Facts that the agreed membership carries for this process, for instance
 	// crmd's {"feature_set": "3.16.1"}.
 	Info          map[string]string `protobuf:"bytes,2,rep,name=info,proto3" json:"info,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Batches       bool              `protobuf:"varint,3,opt,name=batches,proto3" json:"batches,omitempty"` // the caller understands AttachEvent.messages
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,6 +192,13 @@ func (x *Hello) GetInfo() map[string]string {
 		return x.Info
 	}
 	return nil
+}
+
+func (x *Hello) GetBatches() bool {
+	if x != nil {
+		return x.Batches
+	}
+	return false
 }
 
 // SetInfo replaces the facts given in Hello; a new membership carries them.
@@ -282,6 +306,51 @@ func (x *Send) GetPayload() []byte {
 	return nil
 }
 
+// Sends are several messages, as if each had come in a request of its own.
+type Sends struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Send          []*Send                `protobuf:"bytes,1,rep,name=send,proto3" json:"send,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sends) Reset() {
+	*x = Sends{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sends) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sends) ProtoMessage() {}
+
+func (x *Sends) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sends.ProtoReflect.Descriptor instead.
+func (*Sends) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Sends) GetSend() []*Send {
+	if x != nil {
+		return x.Send
+	}
+	return nil
+}
+
 type AttachEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -290,6 +359,7 @@ type AttachEvent struct {
 	//	*AttachEvent_Membership
 	//	*AttachEvent_Message
 	//	*AttachEvent_NodeStatus
+	//	*AttachEvent_Messages
 	Kind          isAttachEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,7 +367,7 @@ type AttachEvent struct {
 
 func (x *AttachEvent) Reset() {
 	*x = AttachEvent{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[4]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +379,7 @@ func (x *AttachEvent) String() string {
 func (*AttachEvent) ProtoMessage() {}
 
 func (x *AttachEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[4]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +392,7 @@ func (x *AttachEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachEvent.ProtoReflect.Descriptor instead.
 func (*AttachEvent) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{4}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AttachEvent) GetKind() isAttachEvent_Kind {
@@ -368,6 +438,15 @@ func (x *AttachEvent) GetNodeStatus() *NodeStatus {
 	return nil
 }
 
+func (x *AttachEvent) GetMessages() *Messages {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachEvent_Messages); ok {
+			return x.Messages
+		}
+	}
+	return nil
+}
+
 type isAttachEvent_Kind interface {
 	isAttachEvent_Kind()
 }
@@ -388,6 +467,10 @@ type AttachEvent_NodeStatus struct {
 	NodeStatus *NodeStatus `protobuf:"bytes,4,opt,name=node_status,json=nodeStatus,proto3,oneof"`
 }
 
+type AttachEvent_Messages struct {
+	Messages *Messages `protobuf:"bytes,5,opt,name=messages,proto3,oneof"` // if the Hello said batches
+}
+
 func (*AttachEvent_Welcome) isAttachEvent_Kind() {}
 
 func (*AttachEvent_Membership) isAttachEvent_Kind() {}
@@ -396,6 +479,53 @@ func (*AttachEvent_Message) isAttachEvent_Kind() {}
 
 func (*AttachEvent_NodeStatus) isAttachEvent_Kind() {}
 
+func (*AttachEvent_Messages) isAttachEvent_Kind() {}
+
+// Messages are several, as if each had come in an event of its own.
+type Messages struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       []*Message             `protobuf:"bytes,1,rep,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Messages) Reset() {
+	*x = Messages{}
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Messages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Messages) ProtoMessage() {}
+
+func (x *Messages) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Messages.ProtoReflect.Descriptor instead.
+func (*Messages) Descriptor() ([]byte, []int) {
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Messages) GetMessage() []*Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                   // own node name
@@ -403,13 +533,14 @@ type Welcome struct {
 	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`      // incarnation of this heartbeatd: grows with each start
 	Configured    []*NodeInfo            `protobuf:"bytes,4,rep,name=configured,proto3" json:"configured,omitempty"`       // all nodes known (ha.cf, autojoined), own included
 	Cluster       string                 `protobuf:"bytes,5,opt,name=cluster,proto3" json:"cluster,omitempty"`             // ha.cf `cluster`
+	Batches       bool                   `protobuf:"varint,6,opt,name=batches,proto3" json:"batches,omitempty"`            // heartbeatd understands AttachRequest.sends
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[5]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +552,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[5]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +565,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{5}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Welcome) GetNode() string {
@@ -472,6 +603,13 @@ func (x *Welcome) GetCluster() string {
 	return ""
 }
 
+func (x *Welcome) GetBatches() bool {
+	if x != nil {
+		return x.Batches
+	}
+	return false
+}
+
 type NodeInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -485,7 +623,7 @@ type NodeInfo struct {
 
 func (x *NodeInfo) Reset() {
 	*x = NodeInfo{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[6]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +635,7 @@ func (x *NodeInfo) String() string {
 func (*NodeInfo) ProtoMessage() {}
 
 func (x *NodeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[6]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +648,7 @@ func (x *NodeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeInfo.ProtoReflect.Descriptor instead.
 func (*NodeInfo) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{6}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NodeInfo) GetName() string {
@@ -569,7 +707,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[7]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +719,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[7]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +732,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{7}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Membership) GetNumber() uint64 {
@@ -666,7 +804,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[8]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +816,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[8]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +829,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{8}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Member) GetName() string {
@@ -740,7 +878,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[9]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +890,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[9]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +903,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{9}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Process) GetName() string {
@@ -801,7 +939,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[10]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +951,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[10]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +964,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{10}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Message) GetFromNode() string {
@@ -869,7 +1007,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[11]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1019,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[11]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1032,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{11}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NodeStatus) GetNode() string {
@@ -943,7 +1081,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[12]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1093,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[12]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1106,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{12}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -1044,7 +1182,7 @@ type MediumStatus struct {
 
 func (x *MediumStatus) Reset() {
 	*x = MediumStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1194,7 @@ func (x *MediumStatus) String() string {
 func (*MediumStatus) ProtoMessage() {}
 
 func (x *MediumStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[13]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1207,7 @@ func (x *MediumStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediumStatus.ProtoReflect.Descriptor instead.
 func (*MediumStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{13}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MediumStatus) GetKind() string {
@@ -1136,7 +1274,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1286,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[14]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1299,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{14}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{16}
 }
 
 type GetStatusResponse struct {
@@ -1187,7 +1325,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1337,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[15]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1350,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{15}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetStatusResponse) GetNode() string {
@@ -1329,7 +1467,7 @@ type SendMessageRequest struct {
 
 func (x *SendMessageRequest) Reset() {
 	*x = SendMessageRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1479,7 @@ func (x *SendMessageRequest) String() string {
 func (*SendMessageRequest) ProtoMessage() {}
 
 func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[16]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1492,7 @@ func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessageRequest.ProtoReflect.Descriptor instead.
 func (*SendMessageRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{16}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SendMessageRequest) GetFields() []*Field {
@@ -1374,7 +1512,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1524,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[17]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1537,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{17}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Field) GetName() string {
@@ -1424,7 +1562,7 @@ type SendMessageResponse struct {
 
 func (x *SendMessageResponse) Reset() {
 	*x = SendMessageResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1574,7 @@ func (x *SendMessageResponse) String() string {
 func (*SendMessageResponse) ProtoMessage() {}
 
 func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[18]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1587,7 @@ func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessageResponse.ProtoReflect.Descriptor instead.
 func (*SendMessageResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{18}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
 }
 
 type WatchMessagesRequest struct {
@@ -1462,7 +1600,7 @@ type WatchMessagesRequest struct {
 
 func (x *WatchMessagesRequest) Reset() {
 	*x = WatchMessagesRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1612,7 @@ func (x *WatchMessagesRequest) String() string {
 func (*WatchMessagesRequest) ProtoMessage() {}
 
 func (x *WatchMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[19]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1625,7 @@ func (x *WatchMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMessagesRequest.ProtoReflect.Descriptor instead.
 func (*WatchMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{19}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchMessagesRequest) GetClient() string {
@@ -1515,7 +1653,7 @@ type ClusterMessage struct {
 
 func (x *ClusterMessage) Reset() {
 	*x = ClusterMessage{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1665,7 @@ func (x *ClusterMessage) String() string {
 func (*ClusterMessage) ProtoMessage() {}
 
 func (x *ClusterMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[20]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1678,7 @@ func (x *ClusterMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterMessage.ProtoReflect.Descriptor instead.
 func (*ClusterMessage) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{20}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ClusterMessage) GetFromNode() string {
@@ -1568,7 +1706,7 @@ type ChildStatus struct {
 
 func (x *ChildStatus) Reset() {
 	*x = ChildStatus{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1718,7 @@ func (x *ChildStatus) String() string {
 func (*ChildStatus) ProtoMessage() {}
 
 func (x *ChildStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[21]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1731,7 @@ func (x *ChildStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildStatus.ProtoReflect.Descriptor instead.
 func (*ChildStatus) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{21}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChildStatus) GetName() string {
@@ -1625,7 +1763,7 @@ type WatchStatusRequest struct {
 
 func (x *WatchStatusRequest) Reset() {
 	*x = WatchStatusRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1775,7 @@ func (x *WatchStatusRequest) String() string {
 func (*WatchStatusRequest) ProtoMessage() {}
 
 func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[22]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1788,7 @@ func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
 func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{22}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{24}
 }
 
 type StatusEvent struct {
@@ -1663,7 +1801,7 @@ type StatusEvent struct {
 
 func (x *StatusEvent) Reset() {
 	*x = StatusEvent{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1813,7 @@ func (x *StatusEvent) String() string {
 func (*StatusEvent) ProtoMessage() {}
 
 func (x *StatusEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[23]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1826,7 @@ func (x *StatusEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusEvent.ProtoReflect.Descriptor instead.
 func (*StatusEvent) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{23}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatusEvent) GetNodes() []*NodeStatus {
@@ -1713,7 +1851,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1863,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[24]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1876,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{24}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{26}
 }
 
 type ReloadResponse struct {
@@ -1750,7 +1888,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1900,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[25]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1913,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{25}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReloadResponse) GetMessage() string {
@@ -1794,7 +1932,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1944,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[26]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1957,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{26}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1837,7 +1975,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1987,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[27]
+	mi := &file_proto_heartbeat_v1_heartbeat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,22 +2000,24 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{27}
+	return file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP(), []int{29}
 }
 
 var File_proto_heartbeat_v1_heartbeat_proto protoreflect.FileDescriptor
 
 const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\n" +
-	"\"proto/heartbeat/v1/heartbeat.proto\x12\x14linuxha.heartbeat.v1\"\xba\x01\n" +
+	"\"proto/heartbeat/v1/heartbeat.proto\x12\x14linuxha.heartbeat.v1\"\xef\x01\n" +
 	"\rAttachRequest\x123\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1b.linuxha.heartbeat.v1.HelloH\x00R\x05hello\x120\n" +
 	"\x04send\x18\x02 \x01(\v2\x1a.linuxha.heartbeat.v1.SendH\x00R\x04send\x12:\n" +
-	"\bset_info\x18\x03 \x01(\v2\x1d.linuxha.heartbeat.v1.SetInfoH\x00R\asetInfoB\x06\n" +
-	"\x04kind\"\x93\x01\n" +
+	"\bset_info\x18\x03 \x01(\v2\x1d.linuxha.heartbeat.v1.SetInfoH\x00R\asetInfo\x123\n" +
+	"\x05sends\x18\x04 \x01(\v2\x1b.linuxha.heartbeat.v1.SendsH\x00R\x05sendsB\x06\n" +
+	"\x04kind\"\xad\x01\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x129\n" +
-	"\x04info\x18\x02 \x03(\v2%.linuxha.heartbeat.v1.Hello.InfoEntryR\x04info\x1a7\n" +
+	"\x04info\x18\x02 \x03(\v2%.linuxha.heartbeat.v1.Hello.InfoEntryR\x04info\x12\x18\n" +
+	"\abatches\x18\x03 \x01(\bR\abatches\x1a7\n" +
 	"\tInfoEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x7f\n" +
@@ -1889,7 +2029,9 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\x04Send\x12\x17\n" +
 	"\ato_node\x18\x01 \x01(\tR\x06toNode\x12\x1b\n" +
 	"\tto_client\x18\x02 \x01(\tR\btoClient\x12\x18\n" +
-	"\apayload\x18\x03 \x01(\fR\apayload\"\x94\x02\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\"7\n" +
+	"\x05Sends\x12.\n" +
+	"\x04send\x18\x01 \x03(\v2\x1a.linuxha.heartbeat.v1.SendR\x04send\"\xd2\x02\n" +
 	"\vAttachEvent\x129\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1d.linuxha.heartbeat.v1.WelcomeH\x00R\awelcome\x12B\n" +
 	"\n" +
@@ -1897,8 +2039,11 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"membership\x129\n" +
 	"\amessage\x18\x03 \x01(\v2\x1d.linuxha.heartbeat.v1.MessageH\x00R\amessage\x12C\n" +
 	"\vnode_status\x18\x04 \x01(\v2 .linuxha.heartbeat.v1.NodeStatusH\x00R\n" +
-	"nodeStatusB\x06\n" +
-	"\x04kind\"\xb0\x01\n" +
+	"nodeStatus\x12<\n" +
+	"\bmessages\x18\x05 \x01(\v2\x1e.linuxha.heartbeat.v1.MessagesH\x00R\bmessagesB\x06\n" +
+	"\x04kind\"C\n" +
+	"\bMessages\x127\n" +
+	"\amessage\x18\x01 \x03(\v2\x1d.linuxha.heartbeat.v1.MessageR\amessage\"\xca\x01\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x1e\n" +
@@ -1908,7 +2053,8 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\n" +
 	"configured\x18\x04 \x03(\v2\x1e.linuxha.heartbeat.v1.NodeInfoR\n" +
 	"configured\x12\x18\n" +
-	"\acluster\x18\x05 \x01(\tR\acluster\"n\n" +
+	"\acluster\x18\x05 \x01(\tR\acluster\x12\x18\n" +
+	"\abatches\x18\x06 \x01(\bR\abatches\"n\n" +
 	"\bNodeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2055,88 +2201,94 @@ func file_proto_heartbeat_v1_heartbeat_proto_rawDescGZIP() []byte {
 	return file_proto_heartbeat_v1_heartbeat_proto_rawDescData
 }
 
-var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_proto_heartbeat_v1_heartbeat_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_proto_heartbeat_v1_heartbeat_proto_goTypes = []any{
 	(*AttachRequest)(nil),        // 0: linuxha.heartbeat.v1.AttachRequest
 	(*Hello)(nil),                // 1: linuxha.heartbeat.v1.Hello
 	(*SetInfo)(nil),              // 2: linuxha.heartbeat.v1.SetInfo
 	(*Send)(nil),                 // 3: linuxha.heartbeat.v1.Send
-	(*AttachEvent)(nil),          // 4: linuxha.heartbeat.v1.AttachEvent
-	(*Welcome)(nil),              // 5: linuxha.heartbeat.v1.Welcome
-	(*NodeInfo)(nil),             // 6: linuxha.heartbeat.v1.NodeInfo
-	(*Membership)(nil),           // 7: linuxha.heartbeat.v1.Membership
-	(*Member)(nil),               // 8: linuxha.heartbeat.v1.Member
-	(*Process)(nil),              // 9: linuxha.heartbeat.v1.Process
-	(*Message)(nil),              // 10: linuxha.heartbeat.v1.Message
-	(*NodeStatus)(nil),           // 11: linuxha.heartbeat.v1.NodeStatus
-	(*LinkStatus)(nil),           // 12: linuxha.heartbeat.v1.LinkStatus
-	(*MediumStatus)(nil),         // 13: linuxha.heartbeat.v1.MediumStatus
-	(*GetStatusRequest)(nil),     // 14: linuxha.heartbeat.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),    // 15: linuxha.heartbeat.v1.GetStatusResponse
-	(*SendMessageRequest)(nil),   // 16: linuxha.heartbeat.v1.SendMessageRequest
-	(*Field)(nil),                // 17: linuxha.heartbeat.v1.Field
-	(*SendMessageResponse)(nil),  // 18: linuxha.heartbeat.v1.SendMessageResponse
-	(*WatchMessagesRequest)(nil), // 19: linuxha.heartbeat.v1.WatchMessagesRequest
-	(*ClusterMessage)(nil),       // 20: linuxha.heartbeat.v1.ClusterMessage
-	(*ChildStatus)(nil),          // 21: linuxha.heartbeat.v1.ChildStatus
-	(*WatchStatusRequest)(nil),   // 22: linuxha.heartbeat.v1.WatchStatusRequest
-	(*StatusEvent)(nil),          // 23: linuxha.heartbeat.v1.StatusEvent
-	(*ReloadRequest)(nil),        // 24: linuxha.heartbeat.v1.ReloadRequest
-	(*ReloadResponse)(nil),       // 25: linuxha.heartbeat.v1.ReloadResponse
-	(*StopRequest)(nil),          // 26: linuxha.heartbeat.v1.StopRequest
-	(*StopResponse)(nil),         // 27: linuxha.heartbeat.v1.StopResponse
-	nil,                          // 28: linuxha.heartbeat.v1.Hello.InfoEntry
-	nil,                          // 29: linuxha.heartbeat.v1.SetInfo.InfoEntry
-	nil,                          // 30: linuxha.heartbeat.v1.Membership.LostAtNsEntry
-	nil,                          // 31: linuxha.heartbeat.v1.Process.InfoEntry
-	nil,                          // 32: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	(*Sends)(nil),                // 4: linuxha.heartbeat.v1.Sends
+	(*AttachEvent)(nil),          // 5: linuxha.heartbeat.v1.AttachEvent
+	(*Messages)(nil),             // 6: linuxha.heartbeat.v1.Messages
+	(*Welcome)(nil),              // 7: linuxha.heartbeat.v1.Welcome
+	(*NodeInfo)(nil),             // 8: linuxha.heartbeat.v1.NodeInfo
+	(*Membership)(nil),           // 9: linuxha.heartbeat.v1.Membership
+	(*Member)(nil),               // 10: linuxha.heartbeat.v1.Member
+	(*Process)(nil),              // 11: linuxha.heartbeat.v1.Process
+	(*Message)(nil),              // 12: linuxha.heartbeat.v1.Message
+	(*NodeStatus)(nil),           // 13: linuxha.heartbeat.v1.NodeStatus
+	(*LinkStatus)(nil),           // 14: linuxha.heartbeat.v1.LinkStatus
+	(*MediumStatus)(nil),         // 15: linuxha.heartbeat.v1.MediumStatus
+	(*GetStatusRequest)(nil),     // 16: linuxha.heartbeat.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),    // 17: linuxha.heartbeat.v1.GetStatusResponse
+	(*SendMessageRequest)(nil),   // 18: linuxha.heartbeat.v1.SendMessageRequest
+	(*Field)(nil),                // 19: linuxha.heartbeat.v1.Field
+	(*SendMessageResponse)(nil),  // 20: linuxha.heartbeat.v1.SendMessageResponse
+	(*WatchMessagesRequest)(nil), // 21: linuxha.heartbeat.v1.WatchMessagesRequest
+	(*ClusterMessage)(nil),       // 22: linuxha.heartbeat.v1.ClusterMessage
+	(*ChildStatus)(nil),          // 23: linuxha.heartbeat.v1.ChildStatus
+	(*WatchStatusRequest)(nil),   // 24: linuxha.heartbeat.v1.WatchStatusRequest
+	(*StatusEvent)(nil),          // 25: linuxha.heartbeat.v1.StatusEvent
+	(*ReloadRequest)(nil),        // 26: linuxha.heartbeat.v1.ReloadRequest
+	(*ReloadResponse)(nil),       // 27: linuxha.heartbeat.v1.ReloadResponse
+	(*StopRequest)(nil),          // 28: linuxha.heartbeat.v1.StopRequest
+	(*StopResponse)(nil),         // 29: linuxha.heartbeat.v1.StopResponse
+	nil,                          // 30: linuxha.heartbeat.v1.Hello.InfoEntry
+	nil,                          // 31: linuxha.heartbeat.v1.SetInfo.InfoEntry
+	nil,                          // 32: linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	nil,                          // 33: linuxha.heartbeat.v1.Process.InfoEntry
+	nil,                          // 34: linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
 }
 var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	1,  // 0: linuxha.heartbeat.v1.AttachRequest.hello:type_name -> linuxha.heartbeat.v1.Hello
 	3,  // 1: linuxha.heartbeat.v1.AttachRequest.send:type_name -> linuxha.heartbeat.v1.Send
 	2,  // 2: linuxha.heartbeat.v1.AttachRequest.set_info:type_name -> linuxha.heartbeat.v1.SetInfo
-	28, // 3: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
-	29, // 4: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
-	5,  // 5: linuxha.heartbeat.v1.AttachEvent.welcome:type_name -> linuxha.heartbeat.v1.Welcome
-	7,  // 6: linuxha.heartbeat.v1.AttachEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
-	10, // 7: linuxha.heartbeat.v1.AttachEvent.message:type_name -> linuxha.heartbeat.v1.Message
-	11, // 8: linuxha.heartbeat.v1.AttachEvent.node_status:type_name -> linuxha.heartbeat.v1.NodeStatus
-	6,  // 9: linuxha.heartbeat.v1.Welcome.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
-	8,  // 10: linuxha.heartbeat.v1.Membership.members:type_name -> linuxha.heartbeat.v1.Member
-	6,  // 11: linuxha.heartbeat.v1.Membership.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
-	30, // 12: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
-	9,  // 13: linuxha.heartbeat.v1.Member.processes:type_name -> linuxha.heartbeat.v1.Process
-	31, // 14: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
-	12, // 15: linuxha.heartbeat.v1.NodeStatus.links:type_name -> linuxha.heartbeat.v1.LinkStatus
-	11, // 16: linuxha.heartbeat.v1.GetStatusResponse.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
-	7,  // 17: linuxha.heartbeat.v1.GetStatusResponse.membership:type_name -> linuxha.heartbeat.v1.Membership
-	32, // 18: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
-	21, // 19: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
-	6,  // 20: linuxha.heartbeat.v1.GetStatusResponse.known:type_name -> linuxha.heartbeat.v1.NodeInfo
-	13, // 21: linuxha.heartbeat.v1.GetStatusResponse.media:type_name -> linuxha.heartbeat.v1.MediumStatus
-	17, // 22: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
-	17, // 23: linuxha.heartbeat.v1.ClusterMessage.fields:type_name -> linuxha.heartbeat.v1.Field
-	11, // 24: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
-	7,  // 25: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
-	0,  // 26: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
-	14, // 27: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
-	22, // 28: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
-	24, // 29: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
-	26, // 30: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
-	16, // 31: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
-	19, // 32: linuxha.heartbeat.v1.Control.WatchMessages:input_type -> linuxha.heartbeat.v1.WatchMessagesRequest
-	4,  // 33: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
-	15, // 34: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
-	23, // 35: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
-	25, // 36: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
-	27, // 37: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
-	18, // 38: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
-	20, // 39: linuxha.heartbeat.v1.Control.WatchMessages:output_type -> linuxha.heartbeat.v1.ClusterMessage
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	4,  // 3: linuxha.heartbeat.v1.AttachRequest.sends:type_name -> linuxha.heartbeat.v1.Sends
+	30, // 4: linuxha.heartbeat.v1.Hello.info:type_name -> linuxha.heartbeat.v1.Hello.InfoEntry
+	31, // 5: linuxha.heartbeat.v1.SetInfo.info:type_name -> linuxha.heartbeat.v1.SetInfo.InfoEntry
+	3,  // 6: linuxha.heartbeat.v1.Sends.send:type_name -> linuxha.heartbeat.v1.Send
+	7,  // 7: linuxha.heartbeat.v1.AttachEvent.welcome:type_name -> linuxha.heartbeat.v1.Welcome
+	9,  // 8: linuxha.heartbeat.v1.AttachEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
+	12, // 9: linuxha.heartbeat.v1.AttachEvent.message:type_name -> linuxha.heartbeat.v1.Message
+	13, // 10: linuxha.heartbeat.v1.AttachEvent.node_status:type_name -> linuxha.heartbeat.v1.NodeStatus
+	6,  // 11: linuxha.heartbeat.v1.AttachEvent.messages:type_name -> linuxha.heartbeat.v1.Messages
+	12, // 12: linuxha.heartbeat.v1.Messages.message:type_name -> linuxha.heartbeat.v1.Message
+	8,  // 13: linuxha.heartbeat.v1.Welcome.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
+	10, // 14: linuxha.heartbeat.v1.Membership.members:type_name -> linuxha.heartbeat.v1.Member
+	8,  // 15: linuxha.heartbeat.v1.Membership.configured:type_name -> linuxha.heartbeat.v1.NodeInfo
+	32, // 16: linuxha.heartbeat.v1.Membership.lost_at_ns:type_name -> linuxha.heartbeat.v1.Membership.LostAtNsEntry
+	11, // 17: linuxha.heartbeat.v1.Member.processes:type_name -> linuxha.heartbeat.v1.Process
+	33, // 18: linuxha.heartbeat.v1.Process.info:type_name -> linuxha.heartbeat.v1.Process.InfoEntry
+	14, // 19: linuxha.heartbeat.v1.NodeStatus.links:type_name -> linuxha.heartbeat.v1.LinkStatus
+	13, // 20: linuxha.heartbeat.v1.GetStatusResponse.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
+	9,  // 21: linuxha.heartbeat.v1.GetStatusResponse.membership:type_name -> linuxha.heartbeat.v1.Membership
+	34, // 22: linuxha.heartbeat.v1.GetStatusResponse.parameters:type_name -> linuxha.heartbeat.v1.GetStatusResponse.ParametersEntry
+	23, // 23: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
+	8,  // 24: linuxha.heartbeat.v1.GetStatusResponse.known:type_name -> linuxha.heartbeat.v1.NodeInfo
+	15, // 25: linuxha.heartbeat.v1.GetStatusResponse.media:type_name -> linuxha.heartbeat.v1.MediumStatus
+	19, // 26: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
+	19, // 27: linuxha.heartbeat.v1.ClusterMessage.fields:type_name -> linuxha.heartbeat.v1.Field
+	13, // 28: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
+	9,  // 29: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
+	0,  // 30: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
+	16, // 31: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
+	24, // 32: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
+	26, // 33: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
+	28, // 34: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
+	18, // 35: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
+	21, // 36: linuxha.heartbeat.v1.Control.WatchMessages:input_type -> linuxha.heartbeat.v1.WatchMessagesRequest
+	5,  // 37: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
+	17, // 38: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
+	25, // 39: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
+	27, // 40: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
+	29, // 41: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
+	20, // 42: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
+	22, // 43: linuxha.heartbeat.v1.Control.WatchMessages:output_type -> linuxha.heartbeat.v1.ClusterMessage
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_proto_heartbeat_v1_heartbeat_proto_init() }
@@ -2148,12 +2300,14 @@ func file_proto_heartbeat_v1_heartbeat_proto_init() {
 		(*AttachRequest_Hello)(nil),
 		(*AttachRequest_Send)(nil),
 		(*AttachRequest_SetInfo)(nil),
+		(*AttachRequest_Sends)(nil),
 	}
-	file_proto_heartbeat_v1_heartbeat_proto_msgTypes[4].OneofWrappers = []any{
+	file_proto_heartbeat_v1_heartbeat_proto_msgTypes[5].OneofWrappers = []any{
 		(*AttachEvent_Welcome)(nil),
 		(*AttachEvent_Membership)(nil),
 		(*AttachEvent_Message)(nil),
 		(*AttachEvent_NodeStatus)(nil),
+		(*AttachEvent_Messages)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2161,7 +2315,7 @@ func file_proto_heartbeat_v1_heartbeat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_heartbeat_v1_heartbeat_proto_rawDesc), len(file_proto_heartbeat_v1_heartbeat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
