@@ -22,6 +22,7 @@ build: ## build every daemon and tool into bin/
 	@set -e; for d in $(DAEMONS); do $(GO_BUILD) -o $(BIN)/$${d%%=*} $${d#*=}; done
 	@$(GO_BUILD) -o $(BIN)/hatools ./tools
 	@set -e; for t in $$($(BIN)/hatools --list); do ln -sf hatools $(BIN)/$$t; done
+	@go run ./cib/schema/rng $(BIN)/schemas
 
 .PHONY: proto
 proto: ## regenerate the gRPC code from proto/*.proto
@@ -50,6 +51,10 @@ sim: ## run the simulator: SEEDS=n histories from SEED=s on, or SEED=s SEEDS=1 t
 .PHONY: cibdiff
 cibdiff: build ## random operations on random CIBs with our cibadmin and an installed reference's: OPS=n from SEED=s
 	go run ./test/cibdiff/cmd/cibdiff -operations $(or $(OPS),1000) -seed $(or $(SEED),1)
+
+.PHONY: clidiff
+clidiff: build ## command lines of every tool with ours and with an installed reference's (CLIDIFFFLAGS='-only crm_mon')
+	go run ./test/clidiff/cmd/clidiff $(CLIDIFFFLAGS)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 10s); findings land in testdata/fuzz
@@ -87,14 +92,16 @@ lint: ## gofumpt, vet, staticcheck, go.mod and generated code fresh
 	@$(MAKE) -s proto && git diff --exit-code --stat -- proto || { echo "generated code is stale: commit what 'make proto' wrote"; exit 1; }
 
 .PHONY: install
-install: build ## install below DESTDIR: daemons, tools, agents, schemas, unit; creates hacluster and haclient
+install: $(if $(shell command -v go),build) ## install below DESTDIR: daemons, tools, agents, schemas, unit; creates hacluster and haclient
+	@[ -x $(BIN)/hatools -a -d $(BIN)/schemas ] || { echo "make install: nothing is built in $(BIN)/ and there is no go to build it: run 'make build' first"; exit 1; }
 	install -d $(DESTDIR)/usr/lib/heartbeat $(DESTDIR)/usr/sbin $(DESTDIR)/etc/ha.d/resource.d $(DESTDIR)/usr/lib/systemd/system \
 	  $(DESTDIR)/usr/lib/ocf/resource.d/heartbeat $(DESTDIR)/usr/lib/ocf/lib/heartbeat $(DESTDIR)/var/lib/heartbeat/crm $(DESTDIR)/var/lib/heartbeat/pengine
 	set -e; for d in $(DAEMONS); do install -m 755 $(BIN)/$${d%%=*} $(DESTDIR)/usr/lib/heartbeat/; done
 	install -m 755 $(BIN)/hatools $(DESTDIR)/usr/lib/heartbeat/
 	set -e; for t in ipfail pingd apphbd ha_logd; do ln -sf hatools $(DESTDIR)/usr/lib/heartbeat/$$t; done
 	set -e; for t in $$($(BIN)/hatools --list); do ln -sf ../lib/heartbeat/hatools $(DESTDIR)/usr/sbin/$$t; done
-	go run ./cib/schema/rng $(DESTDIR)/usr/share/pacemaker
+	install -d $(DESTDIR)/usr/share/pacemaker
+	install -m 644 $(BIN)/schemas/*.rng $(DESTDIR)/usr/share/pacemaker/
 	install -d $(DESTDIR)/usr/share/heartbeat $(DESTDIR)/etc/init.d
 	set -e; for t in ResourceManager mach_down req_resource hb_standby hb_takeover hb_addnode hb_delnode hb_setweight hb_setsite; do ln -sf ../../lib/heartbeat/hatools $(DESTDIR)/usr/share/heartbeat/$$t; done
 	install -m 755 deploy/init/heartbeat $(DESTDIR)/etc/init.d/

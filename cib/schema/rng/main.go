@@ -1,5 +1,6 @@
 // Command rng writes the CIB's grammar as RELAX NG files into a directory,
-// where clients such as crmsh look for them: `make install` runs it.
+// where clients such as crmsh look for them: `make build` runs it and `make install`
+// copies what it wrote.
 package main
 
 import (
