@@ -74,6 +74,12 @@ func (p printer) resource(r *state.Resource) []Item {
 	return []Item{{Text: p.primitive(r, Name(r), node)}}
 }
 
+// PrimitiveText is the line of a primitive where the list says elsewhere on
+// which node it is.
+func PrimitiveText(c *state.Cluster, r *state.Resource) string {
+	return printer{c: c, o: Options{Pending: true}}.line(r, Name(r), r.CurrentNode(), false)
+}
+
 // Name is what lists call a primitive: the configured id, or the instance's id
 // in unique clones.
 func Name(r *state.Resource) string {
@@ -103,9 +109,14 @@ func Agent(r *state.Resource) string {
 
 // primitive is one line of the list (scheduler-3 19.3).
 func (p printer) primitive(r *state.Resource, name string, node *state.Node) string {
+	return p.line(r, name, node, true)
+}
+
+// line is primitive; where says whether it names the node.
+func (p printer) line(r *state.Resource, name string, node *state.Node, where bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\t(%s):\t", name, Agent(r))
-	multiple := len(r.Active) > 1
+	multiple := len(r.Active) > 1 && where
 	if multiple {
 		node = nil
 	} else if node == nil {
@@ -127,7 +138,7 @@ func (p printer) primitive(r *state.Resource, name string, node *state.Node) str
 		}
 		b.WriteString(" " + word)
 	}
-	if node != nil {
+	if node != nil && where {
 		b.WriteString(" " + node.Name)
 	}
 	if role == "Stopped" {

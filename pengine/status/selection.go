@@ -31,6 +31,14 @@ func (s Selection) Has(r *state.Resource) bool {
 	return s.Resources == nil
 }
 
+// HasFailed says whether a failed operation is of a wanted resource.
+func (s Selection) HasFailed(f state.FailedOp) bool {
+	if f.Resource != nil {
+		return s.Has(f.Resource)
+	}
+	return s.Resources == nil || slices.Contains(s.Resources, f.RscID)
+}
+
 // names says whether the resource is asked for by its own name.
 func (s Selection) names(r *state.Resource) bool {
 	return s.Resources == nil || slices.ContainsFunc(ids(r), func(id string) bool { return slices.Contains(s.Resources, id) })

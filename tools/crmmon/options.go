@@ -160,6 +160,9 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 			o.every = d
 		}
 	}
+	if p.Has("quiet") {
+		set(false, "times")
+	}
 	return o, nil
 }
 
@@ -186,15 +189,21 @@ func (o *options) choose(on bool, list string) error {
 	for _, name := range strings.Split(list, ",") {
 		name, prefix, _ := strings.Cut(name, ":")
 		switch {
+		case name == "": // an empty list changes nothing
 		case name == "none":
 			for _, n := range sectionNames {
-				o.sections[n] = !on
+				o.sections[n] = !on && (n != "options" || o.xml)
 			}
+		case name == "default" && !on:
+			return errors.New("--exclude=default makes no sense: name what is to be left out")
 		case name == "bans":
 			o.sections["bans"] = on
 			o.banPrefix = prefix
 		case aliases[name] != nil:
 			for _, n := range aliases[name] {
+				if n == "options" && name == "all" && !o.xml {
+					continue // lists show them where they are asked for by name
+				}
 				o.sections[n] = on
 			}
 		case slices.Contains(sectionNames, name):

@@ -127,7 +127,26 @@ func (v *view) summary(o *options) section {
 		}
 		add("%s", text)
 	}
-	if o.shows("maint-mode") && c.Opts.MaintenanceMode {
+	if o.shows("options") {
+		fencing, symmetric := "enabled", "symmetric"
+		if !c.Opts.Stonith {
+			fencing = "disabled"
+		}
+		if !c.Opts.Symmetric {
+			symmetric = "asymmetric"
+		}
+		add("STONITH of failed nodes %s", fencing)
+		add("Cluster is %s", symmetric)
+		add("No quorum policy: %s", map[state.QuorumPolicy]string{
+			state.QuorumStop: "Stop ALL resources", state.QuorumFreeze: "Freeze resources", state.QuorumIgnore: "Ignore",
+			state.QuorumDemote: "Demote promotable resources and stop all other resources", state.QuorumSuicide: "Suicide",
+		}[c.Opts.NoQuorum])
+	}
+	switch {
+	case !o.shows("maint-mode"):
+	case c.Opts.StopAll:
+		s.plain = append(s.plain, "", "    *** Resource management is DISABLED ***", "  The cluster will keep all resources stopped")
+	case c.Opts.MaintenanceMode:
 		s.plain = append(s.plain, "", "              *** Resource management is DISABLED ***",
 			"  The cluster will not attempt to start, stop or recover services")
 	}
@@ -188,9 +207,13 @@ func (v *view) byNode(o *options) []status.Item {
 			if m, ok := r.Meta.Get("internal_rsc"); ok && m == "true" {
 				continue
 			}
-			running = append(running, status.Item{Text: fmt.Sprintf("%s\t(%s):\t %s", status.Name(r), status.Agent(r), status.DisplayRole(r))})
+			running = append(running, status.Item{Text: status.PrimitiveText(v.cluster, r)})
 		}
-		label := fmt.Sprintf("%s %s: %s", status.NodeKind(n), v.nodeLabel(n.Name, o.detail), status.NodeState(n))
+		inWords := status.NodeState(n)
+		if o.detail {
+			inWords = detailedState(n)
+		}
+		label := fmt.Sprintf("%s %s: %s", status.NodeKind(n), v.nodeLabel(n.Name, o.detail), inWords)
 		items = append(items, status.Item{Text: label, Sub: []status.Item{{Text: "Resources", Sub: running}}})
 		if len(running) == 0 {
 			items[len(items)-1].Sub[0].Text = "Resources:"
@@ -208,12 +231,15 @@ func (v *view) resources(o *options) section {
 		s.title = "Inactive Resources"
 	}
 	s.items = status.Resources(v.cluster, status.Options{
-		Pending: true, Inactive: o.inactive, Detail: o.detail, Brief: o.brief, Incomplete: o.groupByNode, Selection: v.Selection,
+		Pending: true, Inactive: o.inactive, Detail: o.detail, Brief: o.brief && !o.groupByNode, Incomplete: o.groupByNode, Selection: v.Selection,
 	})
 	if len(s.items) == 0 {
 		text := "No active resources"
 		if o.inactive {
 			text = "No resources"
+		}
+		if o.inactive && o.groupByNode {
+			text = "No inactive resources"
 		}
 		s.items = []status.Item{{Text: text}}
 	}
@@ -275,8 +301,6 @@ func operationText(op operation, timing bool) string {
 			text += fmt.Sprintf(`%squeue-time="%sms"`, sep, op.queue)
 			sep = " "
 		}
-	}
-	if op.rc != op.expected {
 		text += fmt.Sprintf(`%src=%s (%s)`, sep, op.rc, ocftext.Code(op.rc))
 	}
 	return text
@@ -310,7 +334,7 @@ func (v *view) failCountItems(o *options) []status.Item {
 		}
 		var sub []status.Item
 		state.EachLeaf(v.cluster.Resources, func(r *state.Resource) {
-			if fails, _ := v.cluster.FailCount(r, n, false, nil); fails > 0 && !slices.ContainsFunc(sub, func(i status.Item) bool {
+			if fails, _ := v.cluster.FailCount(r, n, false, nil); fails > 0 && v.Has(r) && !slices.ContainsFunc(sub, func(i status.Item) bool {
 				return strings.HasPrefix(i.Text, status.Name(r)+":")
 			}) {
 				text := v.resourceSummary(r.ID, n.Name)
@@ -328,15 +352,20 @@ func (v *view) failCountItems(o *options) []status.Item {
 func (v *view) failureItems(o *options) []status.Item {
 	var items []status.Item
 	for _, f := range v.cluster.FailedOps {
-		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
+		switch {
+		case status.Masked(f), f.Node != nil && !v.HasNode(f.Node.Name), !v.HasFailed(f):
 			continue
+		case o.detail:
+			items = append(items, status.Item{Text: technicalText(f)})
+		default:
+			items = append(items, status.Item{Text: failureText(f)})
 		}
-		items = append(items, status.Item{Text: v.failureText(f)})
 	}
 	return items
 }
 
-func (v *view) failureText(f state.FailedOp) string {
+// failureText is a failed operation in words: task, place, result, time.
+func failureText(f state.FailedOp) string {
 	node := ""
 	if f.Node != nil {
 		node = f.Node.Name
@@ -351,29 +380,57 @@ func (v *view) failureText(f state.FailedOp) string {
 		task = fmt.Sprintf("%s-interval %s", state.IntervalText(number(interval)), task)
 	}
 	text += fmt.Sprintf(" %s on %s", task, node)
+	reason := f.XML.Attr("exit-reason")
 	switch s := f.XML.Attr("op-status"); s {
-	case "0", "4", "":
+	case "0", "":
 		text += fmt.Sprintf(" returned '%s'", ocftext.Code(f.XML.Attr("rc-code")))
+		if reason != "" {
+			text += fmt.Sprintf(" (%s)", reason)
+		}
 	case "-1":
 		text += " is pending"
-	default:
-		text += fmt.Sprintf(" could not be executed (%s)", ocftext.Status(s))
-		if reason := f.XML.Attr("exit-reason"); reason != "" {
-			text = strings.TrimSuffix(text, ")") + ": " + reason + ")"
+		if reason != "" {
+			text += fmt.Sprintf(" (%s)", reason)
 		}
-		return text + at(f)
+	default:
+		text += " could not be executed (" + ocftext.Status(s)
+		if reason != "" {
+			text += ": " + reason
+		}
+		text += ")"
 	}
-	if reason := f.XML.Attr("exit-reason"); reason != "" {
-		text += fmt.Sprintf(" (%s)", reason)
+	if when := epoch(f.XML.Attr("last-rc-change"), timeFormat); when != "" {
+		text += " at " + when
 	}
-	return text + at(f)
+	if took := number(f.XML.Attr("exec-time")); took > 0 {
+		text += " after " + state.IntervalText(took)
+	}
+	return text
 }
 
-func at(f state.FailedOp) string {
-	if when := epoch(f.XML.Attr("last-rc-change"), timeFormat); when != "" {
-		return " at " + when
+// technicalText is a failed operation as the status section has it.
+func technicalText(f state.FailedOp) string {
+	key, ok := f.XML.Get("operation_key")
+	if !ok {
+		key = f.XML.ID()
 	}
-	return ""
+	if f.Node != nil {
+		key += " on " + f.Node.Name
+	}
+	rc := f.XML.Attr("rc-code")
+	text := fmt.Sprintf("%s '%s' (%s): call=%s, status='%s'", key, ocftext.Code(rc), rc, f.XML.Attr("call-id"), ocftext.Status(f.XML.Attr("op-status")))
+	if reason := f.XML.Attr("exit-reason"); reason != "" {
+		text += fmt.Sprintf(", exitreason='%s'", reason)
+	}
+	if when := epoch(f.XML.Attr("last-rc-change"), timeFormat); when != "" {
+		text += fmt.Sprintf(", last-rc-change='%s'", when)
+	}
+	for _, t := range [][2]string{{"queued", "queue-time"}, {"exec", "exec-time"}} {
+		if ms, ok := f.XML.Get(t[1]); ok {
+			text += fmt.Sprintf(", %s=%sms", t[0], ms)
+		}
+	}
+	return text
 }
 
 func number(s string) int64 {
@@ -458,15 +515,15 @@ func (v *view) ticketItems() []status.Item {
 	var items []status.Item
 	for _, name := range names {
 		t := v.cluster.Tickets[name]
-		text := name + "\trevoked"
+		text := name + ": revoked"
 		if t.Granted {
-			text = name + "\tgranted"
+			text = name + ": granted"
 		}
 		if t.Standby {
 			text += " [standby]"
 		}
 		if t.LastGranted > 0 {
-			text += fmt.Sprintf(" last-granted='%s'", time.Unix(t.LastGranted, 0).Format(timeFormat))
+			text += fmt.Sprintf(` last-granted="%s"`, time.Unix(t.LastGranted, 0).Format(timeFormat))
 		}
 		items = append(items, status.Item{Text: text})
 	}

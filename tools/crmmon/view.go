@@ -151,13 +151,18 @@ func (v *view) detailedNodes() []status.Item {
 		if n.Kind == state.Ping || !v.HasNode(n.Name) {
 			continue
 		}
-		label := status.NodeKind(n) + " " + v.nodeLabel(n.Name, true) + ": " + status.NodeState(n)
-		if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member && n.Online {
-			label += ", feature set " + fs
-		}
-		items = append(items, status.Item{Text: label})
+		items = append(items, status.Item{Text: status.NodeKind(n) + " " + v.nodeLabel(n.Name, true) + ": " + detailedState(n)})
 	}
 	return items
+}
+
+// detailedState is a node's state with the feature set of a member.
+func detailedState(n *state.Node) string {
+	text := status.NodeState(n)
+	if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member && n.Online {
+		text += ", feature set " + fs
+	}
+	return text
 }
 
 // operation is one line of history.
@@ -165,7 +170,6 @@ type operation struct {
 	call, task, rc, status   string
 	interval                 string // milliseconds
 	changed, exec, queue, id string
-	expected                 string // return code that was expected; "" unknown
 }
 
 // history is a resource's operations on a node, oldest first.
@@ -207,17 +211,8 @@ func readOperation(op *etree.Element) operation {
 		rc: op.SelectAttrValue("rc-code", "0"), status: op.SelectAttrValue("op-status", "0"),
 		interval: op.SelectAttrValue("interval", "0"), changed: op.SelectAttrValue("last-rc-change", ""),
 		exec: op.SelectAttrValue("exec-time", ""), queue: op.SelectAttrValue("queue-time", ""),
-		id: op.SelectAttrValue("id", ""), expected: expectedRC(op.SelectAttrValue("transition-key", "")),
+		id: op.SelectAttrValue("id", ""),
 	}
-}
-
-// expectedRC is the third part of a transition key (crm 4.5).
-func expectedRC(key string) string {
-	parts := strings.Split(key, ":")
-	if len(parts) != 4 {
-		return "0"
-	}
-	return parts[2]
 }
 
 // worthShowing leaves out probes that found nothing, and orders by call.
@@ -230,7 +225,7 @@ func worthShowing(ops []operation) []operation {
 			continue // the same record stands under its own key too
 		}
 		probe := o.task == "monitor" && o.interval == "0"
-		if probe && (o.rc == "7" || o.rc == "193") || o.task == "notify" || o.status == "-1" {
+		if probe && (o.rc == "7" || o.rc == "193") || o.task == "notify" {
 			continue
 		}
 		out = append(out, o)
@@ -241,6 +236,12 @@ func worthShowing(ops []operation) []operation {
 	slices.SortStableFunc(out, func(a, b operation) int {
 		x, _ := strconv.Atoi(a.call)
 		y, _ := strconv.Atoi(b.call)
+		if under, other := a.status == "-1", b.status == "-1"; under != other { // what is under way comes last
+			x, y = 0, 1
+			if under {
+				x, y = 1, 0
+			}
+		}
 		return x - y
 	})
 	return out
@@ -282,7 +283,8 @@ func (v *view) bans(prefix string) []ban {
 		if r := l.SelectAttrValue("role", ""); r == "Promoted" || r == "Master" {
 			role = "Promoted"
 		}
-		out = append(out, ban{id: id, rsc: l.SelectAttrValue("rsc", ""), node: l.SelectAttrValue("node", ""), weight: weight, role: role})
+		// The constraint that was made last comes first.
+		out = slices.Insert(out, 0, ban{id: id, rsc: l.SelectAttrValue("rsc", ""), node: l.SelectAttrValue("node", ""), weight: weight, role: role})
 	}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/beevik/etree"
+
 	"linuxha/internal/interval"
 	"linuxha/internal/ocftext"
 	"linuxha/pengine/state"
@@ -39,7 +41,9 @@ func (v *view) elements(o *options) []*output.Element {
 			}
 			list.Add(v.xml().Resource(r)...)
 		}
-		out = append(out, list)
+		if len(v.cluster.Resources) > 0 {
+			out = append(out, list)
+		}
 	}
 	if o.shows("attributes") {
 		if a := v.attributesXML(); len(a.Children) > 0 {
@@ -48,7 +52,11 @@ func (v *view) elements(o *options) []*output.Element {
 	}
 	anyNode := slices.ContainsFunc(v.cluster.Nodes, func(n *state.Node) bool { return v.HasNode(n.Name) })
 	if (o.shows("operations") || o.shows("failcounts")) && anyNode {
-		out = append(out, v.historyXML())
+		if slices.ContainsFunc(v.doc.FindElements("./status/node_state"), func(ns *etree.Element) bool {
+			return ns.SelectElement("lrm") != nil && v.HasNode(ns.SelectAttrValue("uname", ""))
+		}) {
+			out = append(out, v.historyXML(o))
+		}
 	}
 	if o.shows("failures") {
 		if f := v.xml().Failures(); len(f.Children) > 0 {
@@ -136,7 +144,7 @@ func (v *view) attributesXML() *output.Element {
 	return list
 }
 
-func (v *view) historyXML() *output.Element {
+func (v *view) historyXML(o *options) *output.Element {
 	list := output.New("node_history")
 	byNode := map[string]*output.Element{}
 	for _, h := range v.histories() {
@@ -144,23 +152,28 @@ func (v *view) historyXML() *output.Element {
 		if node == nil {
 			node = output.New("node", "name", h.node)
 			byNode[h.node] = node
-			list.Add(node)
 		}
-		threshold, fails, last, orphan := 1000000, 0, int64(0), true
+		threshold, fails, last, known := 1000000, 0, int64(0), false
 		if r := v.cluster.Lookup(h.rsc); r != nil {
-			threshold, orphan = r.Threshold, r.Orphan
+			threshold, known = r.Threshold, true
 			if n := v.cluster.NodeByName(h.node); n != nil {
 				fails, last = v.cluster.FailCount(r, n, false, nil)
 			}
 		}
-		e := output.New("resource_history", "id", h.rsc, "orphan", yes(orphan), "migration-threshold", strconv.Itoa(threshold))
+		e := output.New("resource_history", "id", h.rsc, "orphan", yes(!known), "migration-threshold", strconv.Itoa(threshold))
 		if fails > 0 {
 			e.Set("fail-count", strconv.Itoa(fails))
 		}
 		if last > 0 {
 			e.Set("last-failure", time.Unix(last, 0).Format(timeFormat))
 		}
+		if !o.shows("operations") && fails == 0 && last == 0 {
+			continue
+		}
 		for _, op := range h.ops {
+			if !o.shows("operations") {
+				break
+			}
 			x := output.New("operation_history", "call", op.call, "task", op.task, "rc", op.rc, "rc_text", ocftext.Code(op.rc))
 			if op.interval != "0" {
 				x.Set("interval", op.interval+"ms")
@@ -175,6 +188,9 @@ func (v *view) historyXML() *output.Element {
 				x.Set("queue-time", op.queue+"ms")
 			}
 			e.Add(x)
+		}
+		if len(node.Children) == 0 {
+			list.Add(node)
 		}
 		node.Add(e)
 	}

@@ -125,7 +125,7 @@ func (v Writer) Primitive(r *state.Resource) *output.Element {
 func (v Writer) Failures() *output.Element {
 	list := output.New("failures")
 	for _, f := range v.Cluster.FailedOps {
-		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) {
+		if status.Masked(f) || f.Node != nil && !v.HasNode(f.Node.Name) || !v.HasFailed(f) {
 			continue
 		}
 		list.Add(failure(f))
