@@ -45,6 +45,7 @@ type node struct {
 
 // runDaemon is heartbeatd itself, from the configuration to the exit status.
 func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
+	tune()
 	name, err := nodeName()
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -151,7 +151,7 @@ func Frame(m *Message, format Format, token string) ([]byte, error) {
 
 // netstringBody is the message up to and including "%%%\n".
 func netstringBody(m *Message, keys *Keys, opt Options) ([]byte, error) {
-	b, err := appendFields(append(make([]byte, 0, 512), start...), m, 0)
+	b, err := appendFields(append(make([]byte, 0, roughSize(m)), start...), m, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,15 @@ func netstringBody(m *Message, keys *Keys, opt Options) ([]byte, error) {
 		b = appendNetstring(b, append([]byte("(0)auth="), token...))
 	}
 	return append(b, end...), nil
+}
+
+// roughSize is at least what a message without structs takes, signed.
+func roughSize(m *Message) int {
+	n := 128
+	for i := range m.Fields {
+		n += len(m.Fields[i].Name) + len(m.Fields[i].Value) + 16
+	}
+	return n
 }
 
 const (

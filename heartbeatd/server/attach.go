@@ -26,9 +26,10 @@ const (
 	clientQueueBytes = 64 << 20
 	// eventOverhead stands for an event's memory beside its payload.
 	eventOverhead = 256
-	// A frame to a client has at most so many messages and payload bytes.
-	frameMessages = 1024
-	frameBytes    = 64 << 10
+	// A frame to a client with several messages has at most about so many
+	// bytes: gRPC's next larger buffers have a megabyte, and are cleared.
+	frameBytes    = 30 << 10
+	frameOverhead = 48 // of a message in it
 )
 
 var (
@@ -43,7 +44,9 @@ type client struct {
 	batches bool // it understands several messages in a frame
 	backlog backlog
 	cut     chan struct{} // closed: the stream ends with reason
-	reason  error         // of the loop
+	// Of the loop:
+	reason error
+	lag    lag
 }
 
 // news is what a client is told: a message of another client, or another event.
@@ -52,11 +55,17 @@ type news struct {
 	event   *heartbeatv1.AttachEvent
 }
 
-// push queues news; a client that is too slow loses its stream.
-func (c *client) push(n news) {
-	if c.reason == nil && !c.backlog.put(n) {
+// push queues news and returns how many bytes wait; -1: that were too many, and
+// the client loses its stream.
+func (c *client) push(n news) int {
+	if c.reason != nil {
+		return 0
+	}
+	bytes := c.backlog.put(n)
+	if bytes < 0 {
 		c.end(errSlow)
 	}
+	return bytes
 }
 
 func (c *client) end(reason error) {
@@ -71,6 +80,7 @@ type backlog struct {
 	mu    sync.Mutex
 	queue []news
 	bytes int // of what was put and is not yet sent
+	gone  uint64
 	ready chan struct{}
 }
 
@@ -78,14 +88,14 @@ func newBacklog() backlog { return backlog{ready: make(chan struct{}, 1)} }
 
 func cost(n news) int { return len(n.message.GetPayload()) + eventOverhead }
 
-// put appends n; false: there is too much already. One message of any size can
-// be put.
-func (b *backlog) put(n news) bool {
+// put appends n and returns how many bytes wait now; -1: there are too many
+// already, and n is lost. One message of any size can be put.
+func (b *backlog) put(n news) int {
 	size := cost(n)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.bytes+size > clientQueueBytes && size < clientQueueBytes {
-		return false
+		return -1
 	}
 	b.queue = append(b.queue, n)
 	b.bytes += size
@@ -95,7 +105,14 @@ func (b *backlog) put(n news) bool {
 		default: // the reader looks at the queue anyway
 		}
 	}
-	return true
+	return b.bytes
+}
+
+// state is how many bytes wait, and a count that grows with what has gone.
+func (b *backlog) state() (bytes int, gone uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes, b.gone
 }
 
 // take empties the queue; sent must be told when that has gone out.
@@ -111,6 +128,7 @@ func (b *backlog) sent(bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.bytes -= bytes
+	b.gone++
 }
 
 // frame makes one event of the first n of queue; bytes is what they cost.
@@ -120,9 +138,9 @@ func (c *client) frame(queue []news) (ev *heartbeatv1.AttachEvent, n, bytes int)
 		return first.event, 1, cost(first)
 	}
 	n, bytes = 1, cost(first)
-	payload := len(first.message.Payload)
-	for c.batches && n < min(len(queue), frameMessages) && queue[n].message != nil {
-		if payload += len(queue[n].message.Payload); payload > frameBytes {
+	frame := len(first.message.Payload) + frameOverhead
+	for c.batches && n < len(queue) && queue[n].message != nil {
+		if frame += len(queue[n].message.Payload) + frameOverhead; frame > frameBytes {
 			break
 		}
 		bytes += cost(queue[n])

@@ -154,8 +154,15 @@ func (s *Server) arrive(a arrived) {
 }
 
 func (s *Server) toClient(name string, m *heartbeatv1.Message) {
-	if c := s.clients[name]; c != nil {
-		c.push(news{message: m})
+	c := s.clients[name]
+	if c == nil {
+		return
+	}
+	switch bytes := c.push(news{message: m}); {
+	case bytes > holdAt:
+		s.flow.lagging = true
+	case bytes < 0:
+		s.log.Warn("a client does not read what it is sent and loses its stream", "client", name)
 	}
 }
 
@@ -175,7 +182,7 @@ func (s *Server) arrivedData(p *link.Packet) {
 // others have acknowledged.
 func (s *Server) flush(now time.Time) {
 	s.flushSubmits(now)
-	for len(s.outbox) > 0 && !s.full() {
+	for len(s.outbox) > 0 && !s.full(now) {
 		o := s.outbox[0]
 		s.outbox = s.outbox[1:]
 		if o.message != nil {
@@ -197,8 +204,8 @@ func (s *Server) flushSubmits(now time.Time) {
 }
 
 // full tells that clients have to wait until the others have caught up.
-func (s *Server) full() bool {
-	return s.congested || s.window.inFlight(s.link.Unacknowledged()) > windowBytes
+func (s *Server) full(now time.Time) bool {
+	return s.congested || s.window.inFlight(s.link.Unacknowledged()) > windowBytes || s.waiting(now)
 }
 
 // window knows how many bytes the last numbered messages had: link counts

@@ -105,6 +105,7 @@ type Server struct {
 	ccmWake   time.Time
 	congested bool
 	window    window
+	flow      flow
 	submits   []*hamsg.Message // of ccm, to go out next
 	outbox    []outgoing       // of clients, waiting for acknowledgements
 	packer    *packer
@@ -113,6 +114,7 @@ type Server struct {
 	watchers  map[*watcher]struct{}
 	listeners map[*listener]struct{}
 	view      *heartbeatv1.Membership // in force; replaced, never written to
+	members   map[string]uint64       // every node that a view had, with its generation in the last one
 	loadRead  time.Time
 	saved     chan Known  // newest state for the peers' files
 	served    chan served // what the quorum server is to be asked about
@@ -146,10 +148,12 @@ func New(opt Options) (*Server, error) {
 		sends:    make(chan send),
 		done:     make(chan struct{}),
 		clients:  map[string]*client{},
+		members:  map[string]uint64{},
 		watchers: map[*watcher]struct{}{}, listeners: map[*listener]struct{}{},
 		saved:  make(chan Known, 1),
 		views:  make(chan uint64, 1),
 		served: make(chan served, 1),
+		flow:   flow{held: map[string]time.Time{}},
 	}
 	s.cfg.Store(cfg)
 	s.keys.Store(opt.Keys)
@@ -292,7 +296,7 @@ func (s *Server) loop(ctx, broken context.Context) {
 	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		sends := s.sends
-		if len(s.outbox) > 0 || s.leaving || s.full() {
+		if len(s.outbox) > 0 || s.leaving || s.full(time.Now()) {
 			sends = nil // clients wait until the others have caught up
 		}
 		wake := s.linkWake
@@ -300,6 +304,9 @@ func (s *Server) loop(ctx, broken context.Context) {
 			wake = s.ccmWake
 		}
 		if at := s.classicWake(); !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
+		if at := s.flow.next; !at.IsZero() && at.Before(wake) {
 			wake = at
 		}
 		timer.Reset(time.Until(wake))
@@ -334,7 +341,9 @@ func (s *Server) loop(ctx, broken context.Context) {
 				s.stepClassic(now, classic.Woken{})
 			}
 		}
-		s.flush(time.Now())
+		now := time.Now()
+		s.checkFlow(now)
+		s.flush(now)
 	}
 }
 
@@ -436,6 +445,7 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 			events = append(events, ccm.NodeUp{Name: c.Node, ID: c.ID.String(), Generation: c.Generation})
 			s.rememberPeers()
 		case link.Dead:
+			delete(s.flow.held, c.Node)
 			s.assembler.forget(c.Node)
 			events = append(events, ccm.NodeLost{Name: c.Node, At: now})
 		case link.Broken:
@@ -481,6 +491,8 @@ func (s *Server) deliver(now time.Time, p *link.Packet) {
 		s.stepCCM(now, ccm.Received{From: p.Src, Generation: p.Generation, Message: m})
 	case typeData:
 		s.arrivedData(p)
+	case typeFlow:
+		s.heldBy(now, p)
 	case "shutdone":
 		if s.classic != nil {
 			return // said by the core

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// frameBytes bounds the payloads that share one frame of the stream.
-	frameBytes = 64 << 10
+	// frameBytes is what a frame with several messages has at most, about: gRPC's
+	// next larger buffers have a megabyte, and are cleared.
+	frameBytes    = 30 << 10
+	frameOverhead = 48 // of a message in it
 	// queueBytes may wait for the stream; then Send waits.
 	queueBytes = 1 << 20
 	// sendOverhead stands for a message's memory beside its payload.
@@ -110,9 +112,9 @@ func (s *sender) together(queue []request) int {
 	if !s.batches || queue[0].send == nil {
 		return 1
 	}
-	n, bytes := 1, len(queue[0].send.Payload)
+	n, bytes := 1, len(queue[0].send.Payload)+frameOverhead
 	for n < len(queue) && queue[n].send != nil {
-		if bytes += len(queue[n].send.Payload); bytes > frameBytes {
+		if bytes += len(queue[n].send.Payload) + frameOverhead; bytes > frameBytes {
 			break
 		}
 		n++

@@ -44,7 +44,7 @@ func TestFrames(t *testing.T) {
 			}
 			put(request{info: &heartbeatv1.SetInfo{Info: map[string]string{"a": "1"}}}, "info")
 			for i := range 5 {
-				put(message(100+i, frameBytes/2), fmt.Sprint(100+i))
+				put(message(100+i, frameBytes/2-frameOverhead), fmt.Sprint(100+i))
 			}
 			go s.run(t.Context())
 			var got []string
