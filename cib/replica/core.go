@@ -194,6 +194,8 @@ func (c *Core) event(ev Event) {
 		c.attached(ev)
 	case Submitted:
 		c.submitted(ev)
+	case Withdrawn:
+		c.withdraw(ev.Token)
 	case Appointed:
 		c.appoint(ev)
 	case Received:
@@ -242,6 +244,17 @@ func (c *Core) submitted(ev Submitted) {
 	c.outstanding = append(c.outstanding, &submission{
 		token: ev.Token, deadline: ev.Deadline, request: ev.Request,
 		id: ID{c.self, c.opts.Incarnation, ev.Token},
+	})
+}
+
+// withdraw drops a request that has not been performed yet.
+func (c *Core) withdraw(token uint64) {
+	c.outstanding = slices.DeleteFunc(c.outstanding, func(s *submission) bool {
+		if s.token != token {
+			return false
+		}
+		c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.id == s.id })
+		return true
 	})
 }
 
@@ -439,6 +452,8 @@ func (c *Core) route() {
 		case c.role != follower:
 			s.sent = c.now
 			c.enqueue(s.id, s.request)
+		case s.request.AsPrimary && c.term.Primary != "":
+			s.reply = &Outcome{RC: cibdoc.RCTryAgain, Detail: "the primary CIB is that of " + c.term.Primary + ", not this one", Version: c.doc.Version()}
 		case c.inStep && c.term.Primary != "":
 			s.sent = c.now
 			c.send(c.term.Primary, Forward{c.term, s.id, s.request})

@@ -19,10 +19,13 @@ type ID struct {
 type Request struct {
 	Changes []ops.Change
 	Local   bool // apply here if there is no primary
-	DryRun  bool
-	User    string
-	Client  string
-	Ref     string
+	// AsPrimary: perform it here or not at all. What a DC decides must not be
+	// made by the primary that comes after it.
+	AsPrimary bool
+	DryRun    bool
+	User      string
+	Client    string
+	Ref       string
 }
 
 // Outcome is the answer to a request, also to SetPrimary.
@@ -71,10 +74,14 @@ type (
 		Seq uint64
 		Err error
 	}
+	// Withdrawn: the client of Submitted does not wait any more. What has not
+	// reached a primary is dropped; what has may be performed all the same.
+	Withdrawn struct{ Token uint64 }
 	// Woken: the time that WakeAt asked for.
 	Woken struct{}
 )
 
+func (Withdrawn) event() {}
 func (Attached) event()  {}
 func (Submitted) event() {}
 func (Appointed) event() {}

@@ -834,3 +834,69 @@ func (n *net) check() {
 		sums[k] = d.doc.Sum()
 	}
 }
+
+// TestAsPrimary: what a DC decided is made by the primary beside it, or not
+// at all.
+func TestAsPrimary(t *testing.T) {
+	n := newNet(t, "a", "b", "c")
+	n.mustSucceed("a", n.appoint("a", true, "a", "b", "c"))
+	submit := func(change ops.Change) uint64 {
+		d := n.nodes["a"]
+		d.token++
+		n.step("a", Submitted{Token: d.token, Deadline: n.now.Add(30 * time.Second), Request: Request{Changes: []ops.Change{change}, AsPrimary: true}})
+		return d.token
+	}
+	x := submit(addNode("1"))
+	n.settle()
+	n.mustSucceed("a", x)
+	n.view++
+	d := n.nodes["a"]
+	d.token++
+	n.step("a", Appointed{Token: d.token, Primary: "", View: n.view, Members: n.names, Quorate: true})
+	y := submit(addNode("2")) // nobody is the primary: it waits
+	n.settle()
+	if o, ok := n.outcome("a", y); ok {
+		t.Fatalf("answered without a primary: %+v", o)
+	}
+	n.mustSucceed("b", n.appoint("b", true, "a", "b", "c"))
+	z := submit(addNode("3"))
+	for _, token := range []uint64{y, z} {
+		if o, ok := n.outcome("a", token); !ok || o.RC != cibdoc.RCTryAgain || !strings.Contains(o.Detail, "that of b") {
+			t.Errorf("%v %+v", ok, o)
+		}
+	}
+	n.pass(30 * time.Second)
+	n.same("a", "b", "c")
+	if d := n.nodes["b"]; !d.has("1") || d.has("2") || d.has("3") {
+		t.Errorf("%s", d.doc.Bytes())
+	}
+}
+
+// TestWithdrawn: a request whose client has gone is not made when a primary
+// comes, neither by another node's nor by this one.
+func TestWithdrawn(t *testing.T) {
+	for _, primary := range []string{"a", "b"} {
+		n := newNet(t, "a", "b")
+		x := n.submit("a", addNode("1"))
+		n.step("a", Withdrawn{Token: x})
+		y := n.submit("a", addNode("2"))
+		n.mustSucceed(primary, n.appoint(primary, true, "a", "b"))
+		n.mustSucceed("a", y)
+		if _, ok := n.outcome("a", x); ok || n.nodes["b"].has("1") || !n.nodes["b"].has("2") {
+			t.Errorf("primary %s, answered %v: %s", primary, ok, n.nodes["b"].doc.Bytes())
+		}
+	}
+	// While the copies are gathered it stands in the primary's queue already.
+	n := newNet(t, "a", "b")
+	d := n.nodes["a"]
+	d.token++
+	n.step("a", Appointed{Token: d.token, Primary: "a", View: 1, Members: n.names, Quorate: true})
+	x, y := n.submit("a", addNode("1")), n.submit("a", addNode("2"))
+	n.step("a", Withdrawn{Token: x})
+	n.settle()
+	n.mustSucceed("a", n.appoint("a", true, "a", "b"))
+	n.mustSucceed("a", y)
+	if _, ok := n.outcome("a", x); ok || n.nodes["b"].has("1") || !n.nodes["b"].has("2") {
+		t.Errorf("answered %v: %s", ok, n.nodes["b"].doc.Bytes())
+	}
+}

@@ -72,7 +72,7 @@ func (s *Server) Apply(ctx context.Context, req *cibv1.ApplyRequest) (*cibv1.App
 	}
 	o, err := s.ask(ctx, func(token uint64) replica.Event {
 		return replica.Submitted{Token: token, Deadline: time.Now().Add(timeout), Request: replica.Request{
-			Changes: changes, Local: req.GetLocal(), DryRun: req.GetDryRun(), User: user, Client: req.GetClient(), Ref: req.GetRef(),
+			Changes: changes, Local: req.GetLocal(), AsPrimary: req.GetAsPrimary(), DryRun: req.GetDryRun(), User: user, Client: req.GetClient(), Ref: req.GetRef(),
 		}}
 	})
 	if err != nil {

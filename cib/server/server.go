@@ -216,6 +216,7 @@ func (s *Server) ask(ctx context.Context, event func(token uint64) replica.Event
 	case o := <-answer:
 		return o, nil
 	case <-ctx.Done():
+		s.event(replica.Withdrawn{Token: token}) // nobody waits for it: it is not handed on any more
 		return replica.Outcome{}, ctx.Err()
 	case <-s.ended:
 		return replica.Outcome{}, errStopping

@@ -37,6 +37,10 @@ func TestAlertsOfNodesAndResources(t *testing.T) { // execution 16
 	until(t, "n1 tells of the failure", func() bool {
 		return lrm("n1").alerted(map[string]string{"kind": "resource", "rsc": "a", "rc": "7", "target_rc": "0", "desc": "not running", "status": "0"}) >= 1
 	})
+	until(t, "n1 tells of the recovery", func() bool { // the cluster is stable only after it
+		return lrm("n1").alerted(map[string]string{"kind": "resource", "rsc": "a", "task": "start", "rc": "0"}) == 2 &&
+			lrm("n1").alerted(map[string]string{"kind": "resource", "rsc": "a", "task": "monitor", "interval": "10000", "rc": "0", "status": "0"}) == 2
+	})
 	c.stable(map[string]string{"a": "n1", "b": "n1"})
 	for _, n := range []string{"n2", "n3"} {
 		if k := lrm(n).alerted(map[string]string{"kind": "resource"}); k != 0 {

@@ -23,6 +23,9 @@ func version(v *cibv1.Version) te.Version {
 // job is one update, or a barrier: done is called in the loop when everything
 // before it has been answered.
 type job struct {
+	// reign ends with the DC role in which the update was decided; an update
+	// that has not been made by then must not be made at all. nil: it stands.
+	reign   context.Context
 	changes []*cibv1.Change
 	done    func(te.Version, error)
 }
@@ -46,7 +49,14 @@ func (w *writer) run(ctx context.Context) {
 		if len(batch) == 0 {
 			return
 		}
-		w.send(ctx, batch)
+		for len(batch) > 0 { // those of one reign together
+			n := 1
+			for n < len(batch) && batch[n].reign == batch[0].reign {
+				n++
+			}
+			w.send(ctx, batch[:n])
+			batch = batch[n:]
+		}
 	}
 }
 
@@ -61,8 +71,21 @@ func (w *writer) send(ctx context.Context, batch []job) {
 	}
 	var v te.Version
 	var err error
+	applying, asPrimary := ctx, false
+	if reign := batch[0].reign; reign != nil {
+		if reign.Err() != nil {
+			return // it is over, and whoever waited for it with it
+		}
+		both, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(reign, cancel)()
+		applying, asPrimary = both, true
+	}
 	if len(changes) > 0 {
-		v, err = w.apply(ctx, changes)
+		v, err = w.apply(applying, changes, asPrimary)
+	}
+	if err != nil && applying.Err() != nil && ctx.Err() == nil {
+		return // the reign ended meanwhile
 	}
 	if err != nil && writing > 1 && ctx.Err() == nil { // one bad change must not take the others along
 		for _, j := range batch {
@@ -85,9 +108,11 @@ func (w *writer) send(ctx context.Context, batch []job) {
 
 // apply returns when the change is acknowledged. While the CIB daemon is away
 // it waits for it: all our changes may be made twice.
-func (w *writer) apply(ctx context.Context, changes []*cibv1.Change) (te.Version, error) {
+func (w *writer) apply(ctx context.Context, changes []*cibv1.Change, asPrimary bool) (te.Version, error) {
 	for {
-		resp, err := w.client.Apply(ctx, &cibv1.ApplyRequest{Changes: changes, User: "hacluster", Client: "crmd", TimeoutMs: 5000}, grpc.WaitForReady(true))
+		resp, err := w.client.Apply(ctx, &cibv1.ApplyRequest{
+			Changes: changes, User: "hacluster", Client: "crmd", TimeoutMs: 5000, AsPrimary: asPrimary,
+		}, grpc.WaitForReady(true))
 		switch {
 		case err == nil && resp.Rc == 0:
 			return version(resp.Version), nil

@@ -395,14 +395,18 @@ func (x *Change) GetMissingOk() bool {
 }
 
 type ApplyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changes       []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
-	Local         bool                   `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"` // while no primary is known, change this copy only instead of waiting; with one as usual (cib 3.3, crm 3.9)
-	DryRun        bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`                             // on behalf of; only root and hacluster may name another (ACLs)
-	Client        string                 `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`                         // for update-client and logs
-	Ref           string                 `protobuf:"bytes,6,opt,name=ref,proto3" json:"ref,omitempty"`                               // caller's reference, returned in the notification
-	TimeoutMs     int64                  `protobuf:"varint,7,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: 30 s
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Changes   []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Local     bool                   `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"` // while no primary is known, change this copy only instead of waiting; with one as usual (cib 3.3, crm 3.9)
+	DryRun    bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	User      string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`                             // on behalf of; only root and hacluster may name another (ACLs)
+	Client    string                 `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`                         // for update-client and logs
+	Ref       string                 `protobuf:"bytes,6,opt,name=ref,proto3" json:"ref,omitempty"`                               // caller's reference, returned in the notification
+	TimeoutMs int64                  `protobuf:"varint,7,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: 30 s
+	// Only if this node's CIB is the primary: a DC's updates must not be made by
+	// the primary of the DC after it. EAGAIN: another one is now; whether it was
+	// made before is not known.
+	AsPrimary     bool `protobuf:"varint,8,opt,name=as_primary,json=asPrimary,proto3" json:"as_primary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +488,13 @@ func (x *ApplyRequest) GetTimeoutMs() int64 {
 		return x.TimeoutMs
 	}
 	return 0
+}
+
+func (x *ApplyRequest) GetAsPrimary() bool {
+	if x != nil {
+		return x.AsPrimary
+	}
+	return false
 }
 
 type ApplyResponse struct {
@@ -1015,7 +1026,7 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"delete_all\x18\x06 \x01(\bR\tdeleteAll\x12!\n" +
 	"\fscore_update\x18\a \x01(\bR\vscoreUpdate\x12\x1d\n" +
 	"\n" +
-	"missing_ok\x18\b \x01(\bR\tmissingOk\"\xcc\x01\n" +
+	"missing_ok\x18\b \x01(\bR\tmissingOk\"\xeb\x01\n" +
 	"\fApplyRequest\x120\n" +
 	"\achanges\x18\x01 \x03(\v2\x16.linuxha.cib.v1.ChangeR\achanges\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\bR\x05local\x12\x17\n" +
@@ -1024,7 +1035,9 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x06client\x18\x05 \x01(\tR\x06client\x12\x10\n" +
 	"\x03ref\x18\x06 \x01(\tR\x03ref\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\a \x01(\x03R\ttimeoutMs\"z\n" +
+	"timeout_ms\x18\a \x01(\x03R\ttimeoutMs\x12\x1d\n" +
+	"\n" +
+	"as_primary\x18\b \x01(\bR\tasPrimary\"z\n" +
 	"\rApplyResponse\x12\x0e\n" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x10\n" +
