@@ -26,6 +26,8 @@ import (
 
 // reign is the time in which this node is DC.
 type reign struct {
+	ctx       context.Context // ends with it
+	end       context.CancelFunc
 	seq       uint64 // grows with each reign: late answers of an older one are void
 	term      string
 	joined    bool   // the first join is through
@@ -44,11 +46,15 @@ func (s *Server) beginReign() {
 		seq: s.reign.seq + 1, hadQuorum: s.reign.hadQuorum || s.view.Quorate,
 		lrm: map[string][]byte{}, runs: map[string][]string{},
 	}
+	s.reign.ctx, s.reign.end = context.WithCancel(s.ctx)
 	s.reign.term = fmt.Sprintf("%s/%d/%d", s.uuid, s.view.Number, s.reign.seq)
 }
 
 func (s *Server) endReign(why string) {
 	s.log.Info("Giving up the DC role", "reason", why)
+	if s.reign.end != nil {
+		s.reign.end()
+	}
 	s.reign.seq++
 	s.reign.begun, s.reign.joined, s.reign.acted = false, false, false
 	s.stepJoin(join.Released{})
@@ -151,7 +157,7 @@ func (s *Server) writeRoot(takeover bool) {
 	if takeover {
 		attrs += ` crm_feature_set="` + FeatureSet + `"`
 	}
-	s.status.add(job{changes: []*cibv1.Change{{Op: cibv1.Op_OP_MODIFY, Xml: []byte("<cib" + attrs + "/>")}}})
+	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{{Op: cibv1.Op_OP_MODIFY, Xml: []byte("<cib" + attrs + "/>")}}})
 }
 
 func digit(b bool) string {
@@ -349,7 +355,7 @@ func (s *Server) writeNodeStates(w join.Write) {
 		changes = append(changes, modify("status", []byte(b.String())))
 	}
 	seq := s.reign.seq
-	s.status.add(job{changes: changes, done: func(v te.Version, err error) {
+	s.status.add(job{reign: s.reign.ctx, changes: changes, done: func(v te.Version, err error) {
 		if seq != s.reign.seq {
 			return
 		}
@@ -479,7 +485,7 @@ func (s *Server) cleanUpAbsent(e te.Initiate) {
 		s.clearFailures(rsc, a.Node)
 		at += "/lrm_rsc_op[@id=" + quote(rsc+"_last_failure_0") + "]"
 	}
-	s.status.add(job{changes: []*cibv1.Change{remove(at)}, done: func(_ te.Version, err error) {
+	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{remove(at)}, done: func(_ te.Version, err error) {
 		s.stepTE(te.Done{Key: e.Key, OK: err == nil, Reason: errText(err)})
 	}})
 }
@@ -515,10 +521,10 @@ func (s *Server) fence(e te.Initiate) {
 	}
 	s.log.Info(fmt.Sprintf("Requesting fencing (%s) of node %s | action=%d timeout=%d", action, a.Node, a.ID, e.StonithTimeout.Milliseconds()))
 	s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-ordered", Node: a.Node, Action: action}, s.log)
-	seq := s.reign.seq
+	seq, life := s.reign.seq, s.lives[a.Node]
 	go func() {
 		resp, err := s.stonith.Fence(s.ctx, &stonithv1.FenceRequest{
-			Target: a.Node, Action: action,
+			Target: a.Node, Action: action, Generation: life,
 			TimeoutMs: e.StonithTimeout.Milliseconds(), DelayMs: delay.Milliseconds(), Client: "crmd",
 		}, grpc.WaitForReady(true))
 		s.post(func() {
@@ -530,6 +536,9 @@ func (s *Server) fence(e te.Initiate) {
 			if err == nil && !ok {
 				reason = resp.Error
 			}
+			if g := resp.GetRecord().GetGeneration(); ok && action != "on" && g < life { // another request's end, begun before it was a member
+				ok, reason = false, fmt.Sprintf("what was fenced is start %d of the node, not %d", g, life)
+			}
 			if ok {
 				if id := resp.Record.GetId(); id != "" { // its notice may still come
 					if len(s.answered) > 1000 {
@@ -540,7 +549,7 @@ func (s *Server) fence(e te.Initiate) {
 				s.timeline.add(&crmv1.TimelineEvent{AtNs: s.now().UnixNano(), Kind: "fence-confirmed", Node: a.Node, Action: action}, s.log)
 				if action == "on" {
 					s.unfenced(a)
-				} else {
+				} else if !s.outlived(a.Node, resp.Record.GetGeneration()) {
 					s.markFenced(a.Node)
 				}
 			} else {
@@ -583,7 +592,7 @@ func (s *Server) markFenced(target string) {
 	}
 	at := "//node_state[@uname=" + quote(target) + "]"
 	s.stepJoin(join.FencedDown{Node: target})
-	s.status.add(job{changes: []*cibv1.Change{
+	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{
 		modify("status", []byte(fmt.Sprintf(`<node_state id="%s" uname="%s"%s crm-debug-origin="send_stonith_update" join="down" expected="down"/>`, esc(id), esc(target), inCCM))),
 		remove(at + "/*"),
 	}})
@@ -656,5 +665,5 @@ func (s *Server) recordLost(f te.Flight) {
 		op.Reason = "Local executor did not return result in time"
 	}
 	xml := history.NodeState(a.NodeID, a.Node, "do_update_resource", []history.Update{{Resource: op.Resource, Records: op.Records("do_update_resource")}})
-	s.status.add(job{changes: []*cibv1.Change{modify("status", xml)}})
+	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{modify("status", xml)}})
 }

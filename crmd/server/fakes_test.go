@@ -257,7 +257,7 @@ func (c *fakeCluster) newView() {
 		if c.born[n] == 0 {
 			c.born[n] = c.number
 		}
-		mb := &heartbeatv1.Member{Name: n, Id: idOf(n), BornOn: c.born[n], Processes: []*heartbeatv1.Process{{Name: "cib", BornOn: c.born[n]}}}
+		mb := &heartbeatv1.Member{Name: n, Id: idOf(n), BornOn: c.born[n], Generation: 100 + c.born[n], Processes: []*heartbeatv1.Process{{Name: "cib", BornOn: c.born[n]}}}
 		if a := c.procs[n]; a != nil {
 			mb.Processes = append(mb.Processes, &heartbeatv1.Process{Name: "crmd", BornOn: a.bornOn, Info: a.info})
 		}
@@ -710,7 +710,7 @@ func (f *fakeFencer) Fence(_ context.Context, r *stonithv1.FenceRequest) (*stoni
 	if up {
 		f.c.die(r.Target)
 	}
-	return &stonithv1.FenceResponse{}, nil
+	return &stonithv1.FenceResponse{Record: &stonithv1.FenceRecord{Target: r.Target, Action: r.Action, Generation: r.Generation}}, nil
 }
 
 func (f *fakeFencer) Watch(_ *stonithv1.WatchRequest, stream grpc.ServerStreamingServer[stonithv1.Event]) error {

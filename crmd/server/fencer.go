@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -62,11 +61,18 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		return
 	}
 	if r.Target == s.node {
+		if own := s.lives[s.node]; r.Generation != 0 && r.Generation < own {
+			s.log.Info("The news of our fencing is about an earlier start of this node", "fenced", r.Generation, "now", own)
+			return
+		}
 		s.log.Error(fmt.Sprintf("We were allegedly just fenced by %s for %s!", by, r.Origin))
 		s.exit = &daemon.ExitCode{Code: 100, Err: fmt.Errorf("fenced by %s for %s and still alive (fence-reaction=%s)", by, r.Origin, s.options.fenceReaction)}
 		if s.options.fenceReaction == "panic" {
 			s.exit = &daemon.ExitCode{Code: 101, Err: fmt.Errorf("fenced by %s for %s and still alive (fence-reaction=panic)", by, r.Origin)}
 		}
+		return
+	}
+	if s.outlived(r.Target, r.Generation) {
 		return
 	}
 	if s.el.Local() && s.reign.begun {
@@ -80,10 +86,17 @@ func (s *Server) fencingResult(ev *stonithv1.Event) {
 		return
 	}
 	s.te.Step(s.now(), te.Fenced{Target: r.Target})
-	if slices.Contains(memberNames(s.view), r.Target) {
-		return // it is back already, or is to go: then it is fenced again rather than taken for clean
+	s.fenced[r.Target] = r.Generation
+}
+
+// outlived says that a node was a member again after a fencing that covers its
+// incarnation g: whether it is up or has died since, that is another matter.
+func (s *Server) outlived(node string, g uint64) bool {
+	if g >= s.lives[node] {
+		return false
 	}
-	s.fenced[r.Target] = true
+	s.log.Info("The news of a node's fencing is about an earlier start of it", "node", node, "fenced", g, "since", s.lives[node])
+	return true
 }
 
 func (s *Server) fencing(target string) bool {

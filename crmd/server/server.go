@@ -135,7 +135,11 @@ type Server struct {
 	alertProblems []string
 	sender        *send.Sender
 
-	fenced map[string]bool // targets fenced while we were not DC (crm 1.7)
+	// fenced are the targets fenced while we were not DC (crm 1.7), with the
+	// incarnation that was, and lives the incarnation in which each node was a
+	// member last: a fencing says nothing about a later one.
+	fenced map[string]uint64
+	lives  map[string]uint64
 	// answered are the ids of our own fencing requests that succeeded.
 	answered map[string]bool
 	// leaving are the nodes that asked to leave, with the process that did:
@@ -187,7 +191,7 @@ func New(opts Options) (*Server, error) {
 		opts: opts, log: opts.Log, now: opts.Now, uuid: newUUID(), calls: make(chan func(), 256),
 		timeline: newTimeline(), states: newStates(), names: map[string]string{}, ids: map[string]string{},
 		lrmCalls: newQueue[func(context.Context)](),
-		state:    fsa.Starting, fenced: map[string]bool{}, answered: map[string]bool{}, leaving: map[string]uint64{}, nodeNames: map[string]string{},
+		state:    fsa.Starting, fenced: map[string]uint64{}, lives: map[string]uint64{}, answered: map[string]bool{}, leaving: map[string]uint64{}, nodeNames: map[string]string{},
 		registered: map[string]history.Resource{},
 		running:    map[string]*operation{}, metadata: map[history.Resource]*metadata{}, answers: map[uint64]chan *crmv1.PeerAnswer{},
 	}
@@ -366,6 +370,7 @@ func (s *Server) learn(infos []*heartbeatv1.NodeInfo) {
 		if i.Id != "" {
 			s.names[i.Id], s.ids[i.Name] = i.Name, i.Id
 		}
+		s.lives[i.Name] = max(s.lives[i.Name], i.Generation)
 	}
 }
 
@@ -414,6 +419,7 @@ func (s *Server) installed(m *heartbeatv1.Membership) {
 	for _, mb := range m.Members {
 		here[mb.Name] = true
 		s.names[mb.Id], s.ids[mb.Name] = mb.Name, mb.Id
+		s.lives[mb.Name] = max(s.lives[mb.Name], mb.Generation)
 		for _, p := range mb.Processes {
 			if p.Name == "crmd" && p.Info["feature_set"] != "" {
 				v.Candidates = append(v.Candidates, election.Candidate{
@@ -429,11 +435,7 @@ func (s *Server) installed(m *heartbeatv1.Membership) {
 			delete(s.leaving, n) // gone for a while, or it came back
 		}
 	}
-	for n := range s.fenced {
-		if here[n] {
-			delete(s.fenced, n)
-		}
-	}
+	maps.DeleteFunc(s.fenced, func(n string, g uint64) bool { return g < s.lives[n] })
 	if s.accepted.term != "" && (reentered || s.bornOn(s.accepted.dc) != s.accepted.bornOn) {
 		s.unaccept("the DC left")
 	}

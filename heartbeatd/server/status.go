@@ -18,7 +18,7 @@ import (
 // configured lists all known nodes, the own one included, sorted by name.
 func (s *Server) configured() []*heartbeatv1.NodeInfo {
 	info := func(n link.Node) *heartbeatv1.NodeInfo {
-		return &heartbeatv1.NodeInfo{Name: n.Name, Id: n.ID.String(), Type: nodeType(n.Ping), Weight: int64(n.QuorumWeight()), Site: n.Site}
+		return &heartbeatv1.NodeInfo{Name: n.Name, Id: n.ID.String(), Type: nodeType(n.Ping), Weight: int64(n.QuorumWeight()), Site: n.Site, Generation: s.members[n.Name]}
 	}
 	out := []*heartbeatv1.NodeInfo{info(s.link.Self())}
 	for _, n := range s.link.Nodes() {
@@ -146,6 +146,9 @@ func (s *Server) publishStatus(touched map[string]bool) {
 
 // install makes a view known on this node.
 func (s *Server) install(m *ccm.Membership) {
+	for _, member := range m.Members {
+		s.members[member.Name] = member.Generation
+	}
 	view := &heartbeatv1.Membership{
 		Number: m.Number, Coordinator: m.Coordinator,
 		Lost: m.Lost, Joined: m.Joined, Configured: s.configured(),

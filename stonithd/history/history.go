@@ -43,6 +43,10 @@ type Record struct {
 	Reason      string
 	Output      string
 	Merged      bool
+	// Generation is the newest incarnation of the target's heartbeatd that was
+	// known when the operation was taken up: success says that it is down, and
+	// nothing about a later one. 0: none was known.
+	Generation uint64
 }
 
 // The bounds of execution 42.2.

@@ -26,6 +26,7 @@ type Core struct {
 
 	peers   map[string]uint64 // active fencers, this one included; empty: not attached
 	ids     map[string]string
+	lives   map[string]uint64 // newest incarnation seen of each node, members or not
 	history history.Store
 
 	ops        map[string]*op        // own operations and relayed ones
@@ -47,7 +48,7 @@ type Core struct {
 func New(node string, rnd *rand.Rand) *Core {
 	return &Core{
 		node: node, rand: rnd, devices: device.New(node),
-		peers: map[string]uint64{}, ids: map[string]string{}, ops: map[string]*op{},
+		peers: map[string]uint64{}, ids: map[string]string{}, lives: map[string]uint64{}, ops: map[string]*op{},
 		executions: map[string]*execution{}, performing: map[uint64]*execution{}, answered: map[string]answered{}, orphaned: map[string]bool{},
 	}
 }
@@ -208,6 +209,17 @@ func (c *Core) activePeers() []string { return slices.Sorted(maps.Keys(c.peers))
 func (c *Core) active(node string) bool {
 	_, ok := c.peers[node]
 	return ok
+}
+
+// life is the newest incarnation of a node that was seen; 0: none was.
+func (c *Core) life(node string) uint64 {
+	var newest uint64
+	for n, g := range c.lives {
+		if same(n, node) {
+			newest = max(newest, g)
+		}
+	}
+	return newest
 }
 
 func same(a, b string) bool { return strings.EqualFold(a, b) }

@@ -30,7 +30,7 @@ func (c *Core) queried(from string, m Query) {
 		if _, known := c.history.Get(m.ID); !known {
 			c.history.Put(history.Record{
 				ID: m.ID, Target: m.Target, Action: m.Action, Owner: m.Owner, Origin: m.Origin, Client: m.Client,
-				State: history.Querying, Started: m.Started,
+				State: history.Querying, Started: m.Started, Generation: m.Generation,
 			})
 		}
 		if from != c.node {

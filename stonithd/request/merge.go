@@ -87,6 +87,7 @@ func (c *Core) finishDuplicates(base history.Record) {
 		r := o.record(c.node)
 		r.Executioner, r.Device, r.State, r.Completed = base.Executioner, base.Device, base.State, base.Completed
 		r.RC, r.Status, r.Reason, r.Output, r.Merged = base.RC, base.Status, base.Reason, base.Output, true
+		r.Generation = base.Generation
 		c.conclude(o, r)
 		c.broadcast(Finished{Record: r})
 	}

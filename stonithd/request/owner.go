@@ -90,7 +90,7 @@ func (c *Core) asked(r Request) {
 
 func (c *Core) recent(r Request) (history.Record, bool) {
 	done, ok := c.history.LastSuccess(r.Target, r.Action)
-	return done, ok && r.Tolerance > 0 && c.now.Sub(done.Completed) <= r.Tolerance
+	return done, ok && r.Tolerance > 0 && c.now.Sub(done.Completed) <= r.Tolerance && done.Generation >= max(r.Generation, c.life(r.Target))
 }
 
 // relay lets another fencer own the fencing of this very node.
@@ -132,6 +132,7 @@ func short(id string) string { return id[:min(8, len(id))] }
 
 // own takes a request on: merge it or ask all fencers.
 func (c *Core) own(r Request) {
+	r.Generation = max(r.Generation, c.life(r.Target))
 	o := &op{Request: r, started: c.now, offers: map[string][]device.Offer{}, usedBy: map[attemptKey]bool{}}
 	c.ops[r.ID] = o
 	if !r.List {
@@ -168,7 +169,7 @@ func (c *Core) query(o *op) {
 func (o *op) record(owner string) history.Record {
 	return history.Record{
 		ID: o.ID, Target: o.Target, Action: o.Action, Owner: owner, Origin: o.Origin, Client: o.Client,
-		State: history.Querying, Started: o.started,
+		State: history.Querying, Started: o.started, Generation: o.Generation,
 	}
 }
 

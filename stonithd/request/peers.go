@@ -32,6 +32,9 @@ func (c *Core) install(ev ViewInstalled) {
 		old, c.before = c.before, nil
 	}
 	c.peers, c.ids = maps.Clone(ev.Peers), maps.Clone(ev.IDs)
+	for n, g := range ev.Generations {
+		c.lives[n] = max(c.lives[n], g)
+	}
 	if _, in := c.peers[c.node]; !in {
 		c.peers, c.before = map[string]uint64{}, old // a view from before our entry: not attached yet
 		return
@@ -189,6 +192,7 @@ func (c *Core) confirm(r Request) {
 	rec := history.Record{
 		ID: r.ID, Target: r.Target, Action: "off", Owner: c.node, Origin: c.node, Client: r.Client,
 		Executioner: "a human", State: history.Completed, Started: c.now, Completed: c.now,
+		Generation: max(r.Generation, c.life(r.Target)),
 	}
 	c.out.Answer = append(c.out.Answer, Answer{ID: r.ID, Record: rec})
 	c.record(rec)

@@ -34,6 +34,9 @@ type Request struct {
 	Delay     time.Duration // negative: no delays at all
 	AllowSelf bool          // the target's own fencer may execute
 	List      bool          // only tell which devices could do it
+	// Generation is the newest incarnation of the target known to the client,
+	// then also to the fencer asked; 0: none.
+	Generation uint64
 
 	answer string // the client's ID, where ID is that of a further try
 }
@@ -115,6 +118,8 @@ type ViewInstalled struct {
 	Number uint64
 	Peers  map[string]uint64
 	IDs    map[string]string // node name to cluster id, as far as known
+	// Generations are the incarnations in which nodes were members last.
+	Generations map[string]uint64
 }
 
 // Detached says that the messaging layer is gone.

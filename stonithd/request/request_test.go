@@ -377,6 +377,54 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestGeneration: a success is about the target's incarnations that were known
+// when it was asked for, whatever comes back meanwhile.
+func TestGeneration(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	w.configure(Reconfigured{Devices: []device.Device{dev("st", "a b c")}})
+	w.stop("c")
+	w.ask("a", Request{ID: "1", Target: "c", Action: "off"})
+	w.start("c") // its next life
+	w.run(time.Second)
+	if got := w.answer("a", "1"); !got.Result.OK() || got.Record.Generation != 1 {
+		t.Errorf("%+v", got)
+	}
+	for n, m := range w.nodes {
+		for _, r := range m.published {
+			if r.Generation != 1 {
+				t.Errorf("%s was told of start %d", n, r.Generation)
+			}
+		}
+	}
+	// That success is recent, but not enough: now c has its second life.
+	runs := len(w.runs)
+	w.ask("b", Request{ID: "2", Target: "c", Action: "off", Tolerance: time.Minute})
+	w.run(time.Second)
+	if got := w.answer("b", "2"); !got.Result.OK() || got.Record.Generation != 2 || len(w.runs) != runs+1 {
+		t.Errorf("%+v after %v", got, w.runs)
+	}
+	// This one is enough for those who know of no third.
+	w.ask("a", Request{ID: "3", Target: "c", Action: "off", Tolerance: time.Minute})
+	w.run(time.Second)
+	if got := w.answer("a", "3"); !got.Result.OK() || len(w.runs) != runs+1 {
+		t.Errorf("%+v after %v", got, w.runs)
+	}
+	// A fencer that was restarted has it from its client.
+	w.stop("c")
+	w.stop("a")
+	w.start("a")
+	w.configure(Reconfigured{Devices: []device.Device{dev("st", "a b c")}})
+	w.ask("a", Request{ID: "4", Target: "c", Action: "off", Generation: 2})
+	w.run(time.Second)
+	if got := w.answer("a", "4"); !got.Result.OK() || got.Record.Generation != 2 {
+		t.Errorf("%+v", got)
+	}
+	w.step("a", Confirmed{Request{ID: "5", Target: "b", Client: "x"}})
+	if got := w.answer("a", "5"); got.Record.Generation != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDelay(t *testing.T) {
 	w := newWorld(t, "a", "c")
 	w.configure(Reconfigured{

@@ -87,8 +87,19 @@ func (w *world) install() {
 	}
 	for _, n := range slices.Sorted(maps.Keys(peers)) {
 		w.nodes[n].view = w.view
-		w.step(n, ViewInstalled{Node: n, Number: w.view, Peers: maps.Clone(peers)})
+		w.step(n, ViewInstalled{Node: n, Number: w.view, Peers: maps.Clone(peers), Generations: w.generations()})
 	}
+}
+
+// generations are those of the members.
+func (w *world) generations() map[string]uint64 {
+	lives := map[string]uint64{}
+	for n, m := range w.nodes {
+		if m.up {
+			lives[n] = uint64(m.life) + 1
+		}
+	}
+	return lives
 }
 
 func (w *world) after(d time.Duration, do func()) {

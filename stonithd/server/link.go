@@ -18,16 +18,18 @@ func dial(socket string) (*grpc.ClientConn, error) { return ipc.Dial(socket) }
 func clusterEvent(node string, ev *heartbeatv1.AttachEvent, log *slog.Logger) request.Event {
 	switch k := ev.Kind.(type) {
 	case *heartbeatv1.AttachEvent_Membership:
-		view := request.ViewInstalled{Node: node, Number: k.Membership.Number, Peers: map[string]uint64{}, IDs: map[string]string{}}
+		view := request.ViewInstalled{Node: node, Number: k.Membership.Number, Peers: map[string]uint64{}, IDs: map[string]string{}, Generations: map[string]uint64{}}
 		for _, n := range k.Membership.Configured {
 			if n.Id != "" {
 				view.IDs[n.Name] = n.Id
 			}
+			view.Generations[n.Name] = n.Generation
 		}
 		for _, m := range k.Membership.Members {
 			if m.Id != "" {
 				view.IDs[m.Name] = m.Id
 			}
+			view.Generations[m.Name] = m.Generation
 			for _, p := range m.Processes {
 				if p.Name == Client {
 					view.Peers[m.Name] = p.BornOn

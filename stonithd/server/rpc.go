@@ -84,6 +84,7 @@ func (s *Server) Fence(ctx context.Context, in *stonithv1.FenceRequest) (*stonit
 		ID: newID(), Target: in.Target, Action: action, Client: clientName(ctx, in.Client), Device: in.Device,
 		Timeout: milliseconds(in.TimeoutMs, defaultTimeout), Tolerance: milliseconds(in.ToleranceMs, 0),
 		Delay: time.Duration(in.DelayMs) * time.Millisecond, AllowSelf: in.AllowSelf,
+		Generation: in.Generation,
 	}
 	if in.DelayMs < 0 {
 		r.Delay = -1

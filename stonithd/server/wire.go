@@ -104,7 +104,7 @@ func requestToWire(r request.Request) *stonithv1.PeerRequest {
 	return &stonithv1.PeerRequest{
 		Id: r.ID, Target: r.Target, Action: r.Action, Client: r.Client, Origin: r.Origin, Device: r.Device,
 		TimeoutNs: int64(r.Timeout), ToleranceNs: int64(r.Tolerance), DelayNs: int64(r.Delay),
-		AllowSelf: r.AllowSelf, List: r.List,
+		AllowSelf: r.AllowSelf, List: r.List, Generation: r.Generation,
 	}
 }
 
@@ -113,6 +113,7 @@ func requestFromWire(r *stonithv1.PeerRequest) request.Request {
 		ID: r.GetId(), Target: r.GetTarget(), Action: r.GetAction(), Client: r.GetClient(), Origin: r.GetOrigin(),
 		Device: r.GetDevice(), Timeout: time.Duration(r.GetTimeoutNs()), Tolerance: time.Duration(r.GetToleranceNs()),
 		Delay: time.Duration(r.GetDelayNs()), AllowSelf: r.GetAllowSelf(), List: r.GetList(),
+		Generation: r.GetGeneration(),
 	}
 }
 
@@ -150,7 +151,7 @@ func recordToWire(r history.Record) *stonithv1.PeerRecord {
 		Id: r.ID, Target: r.Target, Action: r.Action, Owner: r.Owner, Origin: r.Origin, Client: r.Client,
 		Executioner: r.Executioner, Device: r.Device, State: int32(r.State),
 		StartedUnixNs: unixNS(r.Started), CompletedUnixNs: unixNS(r.Completed),
-		Rc: r.RC, Status: r.Status, Reason: r.Reason, Output: r.Output, Merged: r.Merged,
+		Rc: r.RC, Status: r.Status, Reason: r.Reason, Output: r.Output, Merged: r.Merged, Generation: r.Generation,
 	}
 }
 
@@ -160,6 +161,7 @@ func recordFromWire(r *stonithv1.PeerRecord) history.Record {
 		Client: r.GetClient(), Executioner: r.GetExecutioner(), Device: r.GetDevice(), State: history.State(r.GetState()),
 		Started: fromUnixNS(r.GetStartedUnixNs()), Completed: fromUnixNS(r.GetCompletedUnixNs()),
 		RC: r.GetRc(), Status: r.GetStatus(), Reason: r.GetReason(), Output: r.GetOutput(), Merged: r.GetMerged(),
+		Generation: r.GetGeneration(),
 	}
 }
 
@@ -169,6 +171,7 @@ func publicRecord(r history.Record) *stonithv1.FenceRecord {
 		Id: r.ID, Target: r.Target, Action: r.Action, Executioner: r.Executioner, Origin: r.Origin, Client: r.Client,
 		Device: r.Device, Reason: r.Reason, StartedUnixNs: unixNS(r.Started), CompletedUnixNs: unixNS(r.Completed),
 		Rc: r.RC, ExecStatus: r.Status, Merged: r.Merged, Executing: r.State == history.Executing,
+		Generation: r.Generation,
 	}
 	switch r.State {
 	case history.Completed:

@@ -263,13 +263,21 @@ func (d *cibd) request(token uint64) replica.ID {
 func (d *cibd) by(token uint64) appointment { return d.n.c.shared.replies[d.request(token)] }
 
 // apply has changes made and answers when they are acknowledged.
-func (d *cibd) apply(client string, changes []ops.Change, limit time.Duration, f func(replica.Outcome)) (token uint64) {
+func (d *cibd) apply(client string, changes []ops.Change, asPrimary bool, limit time.Duration, f func(replica.Outcome)) (token uint64) {
 	if d.gone {
 		return 0
 	}
 	token = d.call(f)
-	d.step(replica.Submitted{Token: token, Request: replica.Request{Changes: changes, Client: client, User: "hacluster"}, Deadline: d.n.c.Now().Add(limit)})
+	d.step(replica.Submitted{Token: token, Request: replica.Request{Changes: changes, Client: client, User: "hacluster", AsPrimary: asPrimary}, Deadline: d.n.c.Now().Add(limit)})
 	return token
+}
+
+// withdraw: the client of a request has gone.
+func (d *cibd) withdraw(token uint64) {
+	if _, open := d.calls[token]; open && !d.gone {
+		delete(d.calls, token)
+		d.step(replica.Withdrawn{Token: token})
+	}
 }
 
 func (d *cibd) setPrimary(primary string, view uint64, members []string, quorate bool, nodes int, f func(replica.Outcome)) {

@@ -232,9 +232,10 @@ type node struct {
 	work                []job
 	clients             map[string]client
 	draining            bool
-	attached            uint64 // clients so far
-	lastView            uint64 // as in its file
-	lives               uint64 // of daemons on this node, over crashes
+	attached            uint64            // clients so far
+	lastView            uint64            // as in its file
+	lives               uint64            // of daemons on this node, over crashes
+	members             map[string]uint64 // the generation in which each node was a member last
 }
 
 // client is what is attached to a node's heartbeatd.
@@ -294,6 +295,7 @@ func (n *node) boot() {
 	n.gate = ccm.NewGate[clientMessage](n.name)
 	n.quorum = quorum.New(quorum.Options{})
 	n.last, n.quorate, n.work, n.draining = nil, false, nil, false
+	n.members = map[string]uint64{}
 	n.linkTimer.reset(func() { n.linkStep(link.Woken{}); n.drain() })
 	n.ccmTimer.reset(func() { n.ccmStep(ccm.Woken{}); n.drain() })
 	n.clients = map[string]client{}
@@ -382,6 +384,7 @@ func (n *node) install(m *ccm.Membership) {
 	names := make([]string, len(m.Members))
 	for i := range m.Members {
 		names[i] = m.Members[i].Name
+		n.members[names[i]] = m.Members[i].Generation
 	}
 	n.quorate = n.quorum.View(names, n.c.table)
 	n.c.counts["view"]++

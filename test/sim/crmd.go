@@ -45,6 +45,7 @@ type (
 	// fenced: the fencers tell all members how a fencing ended.
 	fenced struct {
 		target, origin string
+		generation     uint64 // of the target, as known when it was ordered
 		ok             bool
 	}
 )
@@ -83,12 +84,15 @@ type crmd struct {
 	local   []any // messages to ourselves
 	turning bool
 
-	fenced  map[string]bool
+	fenced  map[string]uint64 // targets, with the incarnation
 	dirty   []*record
 	writing bool
 
 	jobs       []update
 	updating   bool
+	request    uint64 // of the update under way
+	batch      uint64 // its reign
+	batches    uint64 // so far
 	primarySeq uint64
 	doc        *cibdoc.Doc // the local copy as last seen
 	seen       te.Version
@@ -107,6 +111,7 @@ type reign struct {
 }
 
 type update struct {
+	reign   uint64 // it ends with that; 0: it stands
 	changes []ops.Change
 	done    func(te.Version, error)
 }
@@ -118,7 +123,7 @@ type waiter struct {
 
 func startCRM(n *node, cib *cibd, m *machine) *crmd {
 	d := &crmd{
-		n: n, cib: cib, m: m, fenced: map[string]bool{}, doc: cib.core.Status().Doc,
+		n: n, cib: cib, m: m, fenced: map[string]uint64{}, doc: cib.core.Status().Doc,
 		el: election.New(n.name, 10*time.Second), jn: join.New(n.name, join.Options{Grace: 5 * time.Second, Integration: 30 * time.Second}), te: te.New(n.name),
 	}
 	events := []func(){
@@ -195,9 +200,7 @@ func (d *crmd) newView(m *ccm.Membership, quorate bool) {
 	d.view, d.quorate = m, quorate
 	reentered := born != 0 && d.bornOn(d.n.name) != born
 	v := election.View{Number: m.Number, Coordinator: m.Coordinator, Quorate: quorate, Configured: d.n.c.names}
-	here := map[string]bool{}
 	for _, mb := range m.Members {
-		here[mb.Name] = true
 		for _, p := range mb.Processes {
 			if p.Name == "crmd" {
 				claim, err := strconv.ParseUint(p.Info["dc"], 10, 64)
@@ -211,11 +214,7 @@ func (d *crmd) newView(m *ccm.Membership, quorate bool) {
 			}
 		}
 	}
-	for n := range d.fenced {
-		if here[n] {
-			delete(d.fenced, n)
-		}
-	}
+	maps.DeleteFunc(d.fenced, func(n string, g uint64) bool { return g < d.n.members[n] })
 	if d.accepted.term != "" && (reentered || d.bornOn(d.accepted.dc) != d.accepted.bornOn) {
 		d.unaccept()
 	}
@@ -335,7 +334,14 @@ func (d *crmd) beginReign() {
 }
 
 func (d *crmd) endReign() {
+	ended := d.reign.seq
 	d.reign.seq++
+	d.jobs = slices.DeleteFunc(d.jobs, func(u update) bool { return u.reign == ended })
+	if d.updating && d.batch == ended {
+		d.cib.withdraw(d.request)
+		d.updating = false
+		d.nextUpdate()
+	}
 	d.reign.begun = false
 	d.stepJoin(join.Released{})
 	d.stepTE(te.Stopped{})
@@ -392,7 +398,7 @@ func (d *crmd) writeRoot() {
 	if d.quorate {
 		quorum = "1"
 	}
-	d.add(update{changes: []ops.Change{{Op: ops.Modify, XML: cibdoc.E("cib", "have-quorum", quorum, "dc-uuid", nodeID(d.n.name).String()), CanCreate: true}}})
+	d.add(update{reign: d.reign.seq, changes: []ops.Change{{Op: ops.Modify, XML: cibdoc.E("cib", "have-quorum", quorum, "dc-uuid", nodeID(d.n.name).String()), CanCreate: true}}})
 }
 
 func (d *crmd) stepJoin(ev join.Event) {
@@ -457,7 +463,7 @@ func (d *crmd) writeStates(w join.Write) {
 		changes = append(changes, modify("status", state))
 	}
 	seq := d.reign.seq
-	d.add(update{changes: changes, done: func(v te.Version, err error) {
+	d.add(update{reign: seq, changes: changes, done: func(v te.Version, err error) {
 		if seq != d.reign.seq {
 			return
 		}
@@ -486,15 +492,25 @@ func (d *crmd) nextUpdate() {
 	if d.updating || len(d.jobs) == 0 || d.gone {
 		return
 	}
-	batch := d.jobs
-	d.jobs = nil
+	k := 1
+	for k < len(d.jobs) && d.jobs[k].reign == d.jobs[0].reign {
+		k++
+	}
+	batch := d.jobs[:k:k]
+	d.jobs = d.jobs[k:]
+	d.batch = batch[0].reign
 	var changes []ops.Change
 	for _, u := range batch {
 		changes = append(changes, u.changes...)
 	}
 	d.updating = true
+	d.batches++
+	number := d.batches
 	finish := func(v te.Version, err error) {
 		d.turn(func() {
+			if number != d.batches || !d.updating {
+				return // withdrawn
+			}
 			d.updating = false
 			for _, u := range batch {
 				if u.done != nil {
@@ -508,14 +524,27 @@ func (d *crmd) nextUpdate() {
 		d.n.work = append(d.n.work, job{do: func() { finish(te.Version{}, nil) }})
 		return
 	}
-	d.cib.apply("crmd", changes, 30*time.Second, func(o replica.Outcome) {
-		if o.RC != cibdoc.OK {
-			d.n.c.Logf("%s crmd: update refused: %v %s", d.n.name, o.RC, o.Detail)
-			finish(te.Version{}, o.RC)
-			return
-		}
-		finish(version(o.Version), nil)
-	})
+	var try func()
+	try = func() {
+		d.request = d.cib.apply("crmd", changes, d.batch != 0, 30*time.Second, func(o replica.Outcome) {
+			switch {
+			case o.RC == cibdoc.RCTryAgain:
+				d.tellPrimary()
+				d.n.host.After(50*time.Millisecond, func() {
+					if !d.gone && number == d.batches && d.updating {
+						try()
+						d.n.drain()
+					}
+				})
+			case o.RC != cibdoc.OK:
+				d.n.c.Logf("%s crmd: update refused: %v %s", d.n.name, o.RC, o.Detail)
+				finish(te.Version{}, o.RC)
+			default:
+				finish(version(o.Version), nil)
+			}
+		})
+	}
+	try()
 }
 
 // published follows the local copy of the CIB.
@@ -645,9 +674,10 @@ func (d *crmd) initiate(e te.Initiate) {
 
 func (d *crmd) fence(e te.Initiate) {
 	target, seq := e.Action.Node, d.reign.seq
+	life := d.n.members[target]
 	d.n.c.Logf("%s wants %s fenced", d.n.name, target)
 	d.reign.fencing[target] = true
-	d.n.c.shared.fence(d.n, target, func(ok bool) {
+	d.n.c.shared.fence(d.n, target, life, func(ok bool) {
 		d.turn(func() {
 			if seq != d.reign.seq {
 				return
@@ -655,7 +685,9 @@ func (d *crmd) fence(e te.Initiate) {
 			delete(d.reign.fencing, target)
 			reason := ""
 			if ok {
-				d.markFenced(target)
+				if life >= d.n.members[target] {
+					d.markFenced(target)
+				}
 			} else {
 				reason = "the device refused"
 			}
@@ -673,7 +705,7 @@ func (d *crmd) markFenced(target string) {
 		state.SetAttr("in_ccm", "false")
 		state.SetAttr("crmd", "offline")
 	}
-	d.add(update{changes: []ops.Change{modify("status", state), remove("//node_state[@uname='" + target + "']/*")}})
+	d.add(update{reign: d.reign.seq, changes: []ops.Change{modify("status", state), remove("//node_state[@uname='" + target + "']/*")}})
 }
 
 func (d *crmd) message(from string, payload any) {
@@ -706,8 +738,8 @@ func (d *crmd) message(from string, payload any) {
 }
 
 func (d *crmd) fencingEnded(m fenced) {
-	if !m.ok || m.target == d.n.name {
-		return
+	if !m.ok || m.target == d.n.name || m.generation < d.n.members[m.target] {
+		return // a fencing says nothing about a later start of the node
 	}
 	if d.el.Local() && d.reign.begun {
 		if m.origin == d.n.name && d.reign.fencing[m.target] {
@@ -717,10 +749,7 @@ func (d *crmd) fencingEnded(m fenced) {
 		d.stepTE(te.Fenced{Target: m.target})
 		return
 	}
-	if d.view.Member(m.target) != nil {
-		return // it is back already, or is to go: then it is fenced again rather than taken for clean
-	}
-	d.fenced[m.target] = true
+	d.fenced[m.target] = m.generation
 }
 
 func (d *crmd) offered(from string, o offer) {
@@ -780,6 +809,9 @@ func (d *crmd) flush() {
 // stop ends the process; the machine's agents go on.
 func (d *crmd) stop() {
 	d.gone = true
+	if d.updating {
+		d.cib.withdraw(d.request)
+	}
 	if d.el.Local() {
 		d.n.c.saw(d.n, ceasedDC{})
 	}

@@ -85,7 +85,7 @@ func (w *world) killClient(n *node) {
 
 // fence has the target's power cut and switched on again, at the request of a
 // node. It answers some time after it is done, or has failed.
-func (w *world) fence(by *node, target string, answer func(ok bool)) {
+func (w *world) fence(by *node, target string, generation uint64, answer func(ok bool)) {
 	c := w.c
 	took := c.Between(300*time.Millisecond, 3*time.Second)
 	victim := c.byName[target]
@@ -95,7 +95,7 @@ func (w *world) fence(by *node, target string, answer func(ok bool)) {
 			return // who asked is gone
 		}
 		by.host.After(delay, func() {
-			by.send("crmd", "", fenced{target, by.name, ok})
+			by.send("crmd", "", fenced{target, by.name, generation, ok})
 			answer(ok)
 			by.drain()
 		})
@@ -147,7 +147,7 @@ func (w *world) write() {
 		change := modify("crm_config", cibdoc.E("crm_config").Add(cibdoc.E("cluster_property_set", "id", "s").Add(
 			cibdoc.E("nvpair", "id", key, "name", key, "value", "1"))))
 		var token uint64
-		token = cib.apply("client", []ops.Change{change}, 20*time.Second, func(o replica.Outcome) {
+		token = cib.apply("client", []ops.Change{change}, false, 20*time.Second, func(o replica.Outcome) {
 			if o.RC == cibdoc.OK {
 				c.counts["change acknowledged"]++
 				c.saw(n, acknowledged{key, cib.by(token)})

@@ -611,12 +611,15 @@ func (x *Welcome) GetBatches() bool {
 }
 
 type NodeInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`          // UUID; empty until it was heard once
-	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`      // "normal" or "ping"
-	Weight        int64                  `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"` // for quorum
-	Site          string                 `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id     string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`          // UUID; empty until it was heard once
+	Type   string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`      // "normal" or "ping"
+	Weight int64                  `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"` // for quorum
+	Site   string                 `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
+	// Its heartbeatd's incarnation in the last view of this node that had it; 0:
+	// none had.
+	Generation    uint64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -684,6 +687,13 @@ func (x *NodeInfo) GetSite() string {
 		return x.Site
 	}
 	return ""
+}
+
+func (x *NodeInfo) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // A Membership is the agreed view. invariant: two nodes that install the same
@@ -2054,13 +2064,16 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"configured\x18\x04 \x03(\v2\x1e.linuxha.heartbeat.v1.NodeInfoR\n" +
 	"configured\x12\x18\n" +
 	"\acluster\x18\x05 \x01(\tR\acluster\x12\x18\n" +
-	"\abatches\x18\x06 \x01(\bR\abatches\"n\n" +
+	"\abatches\x18\x06 \x01(\bR\abatches\"\x8e\x01\n" +
 	"\bNodeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\x03R\x06weight\x12\x12\n" +
-	"\x04site\x18\x05 \x01(\tR\x04site\"\x8f\x03\n" +
+	"\x04site\x18\x05 \x01(\tR\x04site\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x04R\n" +
+	"generation\"\x8f\x03\n" +
 	"\n" +
 	"Membership\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +

@@ -215,6 +215,7 @@ type PeerRequest struct {
 	DelayNs       int64                  `protobuf:"varint,9,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
 	AllowSelf     bool                   `protobuf:"varint,10,opt,name=allow_self,json=allowSelf,proto3" json:"allow_self,omitempty"`
 	List          bool                   `protobuf:"varint,11,opt,name=list,proto3" json:"list,omitempty"`
+	Generation    uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +325,13 @@ func (x *PeerRequest) GetList() bool {
 		return x.List
 	}
 	return false
+}
+
+func (x *PeerRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 type PeerQuery struct {
@@ -880,6 +888,7 @@ type PeerRecord struct {
 	Reason          string                 `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
 	Output          string                 `protobuf:"bytes,15,opt,name=output,proto3" json:"output,omitempty"`
 	Merged          bool                   `protobuf:"varint,16,opt,name=merged,proto3" json:"merged,omitempty"`
+	Generation      uint64                 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1026,6 +1035,13 @@ func (x *PeerRecord) GetMerged() bool {
 	return false
 }
 
+func (x *PeerRecord) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 type PeerSync struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Records       []*PeerRecord          `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
@@ -1136,7 +1152,7 @@ const file_proto_stonith_v1_peer_proto_rawDesc = "" +
 	"\x05relay\x18\x06 \x01(\v2\x1f.linuxha.stonith.v1.PeerRequestH\x00R\x05relay\x122\n" +
 	"\x04sync\x18\a \x01(\v2\x1c.linuxha.stonith.v1.PeerSyncH\x00R\x04sync\x12;\n" +
 	"\acleanup\x18\b \x01(\v2\x1f.linuxha.stonith.v1.PeerCleanupH\x00R\acleanupB\x06\n" +
-	"\x04kind\"\xa5\x02\n" +
+	"\x04kind\"\xc5\x02\n" +
 	"\vPeerRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
@@ -1151,7 +1167,10 @@ const file_proto_stonith_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"allow_self\x18\n" +
 	" \x01(\bR\tallowSelf\x12\x12\n" +
-	"\x04list\x18\v \x01(\bR\x04list\"\x84\x01\n" +
+	"\x04list\x18\v \x01(\bR\x04list\x12\x1e\n" +
+	"\n" +
+	"generation\x18\f \x01(\x04R\n" +
+	"generation\"\x84\x01\n" +
 	"\tPeerQuery\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.linuxha.stonith.v1.PeerRequestR\arequest\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12&\n" +
@@ -1208,7 +1227,7 @@ const file_proto_stonith_v1_peer_proto_rawDesc = "" +
 	"\x06status\x18\x05 \x01(\x05R\x06status\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06output\x18\a \x01(\tR\x06output\x12\x16\n" +
-	"\x06stderr\x18\b \x01(\tR\x06stderr\"\xa6\x03\n" +
+	"\x06stderr\x18\b \x01(\tR\x06stderr\"\xc6\x03\n" +
 	"\n" +
 	"PeerRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -1227,7 +1246,10 @@ const file_proto_stonith_v1_peer_proto_rawDesc = "" +
 	"\x06status\x18\r \x01(\x05R\x06status\x12\x16\n" +
 	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x16\n" +
 	"\x06output\x18\x0f \x01(\tR\x06output\x12\x16\n" +
-	"\x06merged\x18\x10 \x01(\bR\x06merged\"Z\n" +
+	"\x06merged\x18\x10 \x01(\bR\x06merged\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x11 \x01(\x04R\n" +
+	"generation\"Z\n" +
 	"\bPeerSync\x128\n" +
 	"\arecords\x18\x01 \x03(\v2\x1e.linuxha.stonith.v1.PeerRecordR\arecords\x12\x14\n" +
 	"\x05whole\x18\x02 \x01(\bR\x05whole\"%\n" +

@@ -79,15 +79,18 @@ func (FenceRecord_State) EnumDescriptor() ([]byte, []int) {
 }
 
 type FenceRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`                               // node name
-	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`                               // off, reboot, on
-	TimeoutMs     int64                  `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`       // base (execution 38)
-	ToleranceMs   int64                  `protobuf:"varint,4,opt,name=tolerance_ms,json=toleranceMs,proto3" json:"tolerance_ms,omitempty"` // a success this recent satisfies the request
-	DelayMs       int64                  `protobuf:"varint,5,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`             // -1: disable device delays
-	Client        string                 `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`                               // for history: "crmd", "stonith_admin"
-	Device        string                 `protobuf:"bytes,7,opt,name=device,proto3" json:"device,omitempty"`                               // only this device, local, no topology (stonith_admin internals); usually empty
-	AllowSelf     bool                   `protobuf:"varint,8,opt,name=allow_self,json=allowSelf,proto3" json:"allow_self,omitempty"`       // the target may execute if nobody else can (stonith_admin); given without asking when the asked fencer is alone
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Target      string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`                               // node name
+	Action      string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`                               // off, reboot, on
+	TimeoutMs   int64                  `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`       // base (execution 38)
+	ToleranceMs int64                  `protobuf:"varint,4,opt,name=tolerance_ms,json=toleranceMs,proto3" json:"tolerance_ms,omitempty"` // a success this recent satisfies the request
+	DelayMs     int64                  `protobuf:"varint,5,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`             // -1: disable device delays
+	Client      string                 `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`                               // for history: "crmd", "stonith_admin"
+	Device      string                 `protobuf:"bytes,7,opt,name=device,proto3" json:"device,omitempty"`                               // only this device, local, no topology (stonith_admin internals); usually empty
+	// The target's incarnation (heartbeat.v1 Member.generation) as the client
+	// knows it; 0: it does not.
+	Generation    uint64 `protobuf:"varint,9,opt,name=generation,proto3" json:"generation,omitempty"`
+	AllowSelf     bool   `protobuf:"varint,8,opt,name=allow_self,json=allowSelf,proto3" json:"allow_self,omitempty"` // the target may execute if nobody else can (stonith_admin); given without asking when the asked fencer is alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -169,6 +172,13 @@ func (x *FenceRequest) GetDevice() string {
 		return x.Device
 	}
 	return ""
+}
+
+func (x *FenceRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 func (x *FenceRequest) GetAllowSelf() bool {
@@ -401,8 +411,12 @@ type FenceRecord struct {
 	ExecStatus      int32                  `protobuf:"varint,13,opt,name=exec_status,json=execStatus,proto3" json:"exec_status,omitempty"` // execution status of a finished operation (crm 4.6)
 	Merged          bool                   `protobuf:"varint,14,opt,name=merged,proto3" json:"merged,omitempty"`                           // another request's device run decided this one too
 	Executing       bool                   `protobuf:"varint,15,opt,name=executing,proto3" json:"executing,omitempty"`                     // of a pending one: an executioner is at work
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The newest incarnation of the target (heartbeat.v1 Member.generation) that
+	// client or fencer knew of when it was taken up: success says that this one and
+	// those before it are down, and nothing about a later one. 0: none was known.
+	Generation    uint64 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FenceRecord) Reset() {
@@ -538,6 +552,13 @@ func (x *FenceRecord) GetExecuting() bool {
 		return x.Executing
 	}
 	return false
+}
+
+func (x *FenceRecord) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 type ConfirmRequest struct {
@@ -1860,7 +1881,7 @@ var File_proto_stonith_v1_stonith_proto protoreflect.FileDescriptor
 
 const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\n" +
-	"\x1eproto/stonith/v1/stonith.proto\x12\x12linuxha.stonith.v1\"\xea\x01\n" +
+	"\x1eproto/stonith/v1/stonith.proto\x12\x12linuxha.stonith.v1\"\x8a\x02\n" +
 	"\fFenceRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1d\n" +
@@ -1869,7 +1890,10 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\ftolerance_ms\x18\x04 \x01(\x03R\vtoleranceMs\x12\x19\n" +
 	"\bdelay_ms\x18\x05 \x01(\x03R\adelayMs\x12\x16\n" +
 	"\x06client\x18\x06 \x01(\tR\x06client\x12\x16\n" +
-	"\x06device\x18\a \x01(\tR\x06device\x12\x1d\n" +
+	"\x06device\x18\a \x01(\tR\x06device\x12\x1e\n" +
+	"\n" +
+	"generation\x18\t \x01(\x04R\n" +
+	"generation\x12\x1d\n" +
 	"\n" +
 	"allow_self\x18\b \x01(\bR\tallowSelf\"}\n" +
 	"\x14ExecuteDeviceRequest\x12\x16\n" +
@@ -1889,7 +1913,7 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\vexec_status\x18\x02 \x01(\x05R\n" +
 	"execStatus\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x127\n" +
-	"\x06record\x18\x04 \x01(\v2\x1f.linuxha.stonith.v1.FenceRecordR\x06record\"\xb4\x04\n" +
+	"\x06record\x18\x04 \x01(\v2\x1f.linuxha.stonith.v1.FenceRecordR\x06record\"\xd4\x04\n" +
 	"\vFenceRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
@@ -1907,7 +1931,10 @@ const file_proto_stonith_v1_stonith_proto_rawDesc = "" +
 	"\vexec_status\x18\r \x01(\x05R\n" +
 	"execStatus\x12\x16\n" +
 	"\x06merged\x18\x0e \x01(\bR\x06merged\x12\x1c\n" +
-	"\texecuting\x18\x0f \x01(\bR\texecuting\"k\n" +
+	"\texecuting\x18\x0f \x01(\bR\texecuting\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x04R\n" +
+	"generation\"k\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
