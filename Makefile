@@ -8,7 +8,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TOOLMOD := -modfile=deploy/tools.mod
 
 # name=package of every program that is not one of the tools.
-DAEMONS := heartbeatd=./heartbeatd cib=./cib lrmd=./lrmd stonithd=./stonithd crmd=./crmd attrd=./crmd/attrd pengine=./pengine halab=./deploy/lab/cmd/halab send_arp=./agents/cmd/send_arp ocf-agent-tester=./agents/tester
+DAEMONS := heartbeatd=./heartbeatd cib=./cib lrmd=./lrmd stonithd=./stonithd crmd=./crmd attrd=./crmd/attrd pengine=./pengine halab=./deploy/lab/cmd/halab fence_lab=./deploy/lab/cmd/fence_lab send_arp=./agents/cmd/send_arp ocf-agent-tester=./agents/tester
 
 .DEFAULT_GOAL := help
 

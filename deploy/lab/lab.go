@@ -158,8 +158,10 @@ func (o *Options) complete() error {
 		return err
 	}
 	o.Bin = bin
-	if _, err := os.Stat(filepath.Join(o.Bin, "halab")); err != nil {
-		return fmt.Errorf("%s holds no halab: run `make build`, or name the folder of the programs", o.Bin)
+	for _, p := range []string{"halab", "fence_lab"} {
+		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
+			return fmt.Errorf("%s holds no %s: run `make build`, or name the folder of the programs", o.Bin, p)
+		}
 	}
 	if o.Agents == "" {
 		if beside := filepath.Join(filepath.Dir(o.Bin), "agents", "ocf"); isDir(beside) {

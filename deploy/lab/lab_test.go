@@ -22,9 +22,9 @@ func programs(t *testing.T) string {
 		t.Skipf("skipped: %v", err)
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "halab"), "linuxha/deploy/lab/cmd/halab")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "linuxha/deploy/lab/cmd/halab", "linuxha/deploy/lab/cmd/fence_lab")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build halab: %v\n%s", err, out)
+		t.Fatalf("build the lab's programs: %v\n%s", err, out)
 	}
 	script := "#!/bin/sh\ntrap 'kill $!; exit 0' TERM\nsleep 1000 &\nwhile :; do wait; sleep 0.1; done\n"
 	if err := os.WriteFile(filepath.Join(dir, "heartbeatd"), []byte(script), 0o755); err != nil {
@@ -315,9 +315,9 @@ func tcp(t *testing.T, from, to *Node) {
 // TestLoopback runs nodes without namespaces, as a user who is not root.
 func TestLoopback(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "halab"), "linuxha/deploy/lab/cmd/halab")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "linuxha/deploy/lab/cmd/halab", "linuxha/deploy/lab/cmd/fence_lab")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build halab: %v\n%s", err, out)
+		t.Fatalf("build the lab's programs: %v\n%s", err, out)
 	}
 	script := "#!/bin/sh\nsetsid sleep 1000 &\nexec sleep 1000\n"
 	if err := os.WriteFile(filepath.Join(dir, "heartbeatd"), []byte(script), 0o755); err != nil {

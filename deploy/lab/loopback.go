@@ -31,7 +31,7 @@ func bootLoopback(n *Node) (body, error) {
 	b := &loopback{node: n}
 	fence := filepath.Join(n.base, "usr/sbin/fence_lab")
 	if _, err := os.Lstat(fence); errors.Is(err, os.ErrNotExist) {
-		if err := os.Symlink(n.program("halab"), fence); err != nil {
+		if err := os.Symlink(n.program("fence_lab"), fence); err != nil {
 			return nil, err
 		}
 		if err := os.Symlink(filepath.Join(n.lab.Dir, "socks"), filepath.Join(n.base, "lab/socks")); err != nil {

@@ -222,7 +222,6 @@ func (r *root) usr(spec bootSpec) {
 		r.link(filepath.Join(binTree, p.Name()), "/usr/lib/heartbeat/"+p.Name())
 		r.link(filepath.Join(binTree, p.Name()), "/usr/sbin/"+p.Name())
 	}
-	r.link(filepath.Join(binTree, "halab"), "/usr/sbin/fence_lab")
 
 	r.mirror("/usr/lib/stonith", func(string) bool { return false })
 	r.mirror("/usr/lib/ocf", func(name string) bool { return name == "resource.d" || name == "lib" })

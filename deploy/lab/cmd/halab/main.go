@@ -1,14 +1,12 @@
 // Command halab runs whole clusters on one machine: it makes nodes in network
 // namespaces, injects faults, and shows a failover (halab demo). It is also
-// what a lab's nodes run inside: their process 1, the fence agent fence_lab,
-// and the demo's web server.
+// what a lab's nodes run inside: their process 1 and the demo's web server.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +14,6 @@ import (
 )
 
 func main() {
-	if filepath.Base(os.Args[0]) == "fence_lab" {
-		os.Exit(lab.FenceAgentMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-	}
 	// The two processes of a lab do without the command line's machinery.
 	if len(os.Args) > 1 {
 		switch os.Args[1] {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"linuxha/deploy/lab"
+	"linuxha/deploy/lab/power"
 )
 
 // pageCommands are the demo's web server and its visitors.
@@ -67,7 +68,7 @@ func pageCommands() []*cobra.Command {
 }
 
 func servePage(listen, dir string) error {
-	name, err := lab.NodeName()
+	name, err := power.NodeName()
 	if err != nil {
 		return err
 	}
