@@ -77,6 +77,11 @@ bench-cib: build ## changes of the CIB on real processes, beside Pacemaker's whe
 	@deploy/prepare
 	go run ./test/bench/cmd/cib $(if $(wildcard ../shared/peers/pacemaker-lab.sh),-peers ../shared/peers) $(BENCHFLAGS)
 
+.PHONY: bench-heartbeat
+bench-heartbeat: build ## messaging beside Debian's heartbeat 3.0.6 and corosync 3.1.7, where they are installed
+	@deploy/prepare
+	go run ./test/bench/cmd/heartbeat $(BENCHFLAGS)
+
 .PHONY: demo
 demo: build ## three nodes, a virtual IP, a killed node: watch the service come back
 	@deploy/prepare
