@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -76,7 +75,7 @@ func (s *Server) Apply(ctx context.Context, req *cibv1.ApplyRequest) (*cibv1.App
 		}}
 	})
 	if err != nil {
-		return nil, status.FromContextError(err).Err()
+		return nil, err
 	}
 	resp.Rc, resp.Error, resp.Xml, resp.Version = int32(o.RC), o.Detail, o.Payload, toVersion(o.Version)
 	if o.RC != cibdoc.OK && resp.Error == "" {
@@ -98,10 +97,7 @@ func (s *Server) SetPrimary(ctx context.Context, req *cibv1.SetPrimaryRequest) (
 		}
 	})
 	if err != nil {
-		if errors.Is(err, errStopping) {
-			return nil, err
-		}
-		return nil, status.FromContextError(err).Err()
+		return nil, err
 	}
 	return &cibv1.SetPrimaryResponse{Rc: int32(o.RC), Error: o.Detail, Version: toVersion(o.Version), Source: o.Source}, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"linuxha/cib/cibdoc"
 	"linuxha/cib/replica"
@@ -196,7 +197,8 @@ func (s *Server) publishStatus() {
 	s.current.Store(&st)
 }
 
-// ask hands an event that is answered under a token to the core, and waits.
+// ask hands an event that is answered under a token to the core, and waits. Its
+// errors are for gRPC: of an end of ours (Unavailable), or of ctx.
 func (s *Server) ask(ctx context.Context, event func(token uint64) replica.Event) (replica.Outcome, error) {
 	answer := make(chan replica.Outcome, 1)
 	s.mu.Lock()
@@ -217,7 +219,7 @@ func (s *Server) ask(ctx context.Context, event func(token uint64) replica.Event
 		return o, nil
 	case <-ctx.Done():
 		s.event(replica.Withdrawn{Token: token}) // nobody waits for it: it is not handed on any more
-		return replica.Outcome{}, ctx.Err()
+		return replica.Outcome{}, status.FromContextError(ctx.Err()).Err()
 	case <-s.ended:
 		return replica.Outcome{}, errStopping
 	}

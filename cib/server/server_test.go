@@ -8,12 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"linuxha/cib/ops"
+	"linuxha/cib/replica"
 	"linuxha/cib/store"
 	"linuxha/internal/ipc"
 	cibv1 "linuxha/proto/cib/v1"
@@ -213,4 +216,45 @@ func shortDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// TestEndOfTheDaemonIsUnavailable: who waits for an answer when the daemon ends
+// must see that it may ask the next one.
+func TestEndOfTheDaemonIsUnavailable(t *testing.T) {
+	srv, err := New(Options{FS: store.Dir{Path: t.TempDir(), UID: -1, GID: -1}, Node: "alpha", Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	us := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: ipc.Peer{UID: uint32(os.Getuid())}})
+	apply := func(ctx context.Context) error {
+		_, err := srv.Apply(ctx, &cibv1.ApplyRequest{Changes: []*cibv1.Change{{Op: cibv1.Op_OP_CREATE, Section: "resources", Xml: []byte(primitive)}}})
+		return err
+	}
+	short, cancel := context.WithTimeout(us, time.Millisecond)
+	defer cancel()
+	if err := apply(short); status.Code(err) != codes.DeadlineExceeded { // there is no primary: it waits
+		t.Errorf("a request that is out of time: %v", err)
+	}
+	asked, waiting := make(chan bool), make(chan error, 1)
+	go func() {
+		_, err := srv.ask(us, func(token uint64) replica.Event {
+			close(asked)
+			return replica.Submitted{Token: token, Deadline: time.Now().Add(time.Hour)}
+		})
+		waiting <- err
+	}()
+	<-asked
+	stop()
+	if err := <-waiting; status.Code(err) != codes.Unavailable {
+		t.Errorf("a request under way: %v", err)
+	}
+	if err := apply(us); status.Code(err) != codes.Unavailable {
+		t.Errorf("a later request: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -53,7 +53,9 @@ func (s *Store) Begin() *Checkpoint {
 	// From here on cib.xml may hold this document, or be unusable as long as
 	// only one of the two names points to the new pair: the journal can rebuild
 	// the document from whatever is found.
-	s.maybe = append(s.maybe, s.last.Sum())
+	if sum := s.last.Sum(); !slices.Contains(s.maybe, sum) { // renewals may fail for long
+		s.maybe = append(s.maybe, sum)
+	}
 	return &Checkpoint{fs: s.fs, doc: s.last, known: s.known, verify: s.verify}
 }
 

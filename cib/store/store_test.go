@@ -558,6 +558,30 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestRenewalsThatFail: while cib.xml cannot be renewed, trying again does not
+// make the journal's record of what is superseded any longer.
+func TestRenewalsThatFail(t *testing.T) {
+	m := newMem()
+	s, loaded := open(t, m)
+	doc := next(t, loaded.Doc)
+	if err := s.Save(doc, lineage(doc)); err != nil {
+		t.Fatal(err)
+	}
+	m.failAt, m.sticky = 0, true
+	for range 100 {
+		if err := s.Checkpoint(); !errors.Is(err, m.err) {
+			t.Fatalf("a renewal that fails: %v", err)
+		}
+	}
+	m.failAt = -1
+	if n := len(s.maybe); n > 2 {
+		t.Errorf("cib.xml may hold any of %d documents, want the one before and this one", n)
+	}
+	if err := s.Checkpoint(); err != nil || s.Dirty() {
+		t.Errorf("a renewal that can be made: %v, dirty: %t", err, s.Dirty())
+	}
+}
+
 func TestDir(t *testing.T) {
 	folder := t.TempDir()
 	dir := Dir{Path: folder, UID: -1, GID: -1}
