@@ -291,6 +291,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) loop(ctx, broken context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var armed time.Time // what the timer is set to; setting it again would cost a wake-up
 	s.log.Info("Local status now set to: 'up'")
 	s.stepLink(time.Now(), link.Started{})
 	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
@@ -309,7 +310,10 @@ func (s *Server) loop(ctx, broken context.Context) {
 		if at := s.flow.next; !at.IsZero() && at.Before(wake) {
 			wake = at
 		}
-		timer.Reset(time.Until(wake))
+		if !wake.Equal(armed) {
+			timer.Reset(time.Until(wake))
+			armed = wake
+		}
 		select {
 		case <-stop:
 			stop = nil
@@ -328,6 +332,7 @@ func (s *Server) loop(ctx, broken context.Context) {
 		case out := <-sends:
 			s.take(out)
 		case <-timer.C:
+			armed = time.Time{}
 			now := time.Now()
 			s.clock.look(now, s.log)
 			if !now.Before(s.linkWake) {

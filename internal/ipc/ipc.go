@@ -25,6 +25,14 @@ import (
 // MaxMessage bounds one gRPC message: a large CIB with its status fits.
 const MaxMessage = 256 << 20
 
+// A stream and a connection may have so much on the way that its reader has not
+// taken. That they are said keeps gRPC from measuring the path with a ping for
+// each message: it is a socket of this machine.
+const (
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+)
+
 // Peer is the process at the other end of a local call.
 type Peer struct {
 	PID int
@@ -111,7 +119,7 @@ func Listen(path string) (net.Listener, error) {
 
 // NewServer returns a gRPC server with peer credentials and our limits.
 func NewServer() *grpc.Server {
-	return grpc.NewServer(grpc.Creds(peerCredentials{}),
+	return grpc.NewServer(grpc.Creds(peerCredentials{}), grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage))
 }
 
@@ -161,6 +169,7 @@ func stop(srv *grpc.Server) {
 func Dial(path string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("unix:"+path,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connectionWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
