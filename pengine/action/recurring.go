@@ -15,6 +15,7 @@ func createRecurring(c *state.Cluster, r *state.Resource) {
 		startOp = c.Op(r, "start", n, true)
 	}
 	for _, op := range r.Ops {
+		c.Spend(state.WorkSearches, len(r.Ops))
 		if !schedulable(c, r, op) {
 			continue
 		}

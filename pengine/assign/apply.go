@@ -251,10 +251,16 @@ func (a assigner) restrict(d *state.Resource, allowed state.NodeSet, p *state.Re
 // match finds the instance of k (or container of a bundle) that goes with d
 // (assignment 14.7).
 func (a assigner) match(d, k *state.Resource, role state.Role, current bool) *state.Resource {
+	size := 1
+	if len(k.Children) > 0 {
+		size = len(k.Children) * (1 + len(k.Children[0].Children))
+	}
+	a.c.Spend(state.WorkSearches, size)
 	if n, ok := soleNode(d, current); ok {
 		return matchOn(k, n, role, current)
 	}
 	for _, n := range SortedNodes(a.c, d.Allowed) {
+		a.c.Spend(state.WorkSearches, size)
 		if inst := matchOn(k, n, role, current); inst != nil {
 			return inst
 		}

@@ -57,6 +57,9 @@ func (a assigner) merge(r *state.Resource, t *state.Table, x *state.Colocation, 
 				list = r.Children[len(r.Children)-1].WithThis
 			}
 		}
+		if !a.c.Afford(state.WorkMerging, len(list)+len(w)) {
+			list = nil
+		}
 		for _, x := range list {
 			other := x.Primary
 			if opts&mergeThisWith == 0 {

@@ -44,7 +44,7 @@ func (a assigner) promotionScore(r *state.Resource, n *state.Node) (score int, s
 		}
 		return score, set
 	}
-	if !scoreApplies(r, n) {
+	if !a.scoreApplies(r, n) {
 		return 0, false
 	}
 	name := r.HistName
@@ -62,13 +62,14 @@ func (a assigner) promotionScore(r *state.Resource, n *state.Node) (score int, s
 }
 
 // scoreApplies says whether a node's promotion score concerns this instance.
-func scoreApplies(r *state.Resource, n *state.Node) bool {
+func (a assigner) scoreApplies(r *state.Resource, n *state.Node) bool {
 	allowed := func() bool {
 		e := r.Allowed.Get(n)
 		return e != nil && e.Score >= 0
 	}
 	if !r.Unique {
 		base := value.BaseName(r.ID)
+		a.c.Spend(state.WorkSearches, 2*len(r.Top().Children))
 		active, known := instanceOn(r.Top(), base, n)
 		if active == r || active == nil && known {
 			return allowed()

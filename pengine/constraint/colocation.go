@@ -149,6 +149,7 @@ func (u unpacker) colocate(x *xmldoc.Elem, id string, dep *state.Resource, depRo
 			u.c.Note(state.Error, "unpack_influence", "Constraint '"+x.ID()+"' has invalid value for influence (using default)")
 		}
 	}
+	u.c.Spend(state.WorkColocations, 1)
 	Colocate(u.c, &state.Colocation{
 		ID: id, Dependent: dep, Primary: pri, DependentRole: depRole, PrimaryRole: priRole,
 		Score: score, NodeAttr: attr, Influence: influence, Constraint: x.ID(),
@@ -182,6 +183,7 @@ func (u unpacker) colocateInside(x, set *xmldoc.Elem, score int) {
 	var before []*state.Resource
 	var last *state.Resource
 	for ref := range set.Children("resource_ref") {
+		u.c.Spend(state.WorkMembers, 1)
 		r := u.c.Lookup(ref.ID())
 		if r == nil {
 			u.error("unpack_colocation_set", "%s: No resource found for %s", set.ID(), ref.ID())

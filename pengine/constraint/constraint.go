@@ -111,13 +111,13 @@ func (u unpacker) expandSets(x *xmldoc.Elem) *xmldoc.Elem {
 	if !any {
 		return x
 	}
-	cp := x.Clone()
-	cp.Parent = x.Parent
+	cp := privateCopy(x)
 	for set := range cp.Children("resource_set") {
 		var kids []*xmldoc.Elem
 		for _, ref := range set.Kids {
 			if ref.Name == "resource_ref" && u.c.Lookup(ref.ID()) == nil {
 				refs, _ := u.tagged(ref.ID())
+				u.c.Spend(state.WorkCopies, len(refs))
 				for _, id := range refs {
 					k := xmldoc.New("resource_ref", "id", id)
 					k.Parent = set
@@ -152,6 +152,7 @@ func (u unpacker) tagToSet(x *xmldoc.Elem, attr string, single bool) bool {
 		return false
 	}
 	set := x.Add("resource_set", "id", id, "sequential", "false")
+	u.c.Spend(state.WorkCopies, len(refs))
 	for _, ref := range refs {
 		set.Add("resource_ref", "id", ref)
 	}
@@ -223,6 +224,7 @@ func nextSet(set *xmldoc.Elem) *xmldoc.Elem {
 // members resolves the references of a set; ok is false at the first unknown.
 func (u unpacker) members(set *xmldoc.Elem, from string) (list []*state.Resource, ok bool) {
 	for ref := range set.Children("resource_ref") {
+		u.c.Spend(state.WorkMembers, 1)
 		r := u.c.Lookup(ref.ID())
 		if r == nil {
 			u.error(from, "%s: No resource found for %s", set.ID(), ref.ID())

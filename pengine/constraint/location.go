@@ -25,6 +25,7 @@ func (u unpacker) location(x *xmldoc.Elem) {
 				return
 			}
 			for ref := range set.Children("resource_ref") {
+				u.c.Spend(state.WorkMembers, 1)
 				r := u.c.Lookup(ref.ID())
 				if r == nil {
 					u.error("unpack_location_set", "%s: No resource found for %s", set.ID(), ref.ID())
@@ -56,6 +57,7 @@ func (u unpacker) locatePattern(x *xmldoc.Elem, pattern string) {
 		return
 	}
 	for _, r := range u.c.Resources {
+		u.c.Spend(state.WorkLocations, 1)
 		m := re.FindStringSubmatch(r.ID)
 		switch {
 		case m != nil && !invert:
@@ -150,6 +152,7 @@ func (u unpacker) locateRule(x, rule *xmldoc.Elem, r *state.Resource, sub []stri
 	}
 	or := strings.EqualFold(rule.Attr("boolean-op"), "or")
 	var entries []state.LocEntry
+	c.Spend(state.WorkLocations, len(c.Nodes))
 	for _, n := range c.Nodes {
 		s := &rules.Subject{Node: n.Attrs, Match: &rules.Match{
 			Sub: sub, Meta: r.Meta, Params: func() value.Attrs { return c.Params(r, n) },
@@ -182,6 +185,7 @@ func newLocation(c *state.Cluster, l *state.Location) {
 	if l.Discover == state.DiscoverExclusive {
 		l.Rsc.ExclusiveDiscovery = true
 	}
+	c.Spend(state.WorkLocations, 8) // what a location takes beside its nodes
 	c.Locations = append(c.Locations, l)
 	l.Rsc.Locations = append(l.Rsc.Locations, l)
 }
@@ -224,6 +228,7 @@ func applyTo(c *state.Cluster, l *state.Location, r *state.Resource, scale int) 
 	if l.Role != state.Unknown && l.Role != r.NextRole {
 		return
 	}
+	c.Spend(state.WorkLocations, len(l.Entries))
 	for _, e := range l.Entries {
 		score := e.Score * scale
 		t := r.Allowed.Get(e.Node)

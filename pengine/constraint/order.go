@@ -144,7 +144,7 @@ func (u unpacker) order(x *xmldoc.Elem) {
 	if n := minInstances(x, a); n > 0 {
 		u.orderMinimum(x, a, task1, b, task2, props, n)
 	} else {
-		c.OrderOps(a, task1, b, task2, props)
+		u.orderOps(a, task1, b, task2, props)
 	}
 	if !symm {
 		return
@@ -159,7 +159,17 @@ func (u unpacker) order(x *xmldoc.Elem) {
 	if restart {
 		props |= state.NeedFirst
 	}
-	c.OrderOps(b, inv2, a, inv1, props)
+	u.orderOps(b, inv2, a, inv1, props)
+}
+
+// orderOps orders two operations as a constraint asks.
+func (u unpacker) orderOps(a *state.Resource, task1 string, b *state.Resource, task2 string, p state.Prop) {
+	u.orderSides(state.OpSide(a, task1), state.OpSide(b, task2), p)
+}
+
+func (u unpacker) orderSides(first, then state.Side, p state.Prop) {
+	u.c.Spend(state.WorkOrderings, 1)
+	u.c.Order(first, then, p)
 }
 
 // minInstances is the number of instances of a clone that must be active
@@ -182,9 +192,9 @@ func (u unpacker) orderMinimum(x *xmldoc.Elem, a *state.Resource, task1 string, 
 	gate.Set(state.AnyGate)
 	gate.AnyNeeded = n
 	for _, k := range a.Children {
-		u.c.Order(state.OpSide(k, task1), state.ActSide(gate), state.AnyOf|state.ShowThen)
+		u.orderSides(state.OpSide(k, task1), state.ActSide(gate), state.AnyOf|state.ShowThen)
 	}
-	u.c.Order(state.ActSide(gate), state.OpSide(b, task2), p|state.Gate)
+	u.orderSides(state.ActSide(gate), state.OpSide(b, task2), p|state.Gate)
 }
 
 // orderSets handles resource sets (actions 4.6, 4.7).
@@ -234,10 +244,10 @@ func (u unpacker) orderInside(x, set *xmldoc.Elem, parentSymm bool) bool {
 		switch {
 		case kind == serialize:
 			for _, later := range list[i+1:] {
-				u.c.OrderOps(r, action, later, action, props)
+				u.orderOps(r, action, later, action, props)
 			}
 		case seq && i > 0:
-			u.c.OrderOps(list[i-1], action, r, action, props)
+			u.orderOps(list[i-1], action, r, action, props)
 		}
 	}
 	inv, ok := inverse[action]
@@ -250,7 +260,7 @@ func (u unpacker) orderInside(x, set *xmldoc.Elem, parentSymm bool) bool {
 	}
 	props = orderProps(kind, action, inverted)
 	for i := 1; i < len(list); i++ {
-		u.c.OrderOps(list[i], inv, list[i-1], inv, props)
+		u.orderOps(list[i], inv, list[i-1], inv, props)
 	}
 	return true
 }
@@ -294,10 +304,10 @@ func (u unpacker) orderBetween(x, s1, s2 *xmldoc.Elem, kind orderKind, s symmetr
 		gate := c.PseudoAction("one-or-more:" + s1.ID())
 		gate.Set(state.AnyGate)
 		for _, r := range list1 {
-			c.Order(state.OpSide(r, action1), state.ActSide(gate), state.AnyOf|state.ShowThen)
+			u.orderSides(state.OpSide(r, action1), state.ActSide(gate), state.AnyOf|state.ShowThen)
 		}
 		for _, r := range list2 {
-			c.Order(state.ActSide(gate), state.OpSide(r, action2), props|state.Gate)
+			u.orderSides(state.ActSide(gate), state.OpSide(r, action2), props|state.Gate)
 		}
 		return true
 	}
@@ -317,7 +327,7 @@ func (u unpacker) orderBetween(x, s1, s2 *xmldoc.Elem, kind orderKind, s symmetr
 	}
 	for _, a := range list1 {
 		for _, b := range list2 {
-			c.OrderOps(a, action1, b, action2, props)
+			u.orderOps(a, action1, b, action2, props)
 		}
 	}
 	return true

@@ -33,6 +33,7 @@ func (u unpacker) ticket(x *xmldoc.Elem) {
 	if x.Child("resource_set") != nil {
 		for _, set := range u.sets(x) {
 			for ref := range set.Children("resource_ref") {
+				u.c.Spend(state.WorkMembers, 1)
 				r := u.c.Lookup(ref.ID())
 				if r == nil {
 					u.error("unpack_rsc_ticket_set", "%s: No resource found for %s", set.ID(), ref.ID())

@@ -37,6 +37,14 @@ type writer struct {
 	b strings.Builder
 }
 
+// Empty is the graph that does nothing.
+func Empty(c *state.Cluster) *Graph {
+	w := &writer{c: c, g: &Graph{}}
+	w.attributes()
+	w.finish()
+	return w.g
+}
+
 // Make produces the graph (actions 16.1).
 func Make(c *state.Cluster) *Graph {
 	w := &writer{c: c, g: &Graph{}}
@@ -149,20 +157,18 @@ func (w *writer) emit(a *state.Action) {
 }
 
 func (w *writer) finish() {
-	var b strings.Builder
-	b.Grow(w.b.Len() + 256)
-	b.WriteString("<transition_graph")
+	var head strings.Builder
+	head.WriteString("<transition_graph")
 	for _, a := range w.g.Attrs {
-		attr(&b, a.Name, a.Value)
+		attr(&head, a.Name, a.Value)
 	}
+	start, end := ">\n", "</transition_graph>\n"
 	if len(w.g.Synapses) == 0 {
-		b.WriteString("/>\n")
-	} else {
-		b.WriteString(">\n")
-		b.WriteString(w.b.String())
-		b.WriteString("</transition_graph>\n")
+		start, end = "/>\n", ""
 	}
-	w.g.XML = []byte(b.String())
+	xml := make([]byte, 0, head.Len()+len(start)+w.b.Len()+len(end))
+	xml = append(append(xml, head.String()...), start...)
+	w.g.XML = append(append(xml, w.b.String()...), end...)
 }
 
 func attr(b *strings.Builder, name, val string) {
@@ -175,6 +181,7 @@ func attr(b *strings.Builder, name, val string) {
 
 func (w *writer) synapse(s *Synapse) {
 	b := &w.b
+	before := b.Len()
 	b.WriteString("  <synapse")
 	attr(b, "id", strconv.Itoa(s.ID))
 	if s.Priority > 0 {
@@ -195,6 +202,7 @@ func (w *writer) synapse(s *Synapse) {
 		b.WriteString("    </inputs>\n")
 	}
 	b.WriteString("  </synapse>\n")
+	w.c.Spend(state.WorkGraph, b.Len()-before)
 }
 
 // elementName is the name of an action's element (actions 16.4).

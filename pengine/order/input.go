@@ -92,15 +92,20 @@ func (u *updater) disableInvalid() {
 				f.Node.IsGuest() && f.Node.Conn.Container == a.Rsc {
 				e.Props = 0
 			}
-			if e.Props == state.Utilization && a.Task == "migrate_to" && loops(a, a, e) {
+			if e.Props == state.Utilization && a.Task == "migrate_to" && u.loops(a, e) {
 				e.Props = 0
 			}
 		}
 	}
 }
 
-// loops says whether following inputs from an edge leads back to an action.
-func loops(init, a *state.Action, e *state.Edge) bool {
+// loops says whether following inputs from an edge leads back to its action.
+func (u *updater) loops(a *state.Action, e *state.Edge) bool {
+	u.visit++
+	return u.leadsTo(a, a, e)
+}
+
+func (u *updater) leadsTo(init, a *state.Action, e *state.Edge) bool {
 	f := e.First
 	if f.Has(state.Tracking) || !Input(a, e) {
 		return false
@@ -108,10 +113,15 @@ func loops(init, a *state.Action, e *state.Edge) bool {
 	if f == init {
 		return true
 	}
+	if f.Visit == u.visit { // it was found not to lead there
+		return false
+	}
+	f.Visit = u.visit
+	u.c.Spend(state.WorkWalks, 1+len(f.Before))
 	f.Set(state.Tracking)
 	defer f.Clear(state.Tracking)
 	for i := len(f.Before) - 1; i >= 0; i-- {
-		if loops(init, f, f.Before[i]) {
+		if u.leadsTo(init, f, f.Before[i]) {
 			return true
 		}
 	}

@@ -13,6 +13,9 @@ type updater struct {
 	c     *state.Cluster
 	depth int
 	steps int
+	told  bool // that a limit was reached
+	visit int  // number of the present walk
+	reals map[taskOf][]*state.Action
 }
 
 // Apply realises all orderings (actions 15.2).
@@ -38,10 +41,10 @@ func actionsFor(s state.Side, r *state.Resource) []*state.Action {
 	if s.Action != nil {
 		return []*state.Action{s.Action}
 	}
-	list := state.FindActions(r.Actions, s.Key, nil)
+	list := r.FindActions(s.Key, nil)
 	if len(list) == 0 {
 		if key := state.Key(r.ID, s.Task, 0); key != s.Key {
-			list = state.FindActions(r.Actions, key, nil)
+			list = r.FindActions(key, nil)
 		}
 	}
 	return list
@@ -85,6 +88,7 @@ func (u *updater) realise(i int, o *state.Ordering) {
 			thens = actionsFor(then, then.Rsc)
 		}
 	}
+	u.c.Spend(state.WorkEdges, len(firsts)*len(thens))
 	for _, f := range firsts {
 		p := o.Props
 		if f.Has(state.Dangling) && f.Rsc == then.Rsc {

@@ -10,15 +10,14 @@ import (
 
 // probeOrders puts probes before what their result may change (actions 15.3).
 func (u *updater) probeOrders() {
-	visit := 0
 	state.EachLeaf(u.c.Resources, func(r *state.Resource) {
 		if r.Kind != state.Primitive {
 			return
 		}
 		for _, p := range r.Acts("monitor", nil) {
 			for i := len(p.After) - 1; i >= 0; i-- {
-				visit++
-				u.beforeRestarts(p, p.After[i].Then, visit)
+				u.visit++
+				u.beforeRestarts(p, p.After[i].Then)
 			}
 		}
 	})
@@ -29,24 +28,21 @@ func (u *updater) probeOrders() {
 
 // beforeRestarts orders a probe before the stops and demotes that starts and
 // promotes after it may entail.
-func (u *updater) beforeRestarts(p, a *state.Action, visit int) {
-	if a.Visit == visit {
+func (u *updater) beforeRestarts(p, a *state.Action) {
+	if a.Visit == u.visit {
 		return
 	}
-	a.Visit = visit
+	a.Visit = u.visit
+	u.c.Spend(state.WorkWalks, 1+len(a.After))
 	if r := a.Rsc; r != nil && r != p.Rsc && r.Kind == state.Primitive {
 		switch a.Task {
 		case "start":
-			for _, s := range r.Acts("stop", nil) {
-				if !s.IsPseudo() {
-					state.AddEdge(p, s, state.Plain)
-				}
+			for _, s := range u.real(r, "stop") {
+				state.AddEdge(p, s, state.Plain)
 			}
 		case "promote":
-			for _, d := range r.Acts("demote", nil) {
-				if !d.IsPseudo() {
-					state.AddEdge(p, d, state.Plain)
-				}
+			for _, d := range u.real(r, "demote") {
+				state.AddEdge(p, d, state.Plain)
 			}
 		}
 	}
@@ -55,8 +51,32 @@ func (u *updater) beforeRestarts(p, a *state.Action, visit int) {
 		if e.Orig&state.DragThen == 0 && !u.leadsIntoChild(p, a, e.Then) {
 			continue
 		}
-		u.beforeRestarts(p, e.Then, visit)
+		u.beforeRestarts(p, e.Then)
 	}
+}
+
+// real lists a resource's actions with a task that are more than ordering
+// points. It remembers them: while probes are ordered, they do not change.
+func (u *updater) real(r *state.Resource, task string) []*state.Action {
+	if u.reals == nil {
+		u.reals = map[taskOf][]*state.Action{}
+	}
+	k := taskOf{r, task}
+	list, known := u.reals[k]
+	if !known {
+		for _, a := range r.Acts(task, nil) {
+			if !a.IsPseudo() {
+				list = append(list, a)
+			}
+		}
+		u.reals[k] = list
+	}
+	return list
+}
+
+type taskOf struct {
+	rsc  *state.Resource
+	task string
 }
 
 // leadsIntoChild says whether an edge goes from a collective's action to that
@@ -101,7 +121,7 @@ func (u *updater) beforeStops(o *state.Ordering) {
 	case then.Action != nil:
 		thens = []*state.Action{then.Action}
 	case then.Rsc != nil:
-		thens = state.FindActions(then.Rsc.Actions, then.Key, nil)
+		thens = then.Rsc.FindActions(then.Key, nil)
 	}
 	props := state.Plain
 	if o.Props == state.Utilization || o.Props == state.Anti {
@@ -109,6 +129,7 @@ func (u *updater) beforeStops(o *state.Ordering) {
 	} else {
 		props |= o.Props & (state.UnlessFirstMigrates | state.SameNode)
 	}
+	u.c.Spend(state.WorkWalks, len(probes)*len(thens))
 	for _, p := range probes {
 		for _, t := range thens {
 			if t.Task == "stonith" && t.Meta["stonith_action"] == "on" && t.Node != nil && t.Node == p.Node {

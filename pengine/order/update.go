@@ -20,7 +20,7 @@ const (
 // contradictory orderings can cause.
 const (
 	maxDepth = 20000
-	maxSteps = 50_000_000
+	maxSteps = 100_000_000 // edges followed
 )
 
 func isAncestor(a, b *state.Resource) bool {
@@ -46,9 +46,10 @@ func sharedNode(a *state.Action) *state.Node {
 
 // update brings an action in line with all that come before it (actions 15.4).
 func (u *updater) update(then *state.Action) {
-	u.steps++
+	u.steps += 1 + len(then.Before)
 	if u.depth >= maxDepth || u.steps > maxSteps {
-		if u.steps == maxSteps || u.depth == maxDepth {
+		if !u.told {
+			u.told = true
 			u.c.Notef(state.Error, "orderings around "+then.Key+" contradict each other; stopped following them")
 		}
 		return

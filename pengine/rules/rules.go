@@ -21,6 +21,10 @@ type Context struct {
 	Find     func(name, id string) *xmldoc.Elem // resolves id-ref
 	Propose  func(unix int64)                   // a time at which a result changes
 	Volatile func()                             // a result that may change at any second was used
+	Tested   func()                             // an expression was tested; may be nil
+	Paired   func()                             // a pair was put into a table; may be nil
+
+	referred map[*xmldoc.Elem]bool // results of rules referred to, in the present test
 }
 
 // Subject is what is tested: any part may be absent.
@@ -76,6 +80,7 @@ func (c *Context) Lifetime(e *xmldoc.Elem, s *Subject) bool {
 
 // Rule tests one rule (state 3.5).
 func (c *Context) Rule(r *xmldoc.Elem, s *Subject) bool {
+	c.referred = nil
 	return c.rule(r, s, 0)
 }
 
@@ -83,7 +88,28 @@ func (c *Context) Rule(r *xmldoc.Elem, s *Subject) bool {
 const maxNesting = 64
 
 func (c *Context) rule(r *xmldoc.Elem, s *Subject, depth int) bool {
+	if _, ref := r.Get("id-ref"); !ref {
+		return c.tested(r, s, depth)
+	}
 	if r = c.Expand(r); r == nil || depth > maxNesting {
+		return false
+	}
+	// Rules that share others, which share others, have more ways through them
+	// than one can walk: each is tested once.
+	if c.referred == nil {
+		c.referred = map[*xmldoc.Elem]bool{}
+	}
+	pass, known := c.referred[r]
+	if !known {
+		c.referred[r] = false // to itself, a rule does not pass
+		pass = c.tested(r, s, depth)
+		c.referred[r] = pass
+	}
+	return pass
+}
+
+func (c *Context) tested(r *xmldoc.Elem, s *Subject, depth int) bool {
+	if depth > maxNesting {
 		return false
 	}
 	or := strings.EqualFold(r.Attr("boolean-op"), "or")
@@ -96,6 +122,9 @@ func (c *Context) rule(r *xmldoc.Elem, s *Subject, depth int) bool {
 }
 
 func (c *Context) test(k *xmldoc.Elem, s *Subject, depth int) bool {
+	if c.Tested != nil {
+		c.Tested()
+	}
 	switch k.Name {
 	case "rule":
 		return c.rule(k, s, depth+1)

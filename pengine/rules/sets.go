@@ -70,6 +70,9 @@ func (c *Context) pairs(set *xmldoc.Elem, table value.Attrs, overwrite bool) {
 			delete(table, name)
 		case !old || overwrite:
 			table[name] = val
+			if c.Paired != nil {
+				c.Paired()
+			}
 		}
 	}
 }

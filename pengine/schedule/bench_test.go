@@ -64,7 +64,7 @@ func benchPhases(b *testing.B, cib []byte) {
 			timed(p.room, func() { p.do(c) })
 		}
 		timed("output", func() {
-			result(c)
+			written(c).result(c)
 			graph.Dot(c, false, false)
 		})
 	}

@@ -122,19 +122,37 @@ var phases = []struct {
 	{"order", order.Apply},
 }
 
-// Run plans the transition of a model, which it uses up.
+// Run plans the transition of a model, which it uses up. If the CIB asks for
+// more than can be planned, the plan is to do nothing, and a note says why.
 func Run(c *state.Cluster) *Plan {
+	p, err := plan(c)
+	if err != nil {
+		c.Notef(state.Error, err.Error())
+		c.Output.Lines = nil
+		p = &Plan{Graph: graph.Empty(c)}
+	}
+	return p.result(c)
+}
+
+func plan(c *state.Cluster) (p *Plan, err error) {
+	defer state.Caught(&err)
 	for _, p := range phases {
 		p.do(c)
 	}
-	return result(c)
+	return written(c), nil
 }
 
-// result writes down what was decided.
-func result(c *state.Cluster) *Plan {
+// written writes down what was decided.
+func written(c *state.Cluster) *Plan {
 	graph.Log(c, graph.Summary(c)) // its effect on actions without a node matters too
-	p := &Plan{Graph: graph.Make(c), Cluster: c}
+	p := &Plan{Graph: graph.Make(c)}
 	p.Summary = graph.Summary(c)
+	return p
+}
+
+// result adds what goes with a decision.
+func (p *Plan) result(c *state.Cluster) *Plan {
+	p.Cluster = c
 	p.Notes, p.Messages = c.Notes, c.Messages
 	p.Span = spanOf(time.Unix(c.NowUnix, 0), c.Until)
 	for _, l := range c.Output.Lines {

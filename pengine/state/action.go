@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 
 	"linuxha/pengine/rules"
@@ -33,9 +34,10 @@ type Action struct {
 	FailRole Role
 	Priority int
 	Reason   string
-	Before   []*Edge // oldest first
-	After    []*Edge // oldest first
-	Inputs   []*Edge // before-edges as the graph sees them, once considered
+	Before   []*Edge          // oldest first
+	After    []*Edge          // oldest first
+	afterOf  map[*Action]Prop // properties of the edges in After, once there are many
+	Inputs   []*Edge          // before-edges as the graph sees them, once considered
 
 	CancelTask string // the operation a cancel is about
 	AnyCount   int    // runnable predecessors found
@@ -132,9 +134,49 @@ func FindFirst(list []*Action, key, task string, n *Node) *Action {
 	return nil
 }
 
+// manyActions is how many are looked through before an index pays.
+const manyActions = 64
+
+// keyedActions are a resource's actions with one key, oldest first.
+type keyedActions struct {
+	all     []*Action
+	on      map[*Node][]*Action
+	unbound bool // some had no node when they were entered
+}
+
+// FindActions is the function of that name for the resource's own actions.
+func (r *Resource) FindActions(key string, n *Node) []*Action {
+	if len(r.Actions) < manyActions {
+		return FindActions(r.Actions, key, n)
+	}
+	if r.byKey == nil {
+		r.byKey = map[string]*keyedActions{}
+	}
+	for ; r.keyed < len(r.Actions); r.keyed++ {
+		a := r.Actions[r.keyed]
+		k := strings.ToLower(a.Key)
+		e := r.byKey[k]
+		if e == nil {
+			e = &keyedActions{on: map[*Node][]*Action{}}
+			r.byKey[k] = e
+		}
+		e.all = append(e.all, a)
+		e.on[a.Node] = append(e.on[a.Node], a)
+		e.unbound = e.unbound || a.Node == nil
+	}
+	e := r.byKey[strings.ToLower(key)]
+	switch {
+	case e == nil:
+		return nil
+	case n == nil || e.unbound:
+		return FindActions(e.all, key, n)
+	}
+	return slices.Clone(e.on[n]) // an action that has a node keeps it
+}
+
 // Acts returns the resource's actions with a task and interval 0 (find-all).
 func (r *Resource) Acts(task string, n *Node) []*Action {
-	return FindActions(r.Actions, Key(r.ID, task, 0), n)
+	return r.FindActions(Key(r.ID, task, 0), n)
 }
 
 // Act returns the oldest of Acts, nil if there is none.
@@ -149,15 +191,16 @@ func (r *Resource) Act(task string, n *Node) *Action {
 // (actions 2.2).
 func (c *Cluster) Request(r *Resource, key, task string, n *Node, optional bool) *Action {
 	var a *Action
-	var list []*Action
+	var found []*Action
 	if r != nil {
-		list = r.Actions
+		found = r.FindActions(key, n)
 	} else {
-		list = c.global[strings.ToLower(key)]
+		found = FindActions(c.global[strings.ToLower(key)], key, n)
 	}
-	if found := FindActions(list, key, n); len(found) > 0 {
+	if len(found) > 0 {
 		a = found[0]
 	} else {
+		c.Spend(WorkActions, 1)
 		a = c.newAction(r, key, task, n, optional)
 		c.nextID++
 		a.ID = c.nextID

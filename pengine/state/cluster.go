@@ -24,7 +24,8 @@ type Input struct {
 var noSubject = &rules.Subject{}
 
 // Load builds the model: configuration first, then status (state 2.3).
-func Load(in Input) (*Cluster, error) {
+func Load(in Input) (_ *Cluster, err error) {
+	defer Caught(&err)
 	if in.Root == nil || in.Root.Name != "cib" {
 		return nil, errors.New("not a CIB: the root element must be <cib>")
 	}
@@ -47,6 +48,7 @@ func Load(in Input) (*Cluster, error) {
 			return isotime.Parse(s, in.Now)
 		},
 		Propose: c.ProposeRecheck, Volatile: c.Volatile,
+		Tested: func() { c.Spend(WorkTests, 1) }, Paired: func() { c.Spend(WorkPairs, 1) },
 	}
 	c.Quorum = value.Truthy(in.Root.Attr("have-quorum"))
 	fs, _ := in.Root.Get("crm_feature_set")
@@ -162,18 +164,25 @@ func (c *Cluster) readTags() {
 		}
 		for ref := range tag.Children("obj_ref") {
 			if rid, ok := ref.Get("id"); ok {
-				addTag(c.Tags, id, rid)
+				c.addTag(c.Tags, id, rid)
 			}
 		}
 	}
 }
 
-func addTag(tags map[string][]string, id, ref string) {
-	for _, old := range tags[id] {
-		if old == ref {
-			return
+func (c *Cluster) addTag(tags map[string][]string, id, ref string) {
+	k := [2]string{id, ref}
+	if c.tagHas[k] { // possibly as a template's user, which only tells apart
+		for _, old := range tags[id] {
+			if old == ref {
+				return
+			}
 		}
 	}
+	if c.tagHas == nil {
+		c.tagHas = map[[2]string]bool{}
+	}
+	c.tagHas[k] = true
 	tags[id] = append(tags[id], ref)
 }
 

@@ -301,6 +301,7 @@ func activeOrPending(r *Resource) []*Node {
 func (c *Cluster) instanceFor(clone *Resource, n *Node, base string) *Resource {
 	var chosen, free *Resource
 	skip := false
+	c.Spend(WorkSearches, len(clone.Children))
 	for _, inst := range clone.Children {
 		locations := activeOrPending(inst)
 		m := memberNamed(inst, base)

@@ -230,7 +230,9 @@ type Resource struct {
 	LockNode       *Node
 	LockTime       int64
 
-	Actions   []*Action // in order of creation
+	Actions   []*Action                // in order of creation
+	byKey     map[string]*keyedActions // the first keyed of Actions by lower-case key, once there are many
+	keyed     int
 	ThisWith  []*Colocation
 	WithThis  []*Colocation
 	Locations []*Location // newest last
@@ -439,6 +441,7 @@ type Cluster struct {
 	Tickets   map[string]*Ticket
 	Tags      map[string][]string
 	Templates map[string][]string
+	tagHas    map[[2]string]bool // tag and member
 
 	Actions     []*Action // in order of creation
 	global      map[string][]*Action
@@ -468,6 +471,8 @@ type Cluster struct {
 	histByName      map[string]*Resource
 	hist            histReader
 	sinceStart      []RecordedOp
+	spent           [workKinds]int
+	cells           int                       // that instances took
 	blocking        map[string][]*xmldoc.Elem // operations with on-fail="block" by primitive, once needed
 }
 

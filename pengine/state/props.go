@@ -63,7 +63,11 @@ func AddEdge(first, then *Action, p Prop) bool {
 	if p == 0 || first == nil || then == nil || first == then {
 		return false
 	}
-	if len(first.After) <= len(then.Before) {
+	if min(len(first.After), len(then.Before)) > manyEdges {
+		if first.related(then)&p != 0 {
+			return false
+		}
+	} else if len(first.After) <= len(then.Before) {
 		for _, e := range first.After {
 			if e.Then == then && e.Orig&p != 0 {
 				return false
@@ -79,5 +83,22 @@ func AddEdge(first, then *Action, p Prop) bool {
 	e := &Edge{First: first, Then: then, Orig: p, Props: p}
 	first.After = append(first.After, e)
 	then.Before = append(then.Before, e)
+	if first.afterOf != nil {
+		first.afterOf[then] |= p
+	}
 	return true
+}
+
+// manyEdges is how many are looked through before a table pays.
+const manyEdges = 64
+
+// related are the properties of all edges from a to then.
+func (a *Action) related(then *Action) Prop {
+	if a.afterOf == nil {
+		a.afterOf = make(map[*Action]Prop, 2*len(a.After))
+		for _, e := range a.After {
+			a.afterOf[e.Then] |= e.Orig
+		}
+	}
+	return a.afterOf[then]
 }

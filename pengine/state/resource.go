@@ -135,6 +135,7 @@ func (c *Cluster) template(x *xmldoc.Elem) (*xmldoc.Elem, error) {
 	if tmpl == nil {
 		return nil, fmt.Errorf("resource %q: there is no template %q", x.ID(), ref)
 	}
+	tmpl.Walk(func(*xmldoc.Elem) bool { c.Spend(WorkCopies, 1); return true })
 	e := tmpl.Clone()
 	e.Name = x.Name
 	e.Set("id", x.ID())
@@ -162,7 +163,7 @@ func (c *Cluster) template(x *xmldoc.Elem) (*xmldoc.Elem, error) {
 		}
 		e.Remove(tmplOps)
 	}
-	addTag(c.Templates, ref, x.ID())
+	c.addTag(c.Templates, ref, x.ID())
 	return e, nil
 }
 
@@ -253,6 +254,7 @@ func (c *Cluster) readMeta(r *Resource) {
 	}
 	c.Rules.Unpack(c.sections["rsc_defaults"], "meta_attributes", r.Meta, "", false, s)
 	if r.Parent != nil {
+		c.Spend(WorkPairs, len(r.Parent.Meta))
 		for k, v := range r.Parent.Meta {
 			r.Meta.PutNew(k, v)
 		}

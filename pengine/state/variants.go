@@ -50,10 +50,6 @@ func (c *Cluster) unpackGroup(r *Resource) error {
 	return nil
 }
 
-// maxInstances bounds the instances of one clone, so that a number
-// typed wrong cannot stall the cluster.
-const maxInstances = 1000
-
 func (c *Cluster) unpackClone(r *Resource) error {
 	conf := r.Clone
 	for _, k := range r.XML.Kids {
@@ -88,9 +84,9 @@ func (c *Cluster) unpackClone(r *Resource) error {
 	}
 	r.Meta.PutNew("resource-stickiness", "1")
 	r.Meta.PutNew("globally-unique", strconv.FormatBool(r.Unique))
-	if conf.Max > maxInstances {
-		c.Notef(Error, fmt.Sprintf("%s: clone-max of %d lowered to %d, the most that is supported", r.ID, conf.Max, maxInstances))
-		conf.Max = maxInstances
+	if most := c.affordable(r); conf.Max > most {
+		c.Notef(Error, fmt.Sprintf("%s: clone-max of %d lowered to %d, the most that is supported", r.ID, conf.Max, most))
+		conf.Max = most
 	}
 	for i := 0; i < max(conf.Max, 1); i++ {
 		if _, err := c.newInstance(r); err != nil {
@@ -113,6 +109,7 @@ func (c *Cluster) newInstance(clone *Resource) (*Resource, error) {
 		return nil, err
 	}
 	conf.total++
+	c.cells += c.instanceCells(clone)
 	clone.Children = append(clone.Children, r)
 	if orphan {
 		Each([]*Resource{r}, func(x *Resource) { x.Orphan = true })
