@@ -110,6 +110,10 @@ install: $(if $(shell command -v go),build) ## install below DESTDIR: daemons, t
 	install -d $(DESTDIR)/usr/share/heartbeat $(DESTDIR)/etc/init.d
 	set -e; for t in ResourceManager mach_down req_resource hb_standby hb_takeover hb_addnode hb_delnode hb_setweight hb_setsite; do ln -sf ../../lib/heartbeat/hatools $(DESTDIR)/usr/share/heartbeat/$$t; done
 	install -m 755 deploy/init/heartbeat $(DESTDIR)/etc/init.d/
+	@# crmsh and pcs ask the daemons by Pacemaker's names and look into its folders; what is there already stays
+	install -d $(DESTDIR)/usr/lib/pacemaker $(DESTDIR)/var/lib/pacemaker
+	set -e; for t in $$($(BIN)/hatools --list | grep ^pacemaker-); do [ -e $(DESTDIR)/usr/lib/pacemaker/$$t ] || ln -s ../heartbeat/hatools $(DESTDIR)/usr/lib/pacemaker/$$t; done
+	set -e; for l in cib=crm pengine=pengine; do d=$(DESTDIR)/var/lib/pacemaker/$${l%=*}; [ -e $$d -o -L $$d ] || ln -s ../heartbeat/$${l#*=} $$d; done
 	cp -a agents/ocf/. $(DESTDIR)/usr/lib/ocf/
 	cp -a agents/ha.d/. $(DESTDIR)/etc/ha.d/
 	install -m 644 deploy/systemd/heartbeat.service $(DESTDIR)/usr/lib/systemd/system/

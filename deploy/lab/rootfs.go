@@ -221,6 +221,9 @@ func (r *root) usr(spec bootSpec) {
 	for _, p := range programs {
 		r.link(filepath.Join(binTree, p.Name()), "/usr/lib/heartbeat/"+p.Name())
 		r.link(filepath.Join(binTree, p.Name()), "/usr/sbin/"+p.Name())
+		if strings.HasPrefix(p.Name(), "pacemaker-") { // crmsh and pcs ask the daemons by these names
+			r.link("../heartbeat/"+p.Name(), "/usr/lib/pacemaker/"+p.Name())
+		}
 	}
 
 	r.mirror("/usr/lib/stonith", func(string) bool { return false })

@@ -97,6 +97,9 @@ func (id *Identity) loadUUID(file, node string, fromName bool) error {
 			return err
 		}
 		id.ID[6], id.ID[8] = id.ID[6]&0x0f|0x40, id.ID[8]&0x3f|0x80 // version 4
+		// It begins with a letter, a to f: clients make XML ids of it (crmsh:
+		// <uuid>-instance_attributes), and those may not begin with a digit.
+		id.ID[0] = 0xa0 + 0x10*(id.ID[0]>>4%6) | id.ID[0]&0x0f
 		id.New = append(id.New, "No uuid found for current node - generating a new uuid.")
 		return writeSynced(file, id.ID[:])
 	case err != nil:

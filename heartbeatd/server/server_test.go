@@ -587,6 +587,11 @@ func TestIdentity(t *testing.T) {
 	if err != nil || third.Generation != 1795164924+3600 || third.ID == first.ID {
 		t.Errorf("uuidfrom nodename, hbgenmethod time: %+v, %v", third, err)
 	}
+	for range 100 {
+		if id, err := LoadIdentity(t.TempDir(), "alice", false, false, now); err != nil || id.ID.String()[0] < 'a' {
+			t.Fatalf("%v, %v: a client that makes an XML id of it makes an invalid one", id.ID, err)
+		}
+	}
 	known := Known{
 		Self:    link.Node{Name: "alice", ID: first.ID, Site: "north"},
 		Nodes:   []link.Node{{Name: "bob", ID: second.ID, Generation: 7}, {Name: "carol", ID: third.ID, Weight: 0, WeightSet: true, Site: "a b"}},
