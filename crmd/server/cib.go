@@ -131,9 +131,15 @@ func (w *writer) apply(ctx context.Context, changes []*cibv1.Change, asPrimary b
 	}
 }
 
-// stalled: an update found no primary.
+// stalled: an update found no primary. Where that was named and is on its way
+// to bring the copies in step, naming it again would make it begin anew: with a
+// copy that it has to give up waiting for, it would never come to the end.
 func (s *Server) stalled(reason string) {
 	s.post(func() {
+		if s.naming {
+			s.log.Info("the CIB takes no updates while its copies are brought in step", "reason", reason)
+			return
+		}
 		s.log.Warn("the CIB takes no updates, naming the primary again", "reason", reason)
 		s.tellPrimary()
 	})
@@ -163,7 +169,6 @@ func (s *Server) watchCIB(ctx context.Context) {
 			return
 		}
 		s.log.Warn("connection to the CIB lost", "err", err)
-		s.post(func() { s.cibLost() })
 		sleep(ctx, 20*time.Millisecond)
 	}
 }
@@ -186,7 +191,7 @@ func (s *Server) see(step cibclient.Step) te.Version {
 
 func (s *Server) cibConnected(step cibclient.Step) {
 	again := s.cibUp
-	s.cibUp, s.cibHere = true, true
+	s.cibUp = true
 	s.see(step)
 	s.takeConfiguration(step)
 	if again { // it was restarted: its status may be gone (crm 7.4)
@@ -199,8 +204,6 @@ func (s *Server) cibConnected(step cibclient.Step) {
 	s.whenSeen(te.Version{}, nil)
 	s.ready()
 }
-
-func (s *Server) cibLost() { s.cibHere = false }
 
 func (s *Server) cibChanged(step cibclient.Step) {
 	v := s.see(step)
@@ -328,6 +331,7 @@ func (s *Server) tellPrimary() {
 	s.stopPrimary = cancel
 	s.primarySeq++
 	seq := s.primarySeq
+	s.naming = true
 	go func() {
 		for {
 			resp, err := s.cib.SetPrimary(ctx, req, grpc.WaitForReady(true))
@@ -339,7 +343,10 @@ func (s *Server) tellPrimary() {
 			}
 			if err == nil {
 				s.post(func() {
-					if seq == s.primarySeq && req.Primary == s.node {
+					if seq != s.primarySeq {
+						return
+					}
+					if s.naming = false; req.Primary == s.node {
 						s.inStep(req.View, resp)
 					}
 				})

@@ -89,25 +89,35 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 	}
 	s.reign.reading = true
 	s.log.Info("The CIBs are in step", "view", view, "source", resp.Source, "version", version(resp.Version))
-	seq := s.reign.seq
+	seq, ctx := s.reign.seq, s.reign.ctx
 	go func() {
-		for s.ctx.Err() == nil {
-			resp, err := s.cib.Query(s.ctx, &cibv1.QueryRequest{}, grpc.WaitForReady(true))
-			if err == nil && resp.Rc == 0 {
-				doc, err := cibdoc.Parse(resp.Xml)
-				if err == nil {
-					s.post(func() {
-						if seq == s.reign.seq && !s.reign.begun {
-							s.takeOver(doc)
-						}
-					})
-					return
-				}
-				s.log.Error("CIB cannot be read", "err", err)
+		for ctx.Err() == nil {
+			doc, err := s.readCIB(ctx)
+			if err == nil {
+				s.post(func() {
+					if seq == s.reign.seq && !s.reign.begun {
+						s.takeOver(doc)
+					}
+				})
+				return
 			}
-			sleep(s.ctx, 100*time.Millisecond)
+			if ctx.Err() == nil {
+				s.log.Error("CIB cannot be read, trying again", "err", err)
+			}
+			sleep(ctx, 100*time.Millisecond)
 		}
 	}()
+}
+
+func (s *Server) readCIB(ctx context.Context) (*cibdoc.Doc, error) {
+	resp, err := s.cib.Query(ctx, &cibv1.QueryRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return nil, err
+	}
+	if resp.Rc != 0 {
+		return nil, fmt.Errorf("%s (%d)", resp.Error, resp.Rc)
+	}
+	return cibdoc.Parse(resp.Xml)
 }
 
 // takeOver begins the reign with what the chosen CIB says (crm 1.2, 1.11).

@@ -48,6 +48,7 @@ type fakeCluster struct {
 	born   map[string]uint64
 	procs  map[string]*attachment // crmd per node
 	up     map[string]bool
+	frozen map[string]chan struct{} // messaging that reads nothing until it is closed
 }
 
 type fakeNode struct {
@@ -72,7 +73,7 @@ func newCluster(t testing.TB, resources string, names ...string) *fakeCluster {
 		t.Fatal(err)
 	}
 	c := &fakeCluster{
-		t: t, names: names, nodes: map[string]*fakeNode{}, born: map[string]uint64{}, procs: map[string]*attachment{}, up: map[string]bool{},
+		t: t, names: names, nodes: map[string]*fakeNode{}, born: map[string]uint64{}, procs: map[string]*attachment{}, up: map[string]bool{}, frozen: map[string]chan struct{}{},
 		cib: &fakeCIB{mu: &oneCIB, doc: doc, watchers: map[chan *cibv1.Notification]bool{}},
 	}
 	for _, n := range names {
@@ -191,6 +192,12 @@ func (h *fakeHB) Attach(stream grpc.BidiStreamingServer[heartbeatv1.AttachReques
 			if err != nil {
 				return
 			}
+			h.c.mu.Lock()
+			frozen := h.c.frozen[h.node]
+			h.c.mu.Unlock()
+			if frozen != nil {
+				<-frozen
+			}
 			switch k := req.Kind.(type) {
 			case *heartbeatv1.AttachRequest_Send:
 				h.c.deliver(h.node, k.Send)
@@ -214,6 +221,20 @@ func (h *fakeHB) Attach(stream grpc.BidiStreamingServer[heartbeatv1.AttachReques
 		case <-stream.Context().Done():
 			return nil
 		}
+	}
+}
+
+// freeze stops a node's messaging from reading, until goOn.
+func (c *fakeCluster) freeze(node string) (goOn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frozen := make(chan struct{})
+	c.frozen[node] = frozen
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.frozen, node)
+		close(frozen)
 	}
 }
 

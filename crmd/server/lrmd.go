@@ -42,6 +42,8 @@ func (s *Server) watchLRM(ctx context.Context) {
 }
 
 func (s *Server) watchLRMOnce(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream, err := s.lrm.Watch(ctx, &lrmv1.WatchRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		return err
@@ -119,6 +121,7 @@ func (s *Server) restore() {
 				s.post(func() { s.restoreFrom(list, resp) })
 				return
 			}
+			s.log.Warn("own history cannot be read, trying again", "err", err)
 			sleep(s.ctx, 50*time.Millisecond)
 		}
 	}()

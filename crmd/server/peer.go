@@ -21,13 +21,11 @@ func (s *Server) send(node string, m *crmv1.PeerMessage) {
 		return
 	}
 	payload, err := proto.Marshal(m)
-	if err == nil {
-		err = s.conn.Send(node, "", payload)
-	}
 	if err != nil {
-		// The stream is gone; its end is an event of its own.
-		s.log.Warn("message not sent", "peer", node, "err", err)
+		s.log.Error("message not sent", "peer", node, "err", err)
+		return
 	}
+	s.out.Put(node, payload)
 }
 
 const stashed = 10000 // messages of a view not yet installed; more means that something is wrong
@@ -39,9 +37,11 @@ func (s *Server) message(m *heartbeatv1.Message) {
 		return
 	}
 	if s.view == nil || m.View > s.view.Number {
-		if len(s.stash) < stashed {
-			s.stash = append(s.stash, m)
+		if len(s.stash) >= stashed {
+			s.log.Error("message dropped: too many wait for their view", "peer", m.FromNode, "view", m.View)
+			return
 		}
+		s.stash = append(s.stash, m)
 		return
 	}
 	if m.FromNode == s.node {

@@ -97,6 +97,7 @@ type Server struct {
 	exit   error // set: the loop ends with it
 	ending bool
 	conn   *cluster.Conn
+	out    *cluster.Outbox // the loop must hear also while heartbeatd takes nothing
 	node   string
 	nodeID string
 	view   *heartbeatv1.Membership
@@ -110,14 +111,12 @@ type Server struct {
 	te    *te.Core
 	wakes [3]time.Time
 	timer *time.Timer
-	again *time.Timer // shutdown escalation
 
 	options     options
 	optionsRead bool
 	nodeNames   map[string]string // node id to name, from the configuration
 	nodeType    string            // the attribute that the configuration's schema wants new entries of nodes to have
 	cibUp       bool              // it was connected once
-	cibHere     bool
 	follower    *cibclient.Follower
 	doc         *cibdoc.Doc // the local CIB as last seen, nil: not yet
 	cibSeen     te.Version  // its version
@@ -126,6 +125,7 @@ type Server struct {
 	config      *writer // configuration: may have to wait for disks
 	attributes  queue[attributeJob]
 	stopPrimary context.CancelFunc
+	naming      bool // the CIB has not answered who is primary
 	primarySeq  uint64
 
 	reign         reign
@@ -354,7 +354,7 @@ func (s *Server) ready() {
 }
 
 func (s *Server) attached(conn *cluster.Conn) {
-	s.conn = conn
+	s.conn, s.out = conn, cluster.NewOutbox(conn)
 	s.node, s.nodeID = conn.Welcome.Node, conn.Welcome.NodeId
 	s.learn(conn.Welcome.Configured)
 	s.names[s.nodeID], s.ids[s.node] = s.node, s.nodeID

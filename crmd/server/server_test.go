@@ -478,3 +478,25 @@ func TestTimeline(t *testing.T) {
 		delete(missing, e.Kind)
 	}
 }
+
+// TestHeartbeatdTakesNothing: the controller hears and answers while more waits
+// to be sent than the connection takes.
+func TestHeartbeatdTakesNothing(t *testing.T) {
+	c := newCluster(t, twoDummies, "n1", "n2")
+	c.startAll()
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+	goOn := c.freeze("n1")
+	n := c.nodes["n1"]
+	large := &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_Answer{Answer: &crmv1.PeerAnswer{Id: 1 << 40, Error: strings.Repeat("x", 1<<20)}}}
+	n.srv.post(func() {
+		for range 5 {
+			n.srv.send("n2", large)
+		}
+		n.srv.publishClaim()
+	})
+	if got := n.state(); !strings.HasPrefix(got, "S_") {
+		t.Errorf("state: %s", got)
+	}
+	goOn()
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+}

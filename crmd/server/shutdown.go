@@ -35,7 +35,7 @@ func (s *Server) beginShutdown() {
 		return
 	}
 	s.send("", &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_WantsShutdown{WantsShutdown: &crmv1.WantsShutdown{Node: s.node}}})
-	s.again = time.AfterFunc(limit, func() {
+	time.AfterFunc(limit, func() {
 		s.post(func() {
 			s.log.Error(fmt.Sprintf("Shutdown Escalation just popped in state %s!", s.state))
 			s.leave()

@@ -2,13 +2,17 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"linuxha/crmd/election"
 	"linuxha/crmd/te"
 	cibv1 "linuxha/proto/cib/v1"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
 
 // cibWithoutPrimary answers an update when the test says that there is a
@@ -59,5 +63,60 @@ func TestUpdatesEndWithTheirReign(t *testing.T) {
 	<-ended
 	if len(cib.asked) != 0 {
 		t.Errorf("asked for %v as well", <-cib.asked)
+	}
+}
+
+// namedSlowly is a CIB that answers who is primary when the test lets it.
+type namedSlowly struct {
+	cibv1.CibClient
+	named  chan *cibv1.SetPrimaryRequest
+	inStep chan bool
+}
+
+func (c *namedSlowly) SetPrimary(ctx context.Context, r *cibv1.SetPrimaryRequest, _ ...grpc.CallOption) (*cibv1.SetPrimaryResponse, error) {
+	c.named <- r
+	select {
+	case <-c.inStep:
+		return &cibv1.SetPrimaryResponse{}, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// TestPrimaryIsNamedOnce: updates that are out of time while the copies are
+// brought in step must not have that begin anew: with a copy that does not
+// answer it would never come to its end.
+func TestPrimaryIsNamedOnce(t *testing.T) {
+	cib := &namedSlowly{named: make(chan *cibv1.SetPrimaryRequest, 10), inStep: make(chan bool)}
+	s, err := New(Options{Log: slog.New(slog.DiscardHandler), Dial: func(string) (grpc.ClientConnInterface, error) { return nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.cancel()
+	s.cib, s.node, s.el = cib, "n1", election.New("n1", time.Second)
+	s.view = &heartbeatv1.Membership{Number: 7}
+	s.tellPrimary()
+	if r := <-cib.named; r.View != 7 {
+		t.Errorf("named %v", r)
+	}
+	turn := func() { (<-s.calls)() }
+	for range 3 {
+		s.stalled("out of time")
+		turn()
+	}
+	if s.primarySeq != 1 {
+		t.Errorf("named %d times while the first time was not answered", s.primarySeq)
+	}
+	cib.inStep <- true
+	turn()
+	s.stalled("no primary")
+	turn()
+	if r := <-cib.named; r.View != 7 {
+		t.Errorf("named %v", r)
+	}
+	s.view = &heartbeatv1.Membership{Number: 8}
+	s.tellPrimary() // what is news is told at once
+	if r := <-cib.named; r.View != 8 {
+		t.Errorf("named %v", r)
 	}
 }

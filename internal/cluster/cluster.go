@@ -63,6 +63,7 @@ func Attach(ctx context.Context, cc grpc.ClientConnInterface, client string, inf
 
 func (c *Conn) receive(ctx context.Context) {
 	defer close(c.events)
+	defer c.cancel() // the sender's end too, also if nobody closes us
 	for {
 		ev, err := c.stream.Recv()
 		if err != nil {
@@ -115,9 +116,10 @@ func (c *Conn) put(node, client string, payload []byte, wait bool) error {
 	return c.sender.put(request{send: &heartbeatv1.Send{ToNode: node, ToClient: client, Payload: payload}}, wait)
 }
 
-// SetInfo replaces the facts that the membership carries for this process.
+// SetInfo replaces the facts that the membership carries for this process. It
+// does not wait. An error tells that the connection is lost.
 func (c *Conn) SetInfo(info map[string]string) error {
-	return c.sender.put(request{info: &heartbeatv1.SetInfo{Info: maps.Clone(info)}}, true)
+	return c.sender.put(request{info: &heartbeatv1.SetInfo{Info: maps.Clone(info)}}, false)
 }
 
 // Close signs off.
