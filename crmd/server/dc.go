@@ -207,7 +207,10 @@ func (s *Server) setProperty(name, value string) {
 	s.config.add(job{changes: []*cibv1.Change{modify("crm_config", []byte(xml))}})
 }
 
-// writeNodes adds the entries of known nodes to the nodes section.
+// writeNodes adds the entries of known nodes to the nodes section. An entry of
+// a node's name with another id is that of another stack (a cib.xml of Corosync
+// has numbers), or of a node set up anew: the id goes, what else it says of the
+// node stays (the reference drops it: crm 1.12).
 func (s *Server) writeNodes() {
 	have := maps.Clone(s.nodeNames)
 	known := map[string]string{}
@@ -225,18 +228,35 @@ func (s *Server) writeNodes() {
 		if have[id] == name {
 			continue
 		}
+		entry := []byte(fmt.Sprintf(`<node id="%s" uname="%s"%s/>`, esc(id), esc(name), s.nodeType))
 		for otherID, other := range have {
 			if other == name && otherID != id { // crm 1.12
 				s.log.Warn(fmt.Sprintf("Deleting unknown node %s/%s which has conflicting uname with %s", otherID, other, id))
+				if old := s.nodeEntry(otherID); old != nil {
+					entry = old.Shallow().SetAttr("id", id).Bytes()
+				}
 				changes = append(changes, remove("//nodes/node[@id="+quote(otherID)+"]"), remove("//node_state[@id="+quote(otherID)+"]"))
 			}
 		}
 		s.nodeNames[id] = name
-		changes = append(changes, modify("nodes", []byte(fmt.Sprintf(`<node id="%s" uname="%s"%s/>`, esc(id), esc(name), s.nodeType))))
+		changes = append(changes, modify("nodes", entry))
 	}
 	if len(changes) > 0 {
 		s.config.add(job{changes: changes})
 	}
+}
+
+// nodeEntry is a node's entry in the configuration; nil: none is known.
+func (s *Server) nodeEntry(id string) *cibdoc.Node {
+	if s.doc == nil {
+		return nil
+	}
+	for _, n := range children(s.doc.Section("nodes"), "node") {
+		if n.ID() == id {
+			return n
+		}
+	}
+	return nil
 }
 
 func (s *Server) quorumChanged(was, is bool) {

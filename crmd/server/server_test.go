@@ -500,3 +500,21 @@ func TestHeartbeatdTakesNothing(t *testing.T) {
 	goOn()
 	c.stable(map[string]string{"a": "n1", "b": "n1"})
 }
+
+// TestNodesOfAnotherStack: a cib.xml of Corosync and Pacemaker has numbers as
+// node ids; what it says of the nodes is kept.
+func TestNodesOfAnotherStack(t *testing.T) {
+	c := newCluster(t, twoDummies, "n1", "n2")
+	c.configure("nodes", `<nodes><node id="1" uname="n1"/><node id="2" uname="n2"><instance_attributes id="nodes-2">`+
+		`<nvpair id="nodes-2-rack" name="rack" value="north"/></instance_attributes><utilization id="nodes-2-u"><nvpair id="nodes-2-cpu" name="cpu" value="4"/></utilization></node></nodes>`)
+	c.startAll()
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+	at := "//nodes/node[@id='" + idOf("n2") + "'][@uname='n2']"
+	until(t, "the node has its id", func() bool { return c.cib.attr(at, "uname") == "n2" })
+	if rack, cpu := c.cib.attr(at+"//nvpair[@name='rack']", "value"), c.cib.attr(at+"/utilization/nvpair", "value"); rack != "north" || cpu != "4" {
+		t.Errorf("rack %q, cpu %q", rack, cpu)
+	}
+	if c.cib.attr("//node[@id='1']", "id")+c.cib.attr("//node[@id='2']", "id") != "" {
+		t.Error("the former entries are there still")
+	}
+}
