@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"linuxha/heartbeatd/hacf"
 	"linuxha/internal/paths"
+	"linuxha/internal/sbd"
 )
 
 // crmDaemons are started in this order, stopped in reverse (HB 12.3).
@@ -104,11 +106,12 @@ func uniqueName(specs []Spec, name string) string {
 	}
 }
 
-// Environment is what children get besides heartbeatd's own (HB 19.2).
+// Environment is what children get besides heartbeatd's own (HB 19.2), with a
+// resource manager also whether sbd runs (crm 7.1).
 func Environment(cfg *hacf.Config, layout paths.Layout) []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "LC_ALL=") && !strings.HasPrefix(kv, "HA_") {
+		if !strings.HasPrefix(kv, "LC_ALL=") && !strings.HasPrefix(kv, "HA_") && !strings.HasPrefix(kv, "PCMK_watchdog=") {
 			env = append(env, kv)
 		}
 	}
@@ -133,6 +136,9 @@ func Environment(cfg *hacf.Config, layout paths.Layout) []string {
 		add("HA_DEBUG", fmt.Sprint(cfg.Debug))
 	}
 	add("OCF_ROOT", layout.OCFRoot())
+	if cfg.CRM == hacf.CRMYes || cfg.CRM == hacf.CRMRespawn {
+		add("PCMK_watchdog", strconv.FormatBool(sbd.Node{Paths: layout}.PID() != 0))
+	}
 	slices.Sort(env)
 	return env
 }

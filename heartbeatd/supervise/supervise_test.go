@@ -326,6 +326,44 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestEnvironmentTellsOfSBD: daemons and agents of a resource manager learn
+// whether sbd runs here, whatever we have inherited.
+func TestEnvironmentTellsOfSBD(t *testing.T) {
+	layout := paths.Layout{Root: t.TempDir()}
+	t.Setenv("PCMK_watchdog", "maybe")
+	told := func(crm hacf.CRMMode) []string {
+		return slices.DeleteFunc(Environment(&hacf.Config{Node: "n1", CRM: crm}, layout), func(kv string) bool { return !strings.HasPrefix(kv, "PCMK_watchdog=") })
+	}
+	if got := told(hacf.CRMRespawn); !slices.Equal(got, []string{"PCMK_watchdog=false"}) {
+		t.Errorf("without sbd: %q", got)
+	}
+	program, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "sbd")
+	if err := os.WriteFile(name, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(name, "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }() // they fail only where it has ended
+	if err := os.MkdirAll(filepath.Join(layout.Root, "run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(layout.Root, "run/sbd.pid"), fmt.Appendln(nil, cmd.Process.Pid), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(hacf.CRMRespawn); !slices.Equal(got, []string{"PCMK_watchdog=true"}) {
+		t.Errorf("with sbd: %q", got)
+	}
+	if got := told(hacf.CRMOff); len(got) != 0 {
+		t.Errorf("without a resource manager: %q", got)
+	}
+}
+
 func TestWatchdog(t *testing.T) {
 	b := newBench(t)
 	file := filepath.Join(b.dir, "watchdog")
