@@ -41,6 +41,7 @@ type node struct {
 	watchdog *supervise.Watchdog
 	loaded   time.Time // when ha.cf was last written before it was read
 	keysRead time.Time // the same of authkeys
+	signals  chan os.Signal
 }
 
 // runDaemon is heartbeatd itself, from the configuration to the exit status.
@@ -65,6 +66,10 @@ func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
 		n.complain(err)
 		return exitBadSetup
 	}
+	// From here on others know our pid, and a signal must not end us by default.
+	n.signals = make(chan os.Signal, 8)
+	signal.Notify(n.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU, syscall.SIGTTIN)
 	lock, err := lockPID(layout)
 	switch {
 	case errors.Is(err, errRunning):
@@ -341,16 +346,13 @@ func (n *node) notify(state string) {
 
 // handleSignals acts on signals until ctx ends (HB 20.3).
 func (n *node) handleSignals(ctx context.Context, stop context.CancelCauseFunc, srv *server.Server) *sync.WaitGroup {
-	sigs := make(chan os.Signal, 8)
-	signal.Notify(sigs, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU, syscall.SIGTTIN)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return // a second signal must not cut an orderly stop short
-			case sig := <-sigs:
+			case sig := <-n.signals:
 				switch sig {
 				case syscall.SIGHUP:
 					n.out.Reopen()
