@@ -68,6 +68,11 @@ bench: build ## failover times on real processes, and Go benchmarks (see docs/be
 	go run ./test/bench/cmd/failover $(BENCHFLAGS)
 	go test -run '^$$' -bench . -benchtime 1s $$(go list ./... | grep -v -e /test/)
 
+.PHONY: crash
+crash: ## kill -9 of a CIB that takes updates, CRASHES times (1000): what was acknowledged is there
+	CIB_CRASHES=$(or $(CRASHES),1000) go test -count=1 -timeout 60m -v -run 'TestKillNine' ./cib/server
+	go test -count=1 -run 'TestLives|TestEveryCall' ./cib/store
+
 .PHONY: bench-scheduler
 bench-scheduler: build ## the scheduler beside Debian's crm_simulate (BENCHFLAGS='-skip-ref 100x5000' saves minutes)
 	go run ./test/bench/cmd/scheduler $(BENCHFLAGS)

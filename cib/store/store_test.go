@@ -291,6 +291,36 @@ func TestEveryCall(t *testing.T) {
 	}
 }
 
+// TestLives is a thousand lives, twenty on each disk, each ended by a crash at a random
+// call: what was acknowledged in one is there in all that follow, whatever was
+// torn or not yet synced.
+func TestLives(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var m *memFS
+	var saved, stored int64
+	for life := range 1000 {
+		if life%20 == 0 {
+			m, stored, saved = newMem(), stored+saved, 0
+		}
+		m.failAt, m.sticky = 1+r.IntN(120), true
+		script(t, m, func(epoch int64) { saved = epoch })
+		if life%4 == 3 { // the process alone is killed: nothing is lost that was written
+			m.failAt, m.calls = -1, 0
+		} else {
+			m = m.crash(r)
+		}
+		_, l := open(t, m)
+		if e := l.Doc.Version().Epoch; e < saved {
+			t.Fatalf("life %d: epoch %d was stored, %d is there; files %v", life, saved, e, slices.Sorted(maps.Keys(m.files)))
+		}
+		verifyWhole(t, l.Doc)
+		saved, m.calls = l.Doc.Version().Epoch, 0
+	}
+	if stored < 1000 {
+		t.Errorf("%d changes were stored in all: nothing was tested", stored)
+	}
+}
+
 // verifyWhole: the document is one that next made.
 func verifyWhole(t testing.TB, doc *cibdoc.Doc) {
 	t.Helper()
