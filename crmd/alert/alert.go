@@ -79,6 +79,7 @@ func (t target) wants(ev Event) bool {
 }
 
 func (t target) call(vars map[string]string, version string, now time.Time) Call {
+	s := t.settings(now)
 	env := make(map[string]string, 2*len(vars)+16)
 	set := func(name, value string) {
 		env["CRM_alert_"+name], env["CRM_notify_"+name] = value, value
@@ -88,13 +89,13 @@ func (t target) call(vars map[string]string, version string, now time.Time) Call
 	}
 	set("version", version)
 	set("recipient", t.recipient)
-	set("timestamp", FormatTime(t.format, now))
+	set("timestamp", FormatTime(s.format, now))
 	set("timestamp_epoch", strconv.FormatInt(now.Unix(), 10))
 	set("timestamp_usec", fmt.Sprintf("%06d", now.Nanosecond()/1000))
-	for name, value := range t.params { // last: they may replace what was made here
+	for name, value := range s.params { // last: they may replace what was made here
 		env[name] = value
 	}
-	return Call{ID: t.id, Path: t.path, Timeout: t.timeout, Env: env}
+	return Call{ID: t.id, Path: t.path, Timeout: s.timeout, Env: env}
 }
 
 // variables are those of execution 16.3 that depend on the event alone.

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"linuxha/cib/cibdoc"
 )
 
-const twoRecipients = `<cib><configuration><resources><primitive id="alerts"/></resources><alerts>
+const twoRecipients = `<alerts>
 <alert id="mail" path="/lib/mail">
   <meta_attributes id="m"><nvpair id="m1" name="timeout" value="5s"/><nvpair id="m2" name="timestamp-format" value="%F"/></meta_attributes>
   <instance_attributes id="i"><nvpair id="i1" name="from" value="cluster"/><nvpair id="i2" name="CRM_alert_node" value="mine"/></instance_attributes>
@@ -21,13 +23,19 @@ const twoRecipients = `<cib><configuration><resources><primitive id="alerts"/></
   </recipient>
 </alert>
 <alert id="log" path="/lib/log"/>
-</alerts></configuration><status/></cib>`
+</alerts>`
 
-func TestWhoIsCalled(t *testing.T) {
-	c, problems, err := Parse([]byte(twoRecipients))
+func parse(t *testing.T, section string) (Config, []string) {
+	t.Helper()
+	n, err := cibdoc.ParseNode([]byte(section))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return Parse(n)
+}
+
+func TestWhoIsCalled(t *testing.T) {
+	c, problems := parse(t, twoRecipients)
 	if len(problems) != 1 || !strings.Contains(problems[0], `timeout "0"`) {
 		t.Errorf("problems %q, want one about the timeout of r2", problems)
 	}
@@ -55,10 +63,7 @@ func TestWhoIsCalled(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	c, _, err := Parse([]byte(twoRecipients))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, _ := parse(t, twoRecipients)
 	at := time.Date(2026, 11, 20, 9, 8, 7, 60504030, time.UTC)
 	admin := c.Calls(Event{Kind: Node, Node: "n1"}, "v", at)[0]
 	boss := c.Calls(Event{Kind: Fencing, Node: "n1"}, "v", at)[0]
@@ -82,10 +87,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestVariables(t *testing.T) {
-	c, _, err := Parse([]byte(`<alerts><alert id="a" path="/a"><select><select_nodes/><select_fencing/><select_resources/><select_attributes/></select></alert></alerts>`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, _ := parse(t, `<alerts><alert id="a" path="/a"><select><select_nodes/><select_fencing/><select_resources/><select_attributes/></select></alert></alerts>`)
 	for _, tt := range []struct {
 		name string
 		ev   Event
@@ -160,33 +162,62 @@ func TestVariables(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ doc, want string }{
-		{`<alerts><alert id="a" path="bin/a"/></alerts>`, "not absolute"},
-		{`<alerts><alert id="a" path="/a"><meta_attributes id="s"><rule id="r"/><nvpair id="n" name="timeout" value="1s"/></meta_attributes></alert></alerts>`, "set s has a rule"},
+		{`<alerts><alert id="a" path="bin/a"/></alerts>`, "alert a: path \"bin/a\" is not absolute"},
+		{`<alerts><alert id="a" path="/a"><recipient id="r" value="v"><meta_attributes id="s"><nvpair id="n" name="timeout" value="soon"/></meta_attributes></recipient></alert></alerts>`, `alert r: timeout "soon"`},
+		{`<alerts><alert id="a" path="/a"><instance_attributes id-ref="elsewhere"/></alert></alerts>`, "no instance_attributes elsewhere among the alerts"},
 		{`<alerts><alert id="a" path="/a"/></alerts>`, ""},
-		{`<configuration><nodes/></configuration>`, ""},
+		{`<alerts/>`, ""},
 	} {
-		_, problems, err := Parse([]byte(tt.doc))
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, problems := parse(t, tt.doc)
 		if got := strings.Join(problems, "; "); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s: problems %q, want %q", tt.doc, got, tt.want)
 		}
 	}
-	if _, _, err := Parse([]byte(`<alerts><alert`)); err == nil {
-		t.Error("half a document was taken")
+	if c, problems := Parse(nil); len(problems) > 0 || c.Calls(Event{Kind: Node}, "", time.Now()) != nil {
+		t.Errorf("without a section: %v, %v", c, problems)
 	}
 }
 
-func TestSetOfHigherScoreCounts(t *testing.T) {
-	c, _, err := Parse([]byte(`<alerts><alert id="a" path="/a">
-<instance_attributes id="s1"><nvpair id="1" name="v" value="first"/></instance_attributes>
-<instance_attributes id="s2" score="INFINITY"><nvpair id="2" name="v" value="high"/></instance_attributes></alert></alerts>`))
-	if err != nil {
-		t.Fatal(err)
+// TestWhichSetCounts: as everywhere in the configuration (state 3.1).
+func TestWhichSetCounts(t *testing.T) {
+	c, _ := parse(t, `<alerts><alert id="a" path="/a">
+<instance_attributes id="s1"><nvpair id="1" name="v" value="first"/><nvpair id="2" name="w" value="first"/></instance_attributes>
+<instance_attributes id="s2" score="INFINITY"><nvpair id="3" name="v" value="high"/></instance_attributes>
+<instance_attributes id="s3"><nvpair id="4" name="v" value="last"/><nvpair id="5" name="w" value="last"/></instance_attributes></alert>
+<alert id="b" path="/b"><instance_attributes id-ref="s2"/></alert></alerts>`)
+	calls := c.Calls(Event{Kind: Node}, "", time.Now())
+	for i, want := range []map[string]string{{"v": "high", "w": "last"}, {"v": "high", "w": ""}} {
+		for name, value := range want {
+			if got := calls[i].Env[name]; got != value {
+				t.Errorf("%s: %s is %q, want %q", calls[i].ID, name, got, value)
+			}
+		}
 	}
-	if got := c.Calls(Event{Kind: Node}, "", time.Now())[0].Env["v"]; got != "high" {
-		t.Errorf("v is %q, want high", got)
+}
+
+// TestRules: a set counts when one of its rules passes at the time of the event.
+func TestRules(t *testing.T) {
+	c, problems := parse(t, `<alerts><alert id="a" path="/a">
+<meta_attributes id="m1" score="1"><rule id="m-r"><date_expression id="m-e" operation="gt" start="2026-11-20T12:00:00Z"/></rule><nvpair id="m1-t" name="timeout" value="7s"/></meta_attributes>
+<meta_attributes id="m2"><nvpair id="m2-t" name="timeout" value="3s"/></meta_attributes>
+<instance_attributes id="i"><nvpair id="i-to" name="to" value="office"/></instance_attributes>
+<recipient id="r" value="x">
+<instance_attributes id="night">
+<rule id="n-r1" boolean-op="or"><date_expression id="n-e1" operation="date_spec"><date_spec id="n-s1" hours="0-5"/></date_expression><date_expression id="n-e2" operation="date_spec"><date_spec id="n-s2" hours="22-23"/></date_expression></rule>
+<nvpair id="n-to" name="to" value="pager"/></instance_attributes>
+</recipient></alert></alerts>`)
+	if len(problems) > 0 {
+		t.Errorf("problems %q", problems)
+	}
+	for _, tt := range []struct {
+		hour    int
+		timeout time.Duration
+		to      string
+	}{{4, 3 * time.Second, "pager"}, {9, 3 * time.Second, "office"}, {13, 7 * time.Second, "office"}, {22, 7 * time.Second, "pager"}} {
+		call := c.Calls(Event{Kind: Node}, "", time.Date(2026, 11, 20, tt.hour, 30, 0, 0, time.UTC))[0]
+		if call.Timeout != tt.timeout || call.Env["to"] != tt.to {
+			t.Errorf("at %d:30: timeout %s, to %q, want %s, %q", tt.hour, call.Timeout, call.Env["to"], tt.timeout, tt.to)
+		}
 	}
 }
 

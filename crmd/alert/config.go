@@ -1,18 +1,15 @@
 package alert
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/interval"
+	"linuxha/pengine/rules"
 )
 
 // Defaults of the meta-attributes (execution 16.1).
@@ -25,182 +22,155 @@ const (
 // alerts.
 type Config struct{ targets []target }
 
-// target is one recipient of one alert, all inheritance done.
+// target is one recipient of one alert.
 type target struct {
 	id, path, recipient string
-	timeout             time.Duration
-	format              string
+	levels              []rules.Lone // attribute sets of the alert, then of the recipient, which count more
 	kinds               map[Kind]bool
 	attributes          []string // names wanted; empty: all
-	params              map[string]string
 }
 
-type xmlNVPair struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
+// settings are what holds for a target at an instant, all inheritance done.
+type settings struct {
+	timeout time.Duration
+	format  string
+	params  map[string]string
 }
 
-type xmlSet struct {
-	ID    string      `xml:"id,attr"`
-	Score string      `xml:"score,attr"`
-	Rules []struct{}  `xml:"rule"`
-	Pairs []xmlNVPair `xml:"nvpair"`
-}
-
-type xmlSelect struct {
-	Nodes      *struct{} `xml:"select_nodes"`
-	Fencing    *struct{} `xml:"select_fencing"`
-	Resources  *struct{} `xml:"select_resources"`
-	Attributes *struct {
-		Names []struct {
-			Name string `xml:"name,attr"`
-		} `xml:"attribute"`
-	} `xml:"select_attributes"`
-}
-
-// xmlCommon is what alerts and recipients both may have.
-type xmlCommon struct {
-	ID       string     `xml:"id,attr"`
-	Meta     []xmlSet   `xml:"meta_attributes"`
-	Instance []xmlSet   `xml:"instance_attributes"`
-	Select   *xmlSelect `xml:"select"`
-}
-
-type xmlAlerts struct {
-	Alerts []struct {
-		xmlCommon
-		Path       string `xml:"path,attr"`
-		Recipients []struct {
-			xmlCommon
-			Value string `xml:"value,attr"`
-		} `xml:"recipient"`
-	} `xml:"alert"`
-}
-
-// Parse reads the alerts section out of a CIB, its configuration section or
-// the alerts section alone; a document without one has no alerts. Problems are
-// settings that cannot be taken as they are; the rest holds nevertheless.
-func Parse(doc []byte) (c Config, problems []string, err error) {
-	section, err := find(doc)
-	if err != nil {
-		return Config{}, nil, fmt.Errorf("read the alerts section: %w", err)
+// Parse reads the alerts section, nil for none. Problems are settings that
+// cannot be taken as they are; the rest holds nevertheless.
+func Parse(section *cibdoc.Node) (c Config, problems []string) {
+	if section == nil {
+		return Config{}, nil
 	}
-	for _, a := range section.Alerts {
-		base := target{
-			id: a.ID, path: a.Path, timeout: defaultTimeout, format: defaultFormat, params: map[string]string{},
-			kinds: map[Kind]bool{Node: true, Fencing: true, Resource: true},
+	p := parser{section: section}
+	for a := range section.Elements() {
+		if a.Tag == "alert" {
+			c.targets = append(c.targets, p.alert(a)...)
 		}
-		if !strings.HasPrefix(a.Path, "/") {
-			problems = append(problems, fmt.Sprintf("alert %s: path %q is not absolute, the alert is not sent", a.ID, a.Path))
-			continue
-		}
-		problems = append(problems, base.take(a.xmlCommon)...)
-		if len(a.Recipients) == 0 {
-			c.targets = append(c.targets, base)
-		}
-		for _, r := range a.Recipients {
+	}
+	return c, p.problems
+}
+
+type parser struct {
+	section  *cibdoc.Node
+	problems []string
+}
+
+func (p *parser) problem(owner, format string, args ...any) {
+	p.problems = append(p.problems, fmt.Sprintf("alert %s: ", owner)+fmt.Sprintf(format, args...))
+}
+
+func (p *parser) alert(a *cibdoc.Node) []target {
+	base := target{
+		id: a.ID(), path: a.Attr("path"),
+		kinds: map[Kind]bool{Node: true, Fencing: true, Resource: true},
+	}
+	if !strings.HasPrefix(base.path, "/") {
+		p.problem(base.id, "path %q is not absolute, the alert is not sent", base.path)
+		return nil
+	}
+	p.take(&base, a)
+	var out []target
+	for r := range a.Elements() {
+		if r.Tag == "recipient" {
 			t := base
-			t.params = maps.Clone(base.params)
-			t.recipient = r.Value
-			problems = append(problems, t.take(r.xmlCommon)...)
-			t.id = a.ID
-			c.targets = append(c.targets, t)
+			t.recipient, t.levels = r.Attr("value"), slices.Clone(base.levels)
+			p.take(&t, r)
+			out = append(out, t)
 		}
 	}
-	return c, problems, nil
+	if len(out) == 0 {
+		return []target{base}
+	}
+	return out
 }
 
-// find decodes the first element named alerts.
-func find(doc []byte) (xmlAlerts, error) {
-	var section xmlAlerts
-	d := xml.NewDecoder(bytes.NewReader(doc))
-	for {
-		tok, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return section, nil
-		}
-		if err != nil {
-			return section, err
-		}
-		start, ok := tok.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		switch start.Name.Local {
-		case "alerts":
-			return section, d.DecodeElement(&section, &start)
-		case "cib", "configuration":
-		default:
-			if err := d.Skip(); err != nil {
-				return section, err
-			}
-		}
+// take lays what an alert or a recipient sets over what t has.
+func (p *parser) take(t *target, e *cibdoc.Node) {
+	if l, err := rules.Parse(p.sets(e).Bytes()); err != nil {
+		p.problem(e.ID(), "the attributes cannot be read and are ignored: %v", err)
+	} else {
+		t.levels = append(t.levels, l)
 	}
-}
-
-// take lays an element's own settings over what the target has.
-func (t *target) take(e xmlCommon) (problems []string) {
-	meta, p := values(e.ID, e.Meta)
-	problems = append(problems, p...)
-	if text, ok := meta["timeout"]; ok {
-		t.timeout = defaultTimeout
-		if d, ok := interval.Parse(text); ok && d > 0 {
-			t.timeout = d
-		} else {
-			problems = append(problems, fmt.Sprintf("alert %s: timeout %q is not a time above 0, using %s", e.ID, text, defaultTimeout))
-		}
-	}
-	if f := meta["timestamp-format"]; f != "" {
-		t.format = f
-	}
-	params, p := values(e.ID, e.Instance)
-	problems = append(problems, p...)
-	maps.Copy(t.params, params)
-	if s := e.Select; s != nil {
+	if s := e.Child("select"); s != nil {
 		t.kinds = map[Kind]bool{
-			Node: s.Nodes != nil, Fencing: s.Fencing != nil, Resource: s.Resources != nil, Attribute: s.Attributes != nil,
+			Node: s.Child("select_nodes") != nil, Fencing: s.Child("select_fencing") != nil,
+			Resource: s.Child("select_resources") != nil, Attribute: s.Child("select_attributes") != nil,
 		}
 		t.attributes = nil
-		if s.Attributes != nil {
-			for _, a := range s.Attributes.Names {
-				t.attributes = append(t.attributes, a.Name)
+		if names := s.Child("select_attributes"); names != nil {
+			for a := range names.Elements() {
+				t.attributes = append(t.attributes, a.Attr("name"))
 			}
 		}
 	}
-	return problems
 }
 
-// values merges attribute sets: of a name that is in several the one of the
-// highest score counts, of equal ones the first.
-func values(owner string, sets []xmlSet) (out map[string]string, problems []string) {
-	sets = slices.Clone(sets)
-	slices.SortStableFunc(sets, func(a, b xmlSet) int { return score(b.Score) - score(a.Score) })
-	out = map[string]string{}
-	for _, s := range sets {
-		if len(s.Rules) > 0 {
-			problems = append(problems, fmt.Sprintf("alert %s: attribute set %s has a rule, which is not supported for alerts: the set is ignored", owner, s.ID))
+// The elements with attributes.
+const (
+	metaSet  = "meta_attributes"
+	paramSet = "instance_attributes"
+)
+
+// sets are the attribute sets of e alone. One that refers to another must find
+// it among the alerts.
+func (p *parser) sets(e *cibdoc.Node) *cibdoc.Node {
+	out := cibdoc.E("sets")
+	for s := range e.Elements() {
+		if s.Tag != metaSet && s.Tag != paramSet {
 			continue
 		}
-		for _, p := range s.Pairs {
-			if _, have := out[p.Name]; !have {
-				out[p.Name] = p.Value
+		if ref := s.Attr("id-ref"); ref != "" {
+			if found := p.find(s.Tag, ref); found != nil {
+				s = found
+			} else {
+				p.problem(e.ID(), "there is no %s %s among the alerts: the reference is ignored", s.Tag, ref)
+				continue
+			}
+		}
+		out.Add(s)
+		for nv := range s.Elements() {
+			if text := nv.Attr("value"); s.Tag == metaSet && nv.Attr("name") == "timeout" {
+				if _, ok := timeout(text); !ok {
+					p.problem(e.ID(), "timeout %q is not a time above 0, using %s", text, defaultTimeout)
+				}
 			}
 		}
 	}
-	return out, problems
+	return out
 }
 
-func score(text string) int {
-	const infinity = 1000000
-	switch text {
-	case "INFINITY", "+INFINITY":
-		return infinity
-	case "-INFINITY":
-		return -infinity
+func (p *parser) find(tag, id string) (found *cibdoc.Node) {
+	p.section.Walk(func(_ cibdoc.Path, n *cibdoc.Node) bool {
+		if found == nil && n.IsElement() && n.Tag == tag && n.ID() == id {
+			found = n
+		}
+		return found == nil
+	})
+	return found
+}
+
+// settings are what holds at an instant: rules may depend on it.
+func (t target) settings(now time.Time) settings {
+	s := settings{timeout: defaultTimeout, format: defaultFormat, params: map[string]string{}}
+	for _, l := range t.levels {
+		meta := l.Values(metaSet, now)
+		if text, ok := meta["timeout"]; ok {
+			s.timeout, _ = timeout(text)
+		}
+		if f := meta["timestamp-format"]; f != "" {
+			s.format = f
+		}
+		maps.Copy(s.params, l.Values(paramSet, now))
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0 // absent
+	return s
+}
+
+// timeout reads the meta-attribute; what is no time above 0 is the default.
+func timeout(text string) (time.Duration, bool) {
+	if d, ok := interval.Parse(text); ok && d > 0 {
+		return d, true
 	}
-	return max(-infinity, min(n, infinity))
+	return defaultTimeout, false
 }

@@ -14,17 +14,9 @@ import (
 	stonithv1 "linuxha/proto/stonith/v1"
 )
 
-// readAlerts takes the alerts section up; nil: there is none.
+// readAlerts takes the alerts section up, nil for none.
 func (s *Server) readAlerts(section *cibdoc.Node) {
-	var text []byte
-	if section != nil {
-		text = section.Bytes()
-	}
-	c, problems, err := alert.Parse(text)
-	if err != nil {
-		s.log.Error("alerts cannot be read, the former ones stay", "err", err)
-		return
-	}
+	c, problems := alert.Parse(section)
 	if !slices.Equal(problems, s.alertProblems) {
 		for _, p := range problems {
 			s.log.Warn("in the alerts section", "problem", p)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -144,5 +145,31 @@ func TestSetsInOrder(t *testing.T) {
 	c.Unpack(e, "meta_attributes", got, "1", false, &Subject{})
 	if got["x"] != "first" || got["y"] != "low" {
 		t.Errorf("the named set comes first: %v", got)
+	}
+}
+
+// TestLone: an element alone is judged by the time alone.
+func TestLone(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	l, err := Parse([]byte(`<x><s id="a" score="2"><rule id="r"><date_expression operation="lt" end="2026-11-20T12:00:01Z"/></rule><nvpair name="n" value="1"/></s>
+<s id="b"><nvpair name="n" value="2"/><nvpair name="m" value="2"/></s><s id="c" score="3"><rule id-ref="nowhere"/><nvpair name="n" value="3"/></s>
+<s id="d" score="4"><rule id="r2"><expression operation="eq" attribute="#uname" value="n1"/></rule><nvpair name="n" value="4"/></s>
+<s id="e" score="5"><rule id="r3"><rule id-ref="r3"/></rule><nvpair name="n" value="5"/></s></x>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		at   time.Time
+		want map[string]string
+	}{
+		{at, map[string]string{"n": "1", "m": "2"}},
+		{at.Add(time.Second), map[string]string{"n": "2", "m": "2"}},
+	} {
+		if got := l.Values("s", tt.at); !maps.Equal(got, tt.want) {
+			t.Errorf("at %v: %v, want %v", tt.at, got, tt.want)
+		}
+	}
+	if _, err := Parse([]byte(`<rule`)); err == nil {
+		t.Error("half a rule was taken")
 	}
 }

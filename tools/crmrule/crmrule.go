@@ -16,7 +16,7 @@ import (
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
 	"linuxha/internal/isotime"
-	"linuxha/pengine/status"
+	"linuxha/pengine/rules"
 	cibv1 "linuxha/proto/cib/v1"
 	"linuxha/tools/output"
 )
@@ -174,11 +174,11 @@ func (r *report) check(doc *etree.Element, id string, at isotime.Date, now time.
 			return undetermined(exitcode.Unimplemented, "Rule must either not use date_spec, or use date_spec with years= but not moon=")
 		}
 		alone := rule.Copy()
-		passes, err := status.Passes(xmlOf(alone), at, now)
+		r, err := rules.Parse(xmlOf(alone))
 		if err != nil {
 			return undetermined(exitcode.DataErr, err.Error())
 		}
-		text, code = bySpec(spec.SelectAttrValue("years", ""), passes, at)
+		text, code = bySpec(spec.SelectAttrValue("years", ""), r.Passes(at, now), at)
 	} else {
 		text, code = byRange(d, at, now)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/alert"
 	"linuxha/crmd/attrd/core"
 	"linuxha/internal/daemon"
@@ -28,10 +29,12 @@ func (s *Server) readAlerts(ctx context.Context) error {
 		s.log.Warn("alerts cannot be read, the former ones stay", "err", res.Error, "rc", res.Rc)
 		return nil
 	default:
-		if c, _, err = alert.Parse(res.Xml); err != nil {
+		section, err := cibdoc.ParseNode(res.Xml)
+		if err != nil {
 			s.log.Warn("alerts cannot be read, the former ones stay", "err", err)
 			return nil
 		}
+		c, _ = alert.Parse(section)
 	}
 	s.do(ctx, func() { s.alerts = c })
 	return nil
