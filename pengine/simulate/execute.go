@@ -47,13 +47,14 @@ type executor struct {
 	confirmed map[*state.Action]bool
 	failed    map[*state.Action]bool
 	aborted   bool
+	written   histories
 }
 
 // Execute carries out a plan's graph and changes the document accordingly.
 func Execute(root *xmldoc.Elem, g *graph.Graph, c *state.Cluster, opts Options) *Result {
 	x := &executor{
 		c: c, root: root, opts: opts, res: &Result{},
-		confirmed: map[*state.Action]bool{}, failed: map[*state.Action]bool{},
+		confirmed: map[*state.Action]bool{}, failed: map[*state.Action]bool{}, written: histories{},
 	}
 	for x.pass(g) {
 	}
@@ -195,7 +196,7 @@ func (x *executor) operation(a *state.Action) bool {
 			r.agent = append(r.agent, k, v)
 		}
 	}
-	r.write(ns, name)
+	r.write(ns, name, x.written)
 	updated(ns)
 	return !fails
 }
@@ -271,24 +272,36 @@ func childWithID(e *xmldoc.Elem, name string, nv ...string) *xmldoc.Elem {
 	return e.Add(name, nv...)
 }
 
+// histories finds the entries of lists of histories by id: for each list, all
+// that have the id. It holds as long as only write adds to a list.
+type histories map[*xmldoc.Elem]map[string][]*xmldoc.Elem
+
+func (h histories) of(list *xmldoc.Elem) map[string][]*xmldoc.Elem {
+	ids, known := h[list]
+	if !known {
+		ids = map[string][]*xmldoc.Elem{}
+		for l := range list.Children("lrm_resource") {
+			ids[l.ID()] = append(ids[l.ID()], l)
+		}
+		h[list] = ids
+	}
+	return ids
+}
+
 // write puts the result into a node's history, under the name printed if that
 // is there once, else under the configured one.
-func (r *record) write(ns *xmldoc.Elem, printed string) {
+func (r *record) write(ns *xmldoc.Elem, printed string, h histories) {
 	list := childWithID(childWithID(ns, "lrm", "id", ns.ID()), "lrm_resources")
-	find := func(id string) (first *xmldoc.Elem, n int) {
-		for l := range list.Children("lrm_resource") {
-			if l.ID() == id {
-				if n++; first == nil {
-					first = l
-				}
-			}
-		}
-		return first, n
-	}
+	ids := h.of(list)
 	call := 1
-	rsc, n := find(printed)
-	if n != 1 {
-		rsc, n = find(r.conf)
+	found := ids[printed]
+	if len(found) != 1 {
+		found = ids[r.conf]
+	}
+	n := len(found)
+	var rsc *xmldoc.Elem
+	if n > 0 {
+		rsc = found[0]
 	}
 	switch {
 	case n == 1:
@@ -299,6 +312,7 @@ func (r *record) write(ns *xmldoc.Elem, printed string) {
 		}
 	case n == 0:
 		rsc = list.Add("lrm_resource", append([]string{"id", r.conf}, r.agent...)...)
+		ids[r.conf] = append(ids[r.conf], rsc)
 	}
 	r.entries(rsc, call)
 }

@@ -198,7 +198,7 @@ func injectOp(root *xmldoc.Elem, c *state.Cluster, spec string, now int64, node 
 			rec.agent = append(rec.agent, k, v)
 		}
 	}
-	rec.write(ns, s.Rsc)
+	rec.write(ns, s.Rsc, histories{})
 	updated(ns)
 	return lines, nil
 }
