@@ -1,42 +1,18 @@
 package server
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
-
 	"linuxha/cib/cibdoc"
 	"linuxha/cib/patch"
 	"linuxha/internal/cibclient"
+	"linuxha/internal/cibclient/cibtest"
 	cibv1 "linuxha/proto/cib/v1"
 )
-
-// canned is a CIB daemon that tells a history made beforehand.
-type canned struct {
-	cibv1.CibClient
-	grpc.ServerStreamingClient[cibv1.Notification]
-	notes []*cibv1.Notification
-}
-
-func (c *canned) Watch(context.Context, *cibv1.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[cibv1.Notification], error) {
-	return c, nil
-}
-
-func (c *canned) Recv() (*cibv1.Notification, error) {
-	if len(c.notes) == 0 {
-		return nil, io.EOF
-	}
-	n := c.notes[0]
-	c.notes = c.notes[1:]
-	return n, nil
-}
 
 // BenchmarkChange is what one small change of a large configuration costs the
 // controller of the DC, besides the computation that follows once.
@@ -46,14 +22,6 @@ func BenchmarkChange(b *testing.B) {
 			b.Run(fmt.Sprintf("%dKB/%s", resources, kind), func(b *testing.B) { benchmarkChange(b, resources, kind) })
 		}
 	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func benchmarkChange(b *testing.B, resources int, kind string) {
@@ -74,7 +42,7 @@ func benchmarkChange(b *testing.B, resources int, kind string) {
 	}
 	doc = e.Doc()
 	sum := doc.Sum()
-	daemon := &canned{notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
+	daemon := &cibtest.Canned{Notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
 	for i := range b.N {
 		e := doc.Edit()
 		v := doc.Version()
@@ -87,7 +55,7 @@ func benchmarkChange(b *testing.B, resources int, kind string) {
 		e.Own(at).SetAttr("value", fmt.Sprint(i))
 		next := e.Doc()
 		sum := next.Sum()
-		daemon.notes = append(daemon.notes, &cibv1.Notification{Patch: patch.Create(doc, next, patch.Options{}).Bytes(), Sum: sum[:]})
+		daemon.Notes = append(daemon.Notes, &cibv1.Notification{Patch: patch.Create(doc, next, patch.Options{}).Bytes(), Sum: sum[:]})
 		doc = next
 	}
 	f := cibclient.NewFollower(daemon)
@@ -104,11 +72,11 @@ func benchmarkChange(b *testing.B, resources int, kind string) {
 		if step.Connected {
 			until(b, "the computation is under way", func() bool { return n.pe.begun() > runs })
 			runtime.GC()
-			begun = cpuTime(b)
+			begun = cibtest.CPUTime(b)
 			b.ResetTimer()
 		}
 	})
-	b.ReportMetric(float64(cpuTime(b)-begun)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(cibtest.CPUTime(b)-begun)/float64(b.N), "cpu-ns/op")
 	if k := n.pe.begun() - runs; k != 1 {
 		b.Errorf("%d computations at once", k)
 	}

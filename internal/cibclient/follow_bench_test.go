@@ -1,20 +1,16 @@
 package cibclient
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
-
 	"linuxha/cib/cibdoc"
 	"linuxha/cib/ops"
 	"linuxha/cib/patch"
+	"linuxha/internal/cibclient/cibtest"
 	cibv1 "linuxha/proto/cib/v1"
 )
 
@@ -42,34 +38,6 @@ func sized(b *testing.B, bytes int) *cibdoc.Doc {
 	return doc
 }
 
-// canned is a daemon that tells one history.
-type canned struct {
-	cibv1.CibClient
-	grpc.ServerStreamingClient[cibv1.Notification]
-	notes []*cibv1.Notification
-}
-
-func (c *canned) Watch(context.Context, *cibv1.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[cibv1.Notification], error) {
-	return c, nil
-}
-
-func (c *canned) Recv() (*cibv1.Notification, error) {
-	if len(c.notes) == 0 {
-		return nil, io.EOF
-	}
-	n := c.notes[0]
-	c.notes = c.notes[1:]
-	return n, nil
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // BenchmarkFollow is one small update as it costs each follower.
 func BenchmarkFollow(b *testing.B) {
 	// What changes is in the middle of its section.
@@ -91,14 +59,14 @@ func BenchmarkFollow(b *testing.B) {
 			b.Run(fmt.Sprintf("%dKB/%s", size>>10, kind), func(b *testing.B) {
 				doc := sized(b, size)
 				sum := doc.Sum()
-				c := &canned{notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
+				c := &cibtest.Canned{Notes: []*cibv1.Notification{{Document: doc.Bytes(), Sum: sum[:]}}}
 				for i := range b.N {
 					res, err := ops.Apply(doc, ops.Request{Changes: []ops.Change{updates[kind](i, size)}})
 					if err != nil {
 						b.Fatal(err)
 					}
 					sum := res.Doc.Sum()
-					c.notes = append(c.notes, &cibv1.Notification{Patch: patch.Create(doc, res.Doc, patch.Options{}).Bytes(), Sum: sum[:]})
+					c.Notes = append(c.Notes, &cibv1.Notification{Patch: patch.Create(doc, res.Doc, patch.Options{}).Bytes(), Sum: sum[:]})
 					doc = res.Doc
 				}
 				f := NewFollower(c)
@@ -108,13 +76,13 @@ func BenchmarkFollow(b *testing.B) {
 				err := f.Follow(b.Context(), func(s Step) {
 					if steps++; s.Connected {
 						runtime.GC()
-						begun = cpuTime(b)
+						begun = cibtest.CPUTime(b)
 						b.ResetTimer()
 					} else if s.Misfit != nil {
 						b.Fatal(s.Misfit)
 					}
 				})
-				b.ReportMetric(float64(cpuTime(b)-begun)/float64(b.N), "cpu-ns/op")
+				b.ReportMetric(float64(cibtest.CPUTime(b)-begun)/float64(b.N), "cpu-ns/op")
 				if documents, _ := f.Counts(); documents != 1 || steps != b.N+1 {
 					b.Fatalf("%d documents, %d steps for %d updates: %v", documents, steps, b.N, err)
 				}
