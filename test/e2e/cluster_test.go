@@ -104,6 +104,25 @@ func newCluster(t *testing.T, n int, change func(*lab.Options)) *cluster {
 	return c
 }
 
+// newPrepared is newCluster with a script that each node has run after its boot,
+// before the stack starts.
+func newPrepared(t *testing.T, n int, script string) *cluster {
+	t.Helper()
+	c := newLab(t, n, nil)
+	for _, node := range c.Nodes() {
+		c.must(node.Boot())
+	}
+	c.everywhere(script)
+	c.must(c.Start(c.ctx()))
+	c.settled(names(n)...)
+	return c
+}
+
+// in is the cluster in a part of its test, which then fails by itself.
+func (c *cluster) in(t *testing.T) *cluster {
+	return &cluster{Lab: c.Lab, t: t, obs: c.obs, overlap: c.overlap}
+}
+
 // end checks what must hold after every test, keeps the evidence of a failed
 // one, and removes the lab.
 func (c *cluster) end() {

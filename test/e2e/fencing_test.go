@@ -47,13 +47,7 @@ func (c *cluster) tool(n *lab.Node, argv ...string) (string, int) {
 // a node's power, and a binary one, which its program stonith runs.
 func TestFencePlugins(t *testing.T) {
 	full(t)
-	c := newLab(t, 3, nil)
-	for _, n := range c.Nodes() {
-		c.must(n.Boot())
-	}
-	c.everywhere(plugins)
-	c.must(c.Start(c.ctx()))
-	c.settled(names(3)...)
+	c := newPrepared(t, 3, plugins)
 	n := c.anyNode()
 	c.configure(fencing, resources(device("ext", "external/lab", "hostlist=node1 node2 node3", "pcmk_host_check=dynamic-list"), recorder("r"), device("gone", "nosuch")))
 
@@ -81,7 +75,7 @@ func TestFencePlugins(t *testing.T) {
 	}
 
 	t.Run("an external plugin takes the power", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		_, err := c.MustNode(on).Kill()
 		c.must(err)
 		c.runs("r", without(names(3), on)...)
@@ -90,7 +84,7 @@ func TestFencePlugins(t *testing.T) {
 		c.settled(names(3)...)
 	})
 	t.Run("a binary plugin", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		if _, err := os.Stat("/usr/lib/stonith/plugins/stonith2/null.so"); err != nil {
 			t.Skipf("skipped: apt-get install -y cluster-glue (%v)", err)
 		}
@@ -128,13 +122,7 @@ func (c *cluster) binaryPlugin(node string) {
 // TestFencingLevels has a first level that fails, and a device that waits.
 func TestFencingLevels(t *testing.T) {
 	full(t)
-	c := newLab(t, 3, nil)
-	for _, n := range c.Nodes() {
-		c.must(n.Boot())
-	}
-	c.everywhere(plugins)
-	c.must(c.Start(c.ctx()))
-	c.settled(names(3)...)
+	c := newPrepared(t, 3, plugins)
 	var levels strings.Builder
 	for i, n := range names(3) {
 		fmt.Fprintf(&levels, `<fencing-level id="l%d1" target="%s" index="1" devices="broken"/><fencing-level id="l%d2" target="%s" index="2" devices="power"/>`, i, n, i, n)
@@ -217,13 +205,7 @@ func TestFencingIsGivenUpAndConfirmed(t *testing.T) {
 // TestUnfencing lets nodes in by a fabric agent before a resource may start.
 func TestUnfencing(t *testing.T) {
 	full(t)
-	c := newLab(t, 3, nil)
-	for _, n := range c.Nodes() {
-		c.must(n.Boot())
-	}
-	c.everywhere(plugins)
-	c.must(c.Start(c.ctx()))
-	c.settled(names(3)...)
+	c := newPrepared(t, 3, plugins)
 	c.configure(fencing, resources(
 		simple("fabric", "stonith", "", "fence_fabric", params("fabric", "pcmk_host_list=node1 node2 node3"), meta("fabric", "provides=unfencing")),
 		`<clone id="clones">`+recorder("clone", "requires=unfencing")+`</clone>`))
@@ -286,13 +268,7 @@ func TestWatchdogFencing(t *testing.T) {
 	full(t)
 	const sbd = `cp /bin/sleep /run/sbd && { setsid /run/sbd 100000 </dev/null >/dev/null 2>&1 & }`
 	const timeout = 3 * time.Second
-	c := newLab(t, 3, nil)
-	for _, n := range c.Nodes() {
-		c.must(n.Boot())
-	}
-	c.everywhere(sbd)
-	c.must(c.Start(c.ctx()))
-	c.settled(names(3)...)
+	c := newPrepared(t, 3, sbd)
 	c.configure(options("stonith-enabled=true", "no-quorum-policy=stop", "stonith-watchdog-timeout="+timeout.String(), "dc-deadtime=2s"), resources(recorder("r")))
 	v := c.runs("r")
 	if e := v.Doc.FindElement("//nvpair[@name='have-watchdog']"); e == nil || e.SelectAttrValue("value", "") != "true" {
@@ -305,7 +281,7 @@ func TestWatchdogFencing(t *testing.T) {
 	}
 
 	t.Run("the device as a resource", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		c.configure(resources(simple("watchdog", "stonith", "", "fence_watchdog",
 			params("watchdog", "pcmk_host_list=node1 node2 node3"), operations("watchdog", "monitor 1s 20s"))))
 		c.runs("watchdog")
@@ -318,7 +294,7 @@ func TestWatchdogFencing(t *testing.T) {
 		}
 	})
 	t.Run("a lost node", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		killed, err := c.MustNode(on).Kill()
 		c.must(err)
 		rest := without(names(3), on)
@@ -327,7 +303,7 @@ func TestWatchdogFencing(t *testing.T) {
 		c.shows(`reboot of `+on+` successful: delegate=`+on, "stonith_admin", "-H", on)
 	})
 	t.Run("a node without sbd leaves", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		n := c.MustNode(on)
 		c.must(n.Boot())
 		c.must(n.StartStack())
@@ -343,7 +319,7 @@ func TestWatchdogFencing(t *testing.T) {
 		c.settled(names(3)...)
 	})
 	t.Run("a node that cannot stop its resource", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		on := c.runs("r").Where("r")
 		heal := c.fail("r", "stop", on, 1)
 		n := c.MustNode(on)

@@ -139,7 +139,7 @@ func TestDaemonDeaths(t *testing.T) {
 	for _, daemon := range []string{"pengine", "attrd", "stonithd", "cib", "lrmd", "crmd", "heartbeatd"} {
 		for _, role := range []string{"active node", "DC"} {
 			t.Run(daemon+" on the "+role, func(t *testing.T) {
-				c := &cluster{Lab: c.Lab, t: t, obs: c.obs, overlap: c.overlap}
+				c := c.in(t)
 				v := c.await("everything to run", whole)
 				node := v.DC
 				if role == "active node" {

@@ -103,7 +103,7 @@ func TestTornCIB(t *testing.T) {
 		}},
 	} {
 		t.Run(damage.name+", others are there", func(t *testing.T) {
-			c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+			c := c.in(t)
 			n := c.MustNode("node2")
 			c.must(n.StopStack(c.ctx()))
 			c.must(damage.do(n.Path("/var/lib/heartbeat/crm/cib.xml")))
@@ -116,7 +116,7 @@ func TestTornCIB(t *testing.T) {
 		})
 	}
 	t.Run("cut in half on every node", func(t *testing.T) {
-		c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+		c := c.in(t)
 		c.must(c.property("", "e2e-mark", "after")) // so that a backup with "before" exists
 		c.sameCIB()
 		c.stopAll()
@@ -148,7 +148,7 @@ func TestFullDisk(t *testing.T) {
 	c.runs("r")
 	for _, role := range []string{"another node", "the DC"} {
 		t.Run(role, func(t *testing.T) {
-			c := &cluster{Lab: c.Lab, t: t, obs: c.obs}
+			c := c.in(t)
 			v := c.settled(names(3)...)
 			victim := v.DC
 			if role == "another node" {
