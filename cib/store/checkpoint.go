@@ -203,6 +203,11 @@ func (s *Store) putAside() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		// The digest must not leave before it on the disk: a cib.xml without one
+		// counts as the operator's word.
+		if err := s.fs.SyncDir(); err != nil {
+			return err
+		}
 	}
 	s.onFile = nil
 	return nil

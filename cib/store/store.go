@@ -91,7 +91,8 @@ func running(doc *cibdoc.Doc, log *slog.Logger) *cibdoc.Doc {
 }
 
 // Open reads the folder. Whatever is on disk, it comes up with a readable CIB
-// or says why it cannot even read the folder.
+// or says why it cannot even read the folder, or not make what it has read
+// durable: a document that is loaded counts as stored.
 func Open(fsys FS, log *slog.Logger) (*Store, Loaded, error) {
 	s := &Store{fs: fsys, log: log, journalMax: maxJournal}
 	entries, err := fsys.List()
@@ -105,12 +106,37 @@ func Open(fsys FS, log *slog.Logger) (*Store, Loaded, error) {
 	}
 	s.last = base
 	s.replay()
+	if err := s.settle(entries); err != nil {
+		return nil, Loaded{}, fmt.Errorf("sync the CIB's files, as found after the last run: %w", err)
+	}
 	if s.last.Sum() != base.Sum() {
 		loaded.Empty = false
 		loaded.Source += " and " + journalFile
 	}
 	loaded.Doc, loaded.Lineage = running(s.last, log), s.lineage
 	return s, loaded, nil
+}
+
+// settle syncs what was read. A process that was killed may have left written
+// what it had not synced, and the machine may end before the next write does.
+func (s *Store) settle(entries []Entry) error {
+	for _, e := range entries {
+		if e.Name != cibFile && e.Name != cibFile+sigSuffix && e.Name != journalFile {
+			continue
+		}
+		f, err := s.fs.Append(e.Name, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			f.Close()
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncDir()
 }
 
 // base finds the document that the journal builds on.

@@ -295,7 +295,7 @@ func TestEveryCall(t *testing.T) {
 // call: what was acknowledged in one is there in all that follow, whatever was
 // torn or not yet synced.
 func TestLives(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
+	r := rand.New(rand.NewPCG(3, 8))
 	var m *memFS
 	var saved, stored int64
 	for life := range 1000 {
