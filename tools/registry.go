@@ -28,6 +28,7 @@ import (
 	"linuxha/tools/hbnodes"
 	"linuxha/tools/ipfail"
 	"linuxha/tools/iso8601"
+	"linuxha/tools/output"
 	"linuxha/tools/pingd"
 	"linuxha/tools/quorumd"
 	"linuxha/tools/resourcemanager"
@@ -39,27 +40,27 @@ var registry = map[string]Tool{
 	"ResourceManager":      resourcemanager.Run,
 	"apphbd":               apphbd.Run,
 	"apphbtest":            apphbd.Test,
-	"attrd_updater":        attrdupdater.Run,
+	"attrd_updater":        output.Formatted(attrdupdater.Run, "text", "xml"),
 	"cibadmin":             cibadmin.Run,
 	"cibsecret":            cibsecret.Run,
 	"cl_respawn":           clrespawn.Run,
 	"cl_status":            clstatus.Run,
-	"crm_attribute":        crmattribute.Run,
+	"crm_attribute":        output.Formatted(crmattribute.Run, "text", "xml"),
 	"crm_diff":             crmdiff.Run,
-	"crm_error":            crmerror.Run,
+	"crm_error":            output.Formatted(crmerror.Run, "text", "xml"),
 	"crm_failcount":        crmattribute.Run,
 	"crm_master":           crmattribute.Run,
 	"crm_mon":              crmmon.Run,
 	"crm_mon.cgi":          crmmon.Run,
 	"crm_node":             crmnode.Run,
-	"crm_resource":         crmresource.Run,
-	"crm_rule":             crmrule.Run,
+	"crm_resource":         output.Formatted(crmresource.Run, "text", "xml"),
+	"crm_rule":             output.Formatted(crmrule.Run, "text", "xml"),
 	"crm_shadow":           crmshadow.Run,
-	"crm_simulate":         crmsimulate.Run,
+	"crm_simulate":         output.Formatted(crmsimulate.Run, "text", "xml"),
 	"crm_standby":          crmattribute.Run,
 	"crm_ticket":           crmticket.Run,
-	"crm_verify":           crmverify.Run,
-	"crmadmin":             crmadmin.Run,
+	"crm_verify":           output.Formatted(crmverify.Run, "text", "xml"),
+	"crmadmin":             output.Formatted(crmadmin.Run, "text", "xml"),
 	"ha_logd":              halog.Daemon,
 	"ha_logger":            halog.Logger,
 	"ha_propagate":         hapropagate.Run,
@@ -83,5 +84,5 @@ var registry = map[string]Tool{
 	"pacemakerd":           daemonnames.Supervisor,
 	"req_resource":         resourcemanager.ReqResource,
 	"pingd":                pingd.Run,
-	"stonith_admin":        stonithadmin.Run,
+	"stonith_admin":        output.Formatted(stonithadmin.Run, "text", "xml", "html"),
 }

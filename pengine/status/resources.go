@@ -21,6 +21,8 @@ type Options struct {
 	// Incomplete leaves out what is fully active: the rest of a list that shows
 	// active resources elsewhere.
 	Incomplete bool
+	// Nowhere leaves out on which node a primitive is.
+	Nowhere bool
 	Selection
 }
 
@@ -80,6 +82,28 @@ func PrimitiveText(c *state.Cluster, r *state.Resource) string {
 	return printer{c: c, o: Options{Pending: true}}.line(r, Name(r), r.CurrentNode(), false)
 }
 
+// SettledText is PrimitiveText without what is under way.
+func SettledText(c *state.Cluster, r *state.Resource) string {
+	return printer{c: c}.line(r, Name(r), r.CurrentNode(), false)
+}
+
+// Lines are the lines that tell of one resource, without a heading: a
+// collection's are those of its parts.
+func Lines(c *state.Cluster, r *state.Resource) []string {
+	p := printer{c: c, o: Options{Pending: true}}
+	items := p.resource(r)
+	if r.Kind == state.Primitive && r.Parent != nil {
+		items = []Item{{Text: p.primitive(r, Name(r), r.CurrentNode())}}
+	} else if r.Collective() && len(items) == 1 {
+		items = items[0].Sub
+	}
+	var out []string
+	for _, it := range items {
+		out = append(out, it.Text)
+	}
+	return out
+}
+
 // Name is what lists call a primitive: the configured id, or the instance's id
 // in unique clones.
 func Name(r *state.Resource) string {
@@ -109,7 +133,7 @@ func Agent(r *state.Resource) string {
 
 // primitive is one line of the list (scheduler-3 19.3).
 func (p printer) primitive(r *state.Resource, name string, node *state.Node) string {
-	return p.line(r, name, node, true)
+	return p.line(r, name, node, !p.o.Nowhere)
 }
 
 // line is primitive; where says whether it names the node.

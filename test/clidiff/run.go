@@ -54,6 +54,9 @@ type Outcome struct {
 	Files          map[string]string
 }
 
+// ErrCrash says that the reference crashed: there is nothing to compare with.
+var ErrCrash = errors.New("the reference crashes")
+
 // Difference is where ours does not do what the reference does.
 type Difference struct {
 	Case
@@ -85,6 +88,9 @@ func Run(ctx context.Context, c Case, ours, theirs, dir string, wording bool) ([
 		if got[i], err = run(ctx, c, bin, home); err != nil {
 			return nil, err
 		}
+	}
+	if got[1].Code < 0 && got[0].Code >= 0 {
+		return nil, ErrCrash
 	}
 	var out []Difference
 	differ := func(what, a, b string) {
@@ -227,12 +233,19 @@ var (
 	epoch = regexp.MustCompile(`\b1[789]\d{8}\b`)
 )
 
-// normalise writes the present moment as @NOW@ and the folder as @DIR@.
+// normalise writes the present moment as @NOW@, days after it as @NOW+…@, and the folder as @DIR@.
 func normalise(text, home string, now time.Time) string {
 	near := func(t time.Time) bool { return t.Sub(now).Abs() < time.Minute }
 	for _, f := range times {
 		text = f.re.ReplaceAllStringFunc(text, func(s string) string {
-			if t, err := time.Parse(f.layout, s); err == nil && near(t) {
+			t, err := time.Parse(f.layout, s)
+			if err != nil || !near(t.Add(-t.Sub(now).Round(24*time.Hour))) {
+				return s
+			}
+			if days := t.Sub(now).Round(24 * time.Hour); days > 0 { // so much later, as a lifetime in days ends
+				return fmt.Sprintf("@NOW+%v@", days)
+			}
+			if near(t) {
 				return "@NOW@"
 			}
 			return s

@@ -22,14 +22,8 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		return exit
 	}
 	o, err := readOptions(p)
-	if err != nil && p.Value("output-as") == "xml" {
-		if err := output.Result(stdout, name, args, exitcode.Usage, []string{name + ": " + err.Error()}); err != nil {
-			return int(exitcode.IOErr)
-		}
-		return int(exitcode.Usage)
-	}
 	if err != nil {
-		return output.Usage(stderr, name, err)
+		return output.Refuse(p, name, args, err, stdout, stderr)
 	}
 	if o.cgi = o.cgi || name == "crm_mon.cgi"; o.cgi {
 		o.html, o.once = true, true

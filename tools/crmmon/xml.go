@@ -53,7 +53,8 @@ func (v *view) elements(o *options) []*output.Element {
 	anyNode := slices.ContainsFunc(v.cluster.Nodes, func(n *state.Node) bool { return v.HasNode(n.Name) })
 	if (o.shows("operations") || o.shows("failcounts")) && anyNode {
 		if slices.ContainsFunc(v.doc.FindElements("./status/node_state"), func(ns *etree.Element) bool {
-			return ns.SelectElement("lrm") != nil && v.HasNode(ns.SelectAttrValue("uname", ""))
+			n := v.cluster.NodeByName(ns.SelectAttrValue("uname", ""))
+			return n != nil && n.Online && v.HasNode(n.Name)
 		}) {
 			out = append(out, v.historyXML(o))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,17 @@ func (s *session) listStandards() error {
 	if len(plugin.NewFinder(paths.FromEnv()).List()) > 0 && !slices.Contains(all, class.Stonith) {
 		all = append(all, class.Stonith)
 	}
-	return s.lines("standards", "standard", slices.Sorted(slices.Values(all)), "No standards found")
+	// The order in which the reference has them; what it does not know after it.
+	order := []string{class.OCF, class.LSB, class.Service, class.Systemd, class.Stonith}
+	place := func(standard string) int {
+		if i := slices.Index(order, standard); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	slices.Sort(all)
+	slices.SortStableFunc(all, func(a, b string) int { return place(a) - place(b) })
+	return s.lines(output.New("list", "name", "standards", "count", strconv.Itoa(len(all))), "item", all, "No standards found")
 }
 
 func (s *session) listProviders() error {
@@ -49,7 +60,13 @@ func (s *session) providers(agent, none string) error {
 	if agent != "" && len(all) == 0 {
 		return failf(exitcode.NoSuch, "%s", none)
 	}
-	return s.lines("providers", "provider", slices.Sorted(slices.Values(all)), none)
+	list := output.New("providers")
+	if agent != "" {
+		list.Set("for", agent)
+	} else {
+		list.Set("standard", class.OCF)
+	}
+	return s.lines(list, "provider", slices.Sorted(slices.Values(all)), none)
 }
 
 func (s *session) listAgents() error {
@@ -59,24 +76,30 @@ func (s *session) listAgents() error {
 		shown = "*"
 	}
 	none := fmt.Sprintf("No agents found for standard '%s' and provider '%s'", standard, shown)
+	if standard == "" {
+		return failf(exitcode.Error, "%s", none)
+	}
+	list := output.New("agents", "standard", standard)
+	if provider != "" {
+		list.Set("provider", provider)
+	}
 	if standard == class.Stonith {
-		return s.lines("agents", "agent", plugin.NewFinder(paths.FromEnv()).List(), none)
+		return s.lines(list, "agent", plugin.NewFinder(paths.FromEnv()).List(), none)
 	}
 	r := runner()
 	defer r.Close()
-	return s.lines("agents", "agent", slices.Sorted(slices.Values(r.Agents(s.ctx, standard, provider))), none)
+	return s.lines(list, "agent", slices.Sorted(slices.Values(r.Agents(s.ctx, standard, provider))), none)
 }
 
-func (s *session) lines(list, item string, words []string, none string) error {
+func (s *session) lines(list *output.Element, item string, words []string, none string) error {
 	if len(words) == 0 {
 		return failf(exitcode.Error, "%s", none)
 	}
-	e := output.New(list)
 	for _, w := range words {
 		s.say("%s", w)
-		e.Add(&output.Element{Name: item, Text: w})
+		list.Add(&output.Element{Name: item, Text: w})
 	}
-	s.body = append(s.body, e)
+	s.body = append(s.body, list)
 	return nil
 }
 
@@ -94,7 +117,7 @@ func (s *session) showMetadata() error {
 	case len(parts) == 2:
 		a = oplist.Agent{Class: parts[0], Type: parts[1]}
 	default:
-		return failf(exitcode.InvalidParam, "'%s' is not a valid agent specification: write class:[provider:]type, for instance ocf:heartbeat:IPaddr2", text)
+		return failf(exitcode.NoSuch, "'%s' is not a valid agent specification: write class:[provider:]type, for instance ocf:heartbeat:IPaddr2", text)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, metadataTimeout)
 	defer cancel()
@@ -116,10 +139,6 @@ func (s *session) showMetadata() error {
 	if !strings.HasSuffix(xml, "\n") {
 		s.say("")
 	}
-	e := output.New("metadata", "class", a.Class)
-	if a.Provider != "" {
-		e.Set("provider", a.Provider)
-	}
-	s.body = append(s.body, e.Set("type", a.Type).Add(&output.Element{Name: "xml", Text: xml, CData: true}))
+	s.body = append(s.body, &output.Element{Name: "metadata", Text: xml, CData: true})
 	return nil
 }

@@ -15,12 +15,12 @@ import (
 // setParameter sets one attribute of the resource (-p NAME -v VALUE).
 func (s *session) setParameter() error {
 	name, value := s.p.Value("set-parameter"), s.p.Value("parameter-value")
-	if !s.p.Has("parameter-value") {
-		return failf(exitcode.Usage, "You need to supply a value with the -v option")
-	}
 	_, r, doc, err := s.resource()
 	if err != nil {
 		return err
+	}
+	if !s.p.Has("parameter-value") {
+		return failf(exitcode.Usage, "You need to supply a value with the -v option")
 	}
 	e := configured(doc, r)
 	name = s.spelled(e, name)
@@ -37,7 +37,7 @@ func (s *session) setParameter() error {
 		if err != nil {
 			return err
 		}
-		s.say("Set '%s' option: id=%s%s name=%s value=%s", e.SelectAttrValue("id", ""), id.nvpair, id.setText(), name, value)
+		s.tell("Set '%s' option: id=%s%s name=%s value=%s", e.SelectAttrValue("id", ""), id.nvpair, id.setText(), name, value)
 	}
 	return nil
 }
@@ -164,6 +164,7 @@ func (s *session) setAttribute(e *etree.Element, name, value string) (ids, error
 	var setID string
 	if nv != nil {
 		setID, told.nvpair = set.SelectAttrValue("id", ""), nv.SelectAttrValue("id", "")
+		told.set = s.p.Value("set-name")
 	} else {
 		if setID = s.p.Value("set-name"); setID == "" {
 			setID = rscID + "-" + s.attributeSet()
@@ -218,7 +219,7 @@ func (s *session) deleteAttribute(e *etree.Element, name string) error {
 	}); err != nil {
 		return err
 	}
-	s.say("Deleted '%s' option: id=%s name=%s", e.SelectAttrValue("id", ""), id, name)
+	s.tell("Deleted '%s' option: id=%s%s name=%s", e.SelectAttrValue("id", ""), id, ids{set: s.p.Value("set-name")}.setText(), name)
 	return nil
 }
 

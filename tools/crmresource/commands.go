@@ -53,6 +53,9 @@ func (s *session) forget(onlyFailed bool) error {
 	if err != nil {
 		return err
 	}
+	if client, err := s.cib(); err != nil || !client.Live() {
+		return errors.Join(err, s.dryRun(places))
+	}
 	operation := s.p.Value("operation")
 	var every time.Duration
 	if v := s.p.Value("interval"); v != "" {
@@ -108,6 +111,24 @@ func (s *session) forget(onlyFailed bool) error {
 		s.say("Cleaned up all resources on all nodes")
 	case s.rsc == "":
 		s.say("Cleaned up all resources on %s", s.node)
+	}
+	return nil
+}
+
+// dryRun says what would be cleaned up: a file has no cluster that could probe
+// anew.
+func (s *session) dryRun(places []place) error {
+	const why = "Dry run: skipping clean-up of %s due to CIB_file"
+	switch {
+	case s.rsc == "" && s.node == "":
+		s.say(why, "all nodes")
+	case s.rsc == "":
+		s.say(why, s.node)
+	}
+	for _, p := range places {
+		if s.rsc != "" {
+			s.say(why, p.rsc+" on "+p.node)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"linuxha/pengine/constraint"
 	"linuxha/pengine/state"
 	"linuxha/tools/output"
 )
@@ -14,17 +15,18 @@ import (
 // constraints lists what places the resource: its locations, what is colocated
 // with it, and what it is colocated with; with --stack all along the chains.
 func (s *session) constraints() error {
-	_, r, doc, err := s.resource()
+	c, r, doc, err := s.resource()
 	if err != nil {
 		return err
 	}
+	constraint.Unpack(c) // what rules say depends on the time and on attributes
 	// What names a member's group or clone applies to the member; --force asks
 	// for the constraints of the resource alone.
 	id := s.rsc
 	if top := r.Top(); !s.force && top != r {
 		id = top.ID
 	}
-	l := lister{s: s, doc: doc, all: s.command == "stack", out: output.New("constraints")}
+	l := lister{s: s, cluster: c, doc: doc, all: s.command == "stack" || s.p.Has("recursive"), out: output.New("constraints")}
 	l.locations(id, 0)
 	l.dependents(id, 0, []string{id})
 	l.leaders(id, 0, []string{id})
@@ -34,10 +36,11 @@ func (s *session) constraints() error {
 
 // lister prints constraints as a tree, and collects them as a flat list.
 type lister struct {
-	s   *session
-	doc *etree.Element
-	all bool
-	out *output.Element
+	s       *session
+	cluster *state.Cluster
+	doc     *etree.Element
+	all     bool
+	out     *output.Element
 }
 
 func (l *lister) line(depth int, format string, a ...any) {
@@ -58,21 +61,26 @@ func (l *lister) find(tag, attr, id string) []*etree.Element {
 	return out
 }
 
-// locations are those for single nodes; what rules say depends on the time and
-// on attributes and is not listed.
+// locations are those that hold now, the latest first, a line per node.
 func (l *lister) locations(rsc string, depth int) {
+	r := find(l.cluster, rsc)
+	if r == nil {
+		return
+	}
 	titled := false
-	for _, e := range l.find("rsc_location", "rsc", rsc) {
-		node, score, id := e.SelectAttrValue("node", ""), scoreOf(e), e.SelectAttrValue("id", "")
-		if node == "" {
-			continue
+	for _, loc := range slices.Backward(r.Locations) {
+		for _, e := range loc.Entries {
+			if loc.Health {
+				continue
+			}
+			if !titled {
+				l.line(depth, "Locations:")
+				titled = true
+			}
+			score := scoreText(e.Score)
+			l.line(depth+1, "Node %s (score=%s, id=%s, rsc=%s)", e.Node.Name, score, loc.ID, rsc)
+			l.out.Add(output.New("rsc_location", "node", e.Node.Name, "rsc", rsc, "id", loc.ID, "score", score))
 		}
-		if !titled {
-			l.line(depth, "Locations:")
-			titled = true
-		}
-		l.line(depth+1, "Node %s (score=%s, id=%s, rsc=%s)", node, score, id, rsc)
-		l.out.Add(output.New("rsc_location", "node", node, "rsc", rsc, "id", id, "score", score))
 	}
 }
 
@@ -103,9 +111,15 @@ func (l *lister) colocations(rsc string, depth int, path []string, mine, others,
 		roles := ""
 		for _, name := range []string{"rsc-role", "with-rsc-role"} {
 			if v := e.SelectAttrValue(name, ""); v != "" {
-				roles += ", " + name + "=" + v
 				x.Set(name, v)
 			}
+		}
+		if v := e.SelectAttrValue("with-rsc-role", ""); v != "" {
+			word := "with"
+			if mine == "with-rsc" {
+				word = "needs"
+			}
+			roles = ", " + word + " role=" + v
 		}
 		l.line(depth+1, "%s (score=%s%s, id=%s)", other, score, roles, id)
 		l.locations(other, depth+2)

@@ -68,7 +68,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	}
 	s, err := newSession(ctx, name, args, p, stdout, stderr)
 	if err != nil {
-		return output.Usage(stderr, name, err)
+		return output.Refuse(p, name, args, err, stdout, stderr)
 	}
 	var cancel context.CancelFunc
 	s.ctx, cancel = context.WithTimeout(ctx, s.limit())
@@ -83,14 +83,17 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		switch {
 		case text == "":
 			text = "Error performing operation: " + code.Text()
-		case code != exitcode.Usage:
+		case code != exitcode.Usage && code != exitcode.OK:
 			text += "\nError performing operation: " + code.Text()
 		}
+	}
+	if text != "" && code != exitcode.OK {
+		text = name + ": " + text
 	}
 	if xml {
 		var errs []string
 		if text != "" {
-			errs = []string{name + ": " + text}
+			errs = []string{text}
 		}
 		if err := output.Result(stdout, name, args, code, errs, s.body...); err != nil {
 			return int(exitcode.IOErr)
@@ -98,7 +101,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		return int(code)
 	}
 	if text != "" {
-		fmt.Fprintf(stderr, "%s: %s\n", name, text)
+		fmt.Fprintln(stderr, text)
 	}
 	return int(code)
 }
@@ -150,6 +153,8 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 		return nil, errors.New("--class, --agent, and --provider can only be used with --validate and --force-*")
 	case s.rsc == "" && (c.rsc || c.runs && !described || s.command == "clear" && !p.Has("expired")):
 		return nil, errors.New("Must supply a resource id with -r")
+	case p.Has("expired") && s.command != "clear":
+		return nil, errors.New("--expired requires --clear or -U")
 	case s.command == "digests" && s.node == "":
 		return nil, errors.New("Must supply a node name with -N")
 	case s.command == "cleanup" && p.Has("operation") && s.rsc == "", s.command == "cleanup" && p.Has("interval") && !p.Has("operation"):
@@ -245,7 +250,10 @@ func (s *session) model() (*state.Cluster, *etree.Element, error) {
 			}
 		}
 	}
-	return c, doc, nil
+	if s.command == "move" || s.command == "ban" {
+		return c, doc, nil // they have to say other things first
+	}
+	return c, doc, s.checkNode(c)
 }
 
 // resource is the resource asked for, in a fresh model.
@@ -328,6 +336,13 @@ func xmlOf(e *etree.Element) []byte {
 }
 
 func (s *session) say(format string, a ...any) { fmt.Fprintf(s.out, format+"\n", a...) }
+
+// tell is say unless --quiet is given.
+func (s *session) tell(format string, a ...any) {
+	if !s.quiet {
+		s.say(format, a...)
+	}
+}
 
 // role is "Started" or, with --promoted, "Promoted".
 func (s *session) roleText() string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"linuxha/internal/exitcode"
 	"linuxha/pengine/assign"
 	"linuxha/pengine/state"
 	"linuxha/pengine/status"
@@ -22,6 +23,9 @@ func (s *session) digests() error {
 	}
 	if err := s.checkNode(c); err != nil {
 		return err
+	}
+	if r.Kind != state.Primitive {
+		return &failure{code: exitcode.Unimplemented}
 	}
 	n := c.NodeByName(s.node)
 	interval := "0"
@@ -58,16 +62,15 @@ func (s *session) digests() error {
 		}
 		hash := state.DigestOfParams(set, len(meta) > 0)
 		e.Add(output.New("digest", "type", kind, "hash", hash).Add(params))
-		s.say("%s: %s", kind, hash)
+		s.say("%s (%s parameters)", hash, strings.Replace(kind, "non", "non-", 1))
 	}
 	if !isRecurring {
 		recurring = nil
 	}
 	add("all", func(string) bool { return true }, recurring)
 	if op != nil {
-		if list, ok := attr(op, "op-secure-params"); ok {
-			add("nonprivate", func(name string) bool { return !slices.Contains(strings.Fields(list), name) }, nil)
-		}
+		private := strings.Fields(op.SelectAttrValue("op-secure-params", ""))
+		add("nonprivate", func(name string) bool { return !slices.Contains(private, name) }, nil)
 		if list, ok := attr(op, "op-force-restart"); ok {
 			add("nonreloadable", func(name string) bool { return slices.Contains(strings.Fields(list), name) }, nil)
 		}

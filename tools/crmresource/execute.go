@@ -41,7 +41,7 @@ func (s *session) execute() error {
 	overrides := output.New("overrides")
 	for _, w := range append(slices.Clone(s.p.Operands), s.p.Values("option")...) {
 		k, v, ok := strings.Cut(w, "=")
-		if !ok {
+		if !ok || k == "" {
 			return failf(exitcode.Usage, "option '%s': write it as name=value", w)
 		}
 		params[k] = v
@@ -77,6 +77,13 @@ func (s *session) subject() (oplist.Agent, map[string]string, error) {
 		if err := class.Check(a); err != nil {
 			return a, nil, failf(exitcode.Usage, "%v", err)
 		}
+		if a.Class == class.OCF || a.Class == class.LSB {
+			r := runner()
+			defer r.Close()
+			if !slices.Contains(r.Agents(s.ctx, a.Class, a.Provider), a.Type) {
+				return a, nil, failf(exitcode.Usage, "%s is not a known resource", strings.Join([]string{a.Class, a.Provider, a.Type}, ":"))
+			}
+		}
 		return a, map[string]string{}, nil
 	}
 	c, r, _, err := s.resource()
@@ -89,8 +96,9 @@ func (s *session) subject() (oplist.Agent, map[string]string, error) {
 		}
 		r = r.Children[0]
 	}
-	if s.command == "force-start" && !s.force && r.Top().Clone != nil && len(r.Top().ActiveNodes()) > 0 {
-		return oplist.Agent{}, nil, failf(exitcode.Unsafe, "It is not safe to start '%s' here while the cluster claims it is active: use --force if you know better", s.rsc)
+	changes := s.command == "force-start" || s.command == "force-promote" || s.command == "force-demote"
+	if changes && !s.force && r.Top().Clone != nil && len(r.Top().ActiveNodes()) > 0 {
+		return oplist.Agent{}, nil, failf(exitcode.Unsafe, "It is not safe to %s %s here: the cluster claims it is already active\nTry setting target-role=Stopped first or specifying the force option", s.command, s.rsc)
 	}
 	params := map[string]string{"crm_feature_set": "3.16.1"}
 	maps.Copy(params, c.Params(r, nil))
@@ -117,11 +125,10 @@ func (s *session) outcome(a oplist.Agent, out oplist.Outcome, overrides *output.
 	} else {
 		s.say("Operation %s%s (%s) returned %s (%s%s)", action, subject, spec, rc, ocftext.Code(rc), reasonText(": ", out.Reason))
 	}
-	e := output.New("resource-agent-action", "action", action)
+	e := output.New("resource-agent-action", "action", action, "class", a.Class, "type", a.Type)
 	if s.rsc != "" {
 		e.Set("rsc", s.rsc)
 	}
-	e.Set("class", a.Class).Set("type", a.Type)
 	if a.Provider != "" {
 		e.Set("provider", a.Provider)
 	}

@@ -28,9 +28,13 @@ func (s *session) move() error {
 	if err := s.placeable(c, r); err != nil {
 		return err
 	}
-	where := activeOn(named(c, s.rsc), s.role)
+	if s.role == state.Promoted && s.node != "" && !r.Top().Promotable {
+		s.say("Ignoring --promoted option: %s is not promotable", s.rsc)
+		s.role = state.Unknown
+	}
+	where := s.whereNow(r)
 	if s.node == "" {
-		return s.banCurrent(r, where)
+		return s.banCurrent(where)
 	}
 	if len(where) == 1 && where[0].Name == s.node && !s.force {
 		return &failure{code: exitcode.Exists}
@@ -58,7 +62,23 @@ func (s *session) move() error {
 		}
 		changes = nil
 	}
-	return s.apply(append(changes, creation(loc))...)
+	if err := s.apply(append(changes, creation(loc))...); err != nil {
+		return err
+	}
+	if s.force && len(where) == 1 && where[0].Name != s.node {
+		return s.banFrom(where[0].Name) // --force: it must leave even if it cannot run on the node asked for
+	}
+	return nil
+}
+
+// whereNow are the nodes where the resource is: of a promotable clone, or with
+// --promoted, where it is promoted.
+func (s *session) whereNow(r *state.Resource) []*state.Node {
+	role := state.Unknown
+	if r.Top().Promotable && (s.role == state.Promoted || r.Kind == state.Clone) {
+		role = state.Promoted
+	}
+	return activeOn([]*state.Resource{r}, role)
 }
 
 // placeable refuses what cannot be the subject of a constraint.
@@ -78,14 +98,14 @@ func (s *session) ban() error {
 		return err
 	}
 	if s.node == "" {
-		return s.banCurrent(r, activeOn(named(c, s.rsc), s.role))
+		return s.banCurrent(s.whereNow(r))
 	}
 	return s.banFrom(s.node)
 }
 
 // banCurrent keeps the resource off the one node where it runs.
-func (s *session) banCurrent(r *state.Resource, where []*state.Node) error {
-	if len(where) != 1 || r.Kind == state.Clone && s.role != state.Promoted {
+func (s *session) banCurrent(where []*state.Node) error {
+	if len(where) != 1 {
 		return failf(exitcode.Usage, "Resource '%s' not moved: active in %d locations.\nTo prevent '%s' from running on a specific location, specify a node.", s.rsc, len(where), s.rsc)
 	}
 	return s.banFrom(where[0].Name)
@@ -151,11 +171,12 @@ func (s *session) constraint(id, node, score, kind string) (*etree.Element, erro
 
 // until is the moment at which a lifetime ends.
 func until(life string) (string, error) {
-	seconds, ok := isotime.DurationSeconds(life)
+	d, ok := isotime.ParseDuration(life)
 	if !ok {
 		return "", failf(exitcode.Usage, "Invalid duration specified: %s\nWrite it as in ISO 8601, for instance PT30M or P1D", life)
 	}
-	return time.Now().UTC().Add(time.Duration(seconds) * time.Second).Format("2006-01-02 15:04:05Z"), nil
+	end := isotime.FromTime(time.Now().UTC()).Add(d)
+	return time.Unix(end.Unix(), 0).UTC().Format("2006-01-02 15:04:05Z"), nil
 }
 
 // clear removes what move and ban made, for all nodes or one; with --expired
@@ -179,7 +200,9 @@ func (s *session) clear() error {
 	}
 	now := isotime.FromTime(time.Now())
 	for _, l := range ours(doc, s.rsc) {
-		if s.node != "" && nodeOf(l) != s.node || s.p.Has("expired") && !expired(l, now) {
+		// --force with a node clears a preference for any node.
+		elsewhere := s.node != "" && nodeOf(l) != s.node && !(s.force && strings.HasPrefix(l.SelectAttrValue("id", ""), preferPrefix))
+		if elsewhere || s.p.Has("expired") && !expired(l, now) {
 			continue
 		}
 		if err := s.apply(deletion(l)); err != nil {

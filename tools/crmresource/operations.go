@@ -2,6 +2,7 @@ package crmresource
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -20,12 +21,6 @@ func (s *session) listOperations() error {
 	c, doc, err := s.model()
 	if err != nil {
 		return err
-	}
-	if err := s.checkNode(c); err != nil {
-		return err
-	}
-	if s.rsc != "" && find(c, s.rsc) == nil {
-		return s.notFound()
 	}
 	list := output.New("operations")
 	for _, ns := range doc.FindElements("./status/node_state") {
@@ -47,11 +42,13 @@ func (s *session) listOperations() error {
 				ops = current(ops)
 			}
 			for _, op := range ops {
-				list.Add(s.operation(r, n, op))
+				list.Add(s.operation(c, r, n, op))
 			}
 		}
 	}
-	s.body = append(s.body, list)
+	if len(list.Children) > 0 {
+		s.body = append(s.body, list)
+	}
 	return nil
 }
 
@@ -79,22 +76,37 @@ func isPartOf(r, whole *state.Resource) bool {
 	return false
 }
 
-// current are the operations since the last successful stop.
+// current are the operations since the resource was last started, or found
+// running, there; none since it was stopped.
 func current(ops []*etree.Element) []*etree.Element {
-	for i := len(ops) - 1; i >= 0; i-- {
-		if ops[i].SelectAttrValue("operation", "") == "stop" && ops[i].SelectAttrValue("rc-code", "") == "0" {
-			return ops[i+1:]
+	for i, op := range slices.Backward(ops) {
+		rc := op.SelectAttrValue("rc-code", "")
+		switch op.SelectAttrValue("operation", "") {
+		case "stop":
+			if rc == "0" {
+				return ops[i+1:]
+			}
+		case "start", "migrate_from":
+			return ops[i:]
+		case "monitor":
+			if op.SelectAttrValue("interval", "0") == "0" && (rc == "0" || rc == "8") {
+				return ops[i:]
+			}
 		}
 	}
 	return ops
 }
 
+// callID orders operations; what is under way (-1) comes last.
 func callID(op *etree.Element) int {
-	n, _ := strconv.Atoi(op.SelectAttrValue("call-id", "0")) // pending ones have -1, odd ones come first
+	n, _ := strconv.Atoi(op.SelectAttrValue("call-id", "0")) // odd ones come first
+	if n < 0 {
+		return math.MaxInt32
+	}
 	return n
 }
 
-func (s *session) operation(r *state.Resource, n *state.Node, op *etree.Element) *output.Element {
+func (s *session) operation(c *state.Cluster, r *state.Resource, n *state.Node, op *etree.Element) *output.Element {
 	get := func(name string) string { return op.SelectAttrValue(name, "") }
 	key := get("operation_key")
 	if key == "" {
@@ -103,7 +115,7 @@ func (s *session) operation(r *state.Resource, n *state.Node, op *etree.Element)
 	word := ocftext.Status(get("op-status"))
 	e := output.New("operation", "op", key, "node", n.Name, "call", get("call-id"), "rc", get("rc-code"), "status", word,
 		"rsc", status.Name(r), "agent", r.Class+":"+r.Provider+":"+r.Type)
-	text := fmt.Sprintf("%s\t(%s):\t %s: %s (node=%s, call=%s, rc=%s", status.Name(r), status.Agent(r), status.DisplayRole(r), key, n.Name, get("call-id"), get("rc-code"))
+	text := fmt.Sprintf("%s: %s (node=%s, call=%s, rc=%s", status.SettledText(c, r), key, n.Name, get("call-id"), get("rc-code"))
 	if at, err := strconv.ParseInt(get("last-rc-change"), 10, 64); err == nil {
 		when := time.Unix(at, 0).Format("Mon Jan _2 15:04:05 2006")
 		text += fmt.Sprintf(", last-rc-change='%s'", when)

@@ -2,6 +2,9 @@ package crmresource
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/beevik/etree"
 
@@ -18,12 +21,14 @@ func (s *session) list() error {
 	if err != nil {
 		return err
 	}
-	items := status.Resources(c, status.Options{Pending: true, Inactive: true})
+	items := status.Resources(c, status.Options{Pending: true, Inactive: true, Nowhere: true})
 	s.say("Full List of Resources:")
-	if len(items) == 0 {
-		items = []status.Item{{Text: "No resources"}}
-	}
 	list := output.New("resources")
+	if len(items) == 0 {
+		s.say("  * No resources")
+		s.body = append(s.body, list.Add(&output.Element{Name: "item", Text: "No resources"}))
+		return &failure{code: exitcode.NoSuch}
+	}
 	for _, r := range c.Resources {
 		list.Add(statusxml.Writer{Cluster: c}.Resource(r)...)
 	}
@@ -36,11 +41,15 @@ func (s *session) listRaw() error {
 	if err != nil {
 		return err
 	}
-	list := output.New("resources")
+	list := output.New("list", "name", "resource names")
 	state.EachLeaf(c.Resources, func(r *state.Resource) {
-		s.say("%s", status.Name(r))
-		list.Add(output.New("resource", "id", status.Name(r)))
+		s.say("%s", r.ID)
+		list.Add(&output.Element{Name: "item", Attrs: []output.Attr{{Name: "name", Value: "resource"}}, Text: r.ID})
 	})
+	if len(list.Children) == 0 {
+		return failf(exitcode.NoSuch, "NO resources configured")
+	}
+	list.Set("count", strconv.Itoa(len(list.Children)))
 	s.body = append(s.body, list)
 	return nil
 }
@@ -76,16 +85,17 @@ func (s *session) locate() error {
 	}
 	list := output.New("nodes", "resource", s.rsc)
 	promoted := map[*state.Node]bool{}
+	var nodes []*state.Node // the place of the last instance comes first
 	state.EachLeaf(named(c, s.rsc), func(p *state.Resource) {
-		for _, n := range p.Active {
+		for _, n := range slices.Backward(p.Active) {
+			if !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
 			promoted[n] = promoted[n] || p.Role == state.Promoted
 		}
 	})
-	for _, n := range c.Nodes {
-		isPromoted, runs := promoted[n]
-		if !runs {
-			continue
-		}
+	for _, n := range slices.Backward(nodes) {
+		isPromoted := promoted[n]
 		mark := ""
 		e := &output.Element{Name: "node", Text: n.Name}
 		if isPromoted {
@@ -100,8 +110,8 @@ func (s *session) locate() error {
 		}
 	}
 	s.body = append(s.body, list)
-	if len(promoted) == 0 && !s.quiet {
-		s.say("resource %s is NOT running", s.rsc)
+	if len(promoted) == 0 && !s.quiet && s.p.Value("output-as") != "xml" {
+		fmt.Fprintf(s.stderr, "resource %s is NOT running\n", s.rsc)
 	}
 	return nil
 }
@@ -111,48 +121,68 @@ func (s *session) queryXML() error {
 	if err != nil {
 		return err
 	}
-	e := configured(doc, r)
-	if e == nil {
-		return s.notFound()
-	}
-	if err := status.Write(s.out, 0, status.Resources(onlyTop(r), status.Options{Pending: true, Inactive: true})); err != nil {
-		return err
-	}
-	s.say("Resource XML:")
-	d := etree.NewDocument()
-	d.SetRoot(e.Copy())
-	d.Indent(2)
-	text, err := d.WriteToString()
+	text, err := s.configuration(doc, r)
 	if err != nil {
 		return err
 	}
+	for _, it := range status.Lines(c, r) {
+		s.say("%s", it)
+	}
+	s.say("Resource XML:")
 	fmt.Fprint(s.out, text)
 	s.body = append(s.body, output.New("resource_config").Add(statusxml.Writer{Cluster: c}.Resource(r)...).
 		Add(&output.Element{Name: "xml", Text: text, CData: true}))
 	return nil
 }
 
-// getProperty is one of the attributes of the resource's element.
+// configuration is a resource as configured; if not asked for as it stands
+// there, with what its template gives it. An orphan has none: what its history
+// says of it stands for it.
+func (s *session) configuration(doc *etree.Element, r *state.Resource) (string, error) {
+	e := configured(doc, r)
+	if e == nil || e.SelectAttr("template") != nil && s.command != "query-xml-raw" {
+		if r.XML == nil {
+			return "", s.notFound()
+		}
+		return strings.TrimSuffix(r.XML.String(), "\n") + "\n", nil
+	}
+	d := etree.NewDocument()
+	d.SetRoot(e.Copy())
+	d.Indent(2)
+	return d.WriteToString()
+}
+
+// item is one name with its value, as queries for one answer.
+func item(list, name, value string) *output.Element {
+	return output.New("list", "name", list, "count", "1").
+		Add(&output.Element{Name: "item", Attrs: []output.Attr{{Name: "name", Value: name}}, Text: value})
+}
+
+// getProperty is one of the attributes of the resource's element; one that is
+// not there is nothing to print.
 func (s *session) getProperty() error {
 	_, r, doc, err := s.resource()
 	if err != nil {
 		return err
 	}
+	name := s.p.Value("get-property")
 	if e := configured(doc, r); e != nil {
-		if a := e.SelectAttr(s.p.Value("get-property")); a != nil {
+		if a := e.SelectAttr(name); a != nil {
 			s.say("%s", a.Value)
-			s.body = append(s.body, output.New("property", "name", s.p.Value("get-property"), "value", a.Value))
-			return nil
+			s.body = append(s.body, item("properties", name, a.Value))
 		}
 	}
-	return &failure{code: exitcode.NoSuch}
+	return nil
 }
 
 // setProperty writes one of them.
 func (s *session) setProperty() error {
 	kind := s.p.Value("resource-type")
-	if kind == "" || !s.p.Has("parameter-value") {
-		return failf(exitcode.Usage, "You need to specify a resource type with -t and a value with -v")
+	if kind == "" {
+		return failf(exitcode.NoSuch, "Must specify -t with resource type")
+	}
+	if !s.p.Has("parameter-value") {
+		return failf(exitcode.Usage, "You need to supply a value with the -v option")
 	}
 	doc, _, err := s.document()
 	if err != nil {
@@ -166,15 +196,6 @@ func (s *session) setProperty() error {
 	upd.CreateAttr("id", s.rsc)
 	upd.CreateAttr(s.p.Value("set-property"), s.p.Value("parameter-value"))
 	return s.apply(&cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "resources", Xml: xmlOf(upd)})
-}
-
-// onlyTop is a model with the one top-level resource that r belongs to.
-func onlyTop(r *state.Resource) *state.Cluster {
-	top := r
-	for top.Parent != nil {
-		top = top.Parent
-	}
-	return &state.Cluster{Resources: []*state.Resource{top}}
 }
 
 // configured is a resource's element in the configuration.
@@ -209,27 +230,27 @@ func (s *session) attributeSet() string {
 	return "instance_attributes"
 }
 
+// getParameter is the value that is in force: from the resource, its template,
+// its group or clone, or the defaults.
 func (s *session) getParameter() error {
-	_, r, doc, err := s.resource()
+	c, r, _, err := s.resource()
 	if err != nil {
 		return err
 	}
 	name := s.p.Value("get-parameter")
-	for e := configured(doc, r); e != nil; e = e.Parent() {
-		for _, set := range e.SelectElements(s.attributeSet()) {
-			for _, nv := range set.SelectElements("nvpair") {
-				if nv.SelectAttrValue("name", "") == name {
-					s.say("%s", nv.SelectAttrValue("value", ""))
-					return nil
-				}
-			}
-		}
-		if !s.meta() {
-			break // meta attributes are inherited from group and clone, parameters are not
-		}
+	set := c.Params(r, c.NodeByName(s.node))
+	switch {
+	case s.meta():
+		set = r.Meta
+	case s.p.Has("utilization"):
+		set = r.Utiliz
 	}
-	// The reference says so and exits 0 (clients 2.3).
-	fmt.Fprintf(s.stderr, "Attribute '%s' not found for '%s'\n", name, s.rsc)
+	value, ok := set[name]
+	if !ok { // the reference says so and exits 0 (clients 2.3)
+		return failf(exitcode.OK, "Attribute '%s' not found for '%s'", name, s.rsc)
+	}
+	s.say("%s", value)
+	s.body = append(s.body, item("attributes", name, value))
 	return nil
 }
 
@@ -237,7 +258,7 @@ func (s *session) getParameter() error {
 func (s *session) remove() error {
 	kind := s.p.Value("resource-type")
 	if kind == "" {
-		return failf(exitcode.Usage, "You need to specify a resource type with -t")
+		return failf(exitcode.NoSuch, "You need to specify a resource type with -t")
 	}
 	doc, _, err := s.document()
 	if err != nil {

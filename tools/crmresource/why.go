@@ -34,8 +34,15 @@ func (s *session) why() error {
 	case activeAt(wanted[0], s.node):
 		reason.Set("running_on", s.node)
 	}
-	state.EachLeaf(wanted, func(r *state.Resource) {
-		name := status.Name(r)
+	if s.node != "" { // on one node each part has its own story
+		var leaves []*state.Resource
+		state.EachLeaf(wanted, func(r *state.Resource) { leaves = append(leaves, r) })
+		wanted = leaves
+	} else if s.rsc != "" {
+		wanted = wanted[:1] // the first instance stands for all
+	}
+	for _, r := range wanted {
+		name := r.ID
 		runs := r.IsActive(false)
 		if s.node != "" {
 			runs = activeAt(r, s.node)
@@ -46,14 +53,14 @@ func (s *session) why() error {
 		check := s.reasons(c, r, name)
 		if s.rsc != "" {
 			reason.Add(check)
-			return
+			continue
 		}
 		e := output.New("resource", "id", name, "running", strconv.FormatBool(runs))
 		if s.node != "" {
 			e.Set("host", s.node)
 		}
 		list.Add(e.Add(check))
-	})
+	}
 	s.body = append(s.body, reason)
 	return nil
 }
@@ -76,7 +83,7 @@ func not(yes bool) string {
 
 // reasons says what hinders r, and returns the same for programs.
 func (s *session) reasons(c *state.Cluster, r *state.Resource, name string) *output.Element {
-	check := output.New("check", "id", name)
+	check := output.New("check", "id", r.Top().ID)
 	if c.IsDisabled(r) {
 		check.Set("remain_stopped", "true")
 		s.say("Configuration specifies '%s' should remain stopped", name)
@@ -111,8 +118,11 @@ func (s *session) reasons(c *state.Cluster, r *state.Resource, name string) *out
 }
 
 func scoreText(n int) string {
-	if n >= state.Infinity {
+	switch {
+	case n >= state.Infinity:
 		return "INFINITY"
+	case n <= -state.Infinity:
+		return "-INFINITY"
 	}
 	return fmt.Sprint(n)
 }

@@ -154,6 +154,18 @@ func Usage(stderr io.Writer, tool string, err error) int {
 	return int(exitcode.Usage)
 }
 
+// Refuse tells of a command line that makes no sense, in the form that it asks
+// for, and returns the status for it.
+func Refuse(p *cliopt.Parsed, name string, args []string, err error, stdout, stderr io.Writer) int {
+	if p.Value("output-as") != "xml" {
+		return Usage(stderr, name, err)
+	}
+	if err := Result(stdout, name, args, exitcode.Usage, []string{name + ": " + err.Error()}); err != nil {
+		return int(exitcode.IOErr)
+	}
+	return int(exitcode.Usage)
+}
+
 // Logged is a log line as the reference's tools print it to stderr.
 func Logged(from, level, text string) string {
 	if from == "" {

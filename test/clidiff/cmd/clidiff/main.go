@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -90,6 +91,9 @@ func report(cases []clidiff.Case, results []result) error {
 	meant := map[string]int{}
 	for i, r := range results {
 		switch {
+		case errors.Is(r.err, clidiff.ErrCrash):
+			meant[r.err.Error()]++
+			continue
 		case r.err != nil:
 			return r.err
 		case len(r.differences) == 0:
