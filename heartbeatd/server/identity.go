@@ -58,8 +58,13 @@ func LoadIdentity(dir, node string, fromName, fromTime bool, now time.Time) (Ide
 }
 
 // viewFile keeps the number of the last view, from which the next run counts
-// on. It is written behind the view: a number that is too low does no harm.
-const viewFile = "hb_lastview"
+// on: what is stored on disk names views by number, so also after an outage of
+// all nodes no number may come again. It is written behind the view; viewsBehind
+// is more views than can be installed while one number is on its way to the disk.
+const (
+	viewFile    = "hb_lastview"
+	viewsBehind = 64
+)
 
 func loadLastView(dir string) (uint64, error) {
 	text, err := os.ReadFile(filepath.Join(dir, viewFile))
@@ -73,15 +78,11 @@ func loadLastView(dir string) (uint64, error) {
 	if err != nil {
 		return 0, nil // torn by a crash, perhaps
 	}
-	return n, nil
+	return n + viewsBehind, nil
 }
 
 func saveLastView(dir string, number uint64) error {
-	file := filepath.Join(dir, viewFile)
-	if err := os.WriteFile(file+".tmp", []byte(strconv.FormatUint(number, 10)+"\n"), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(file+".tmp", file)
+	return writeSynced(filepath.Join(dir, viewFile), []byte(strconv.FormatUint(number, 10)+"\n"))
 }
 
 func (id *Identity) loadUUID(file, node string, fromName bool) error {

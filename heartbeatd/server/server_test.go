@@ -592,6 +592,12 @@ func TestIdentity(t *testing.T) {
 			t.Fatalf("%v, %v: a client that makes an XML id of it makes an invalid one", id.ID, err)
 		}
 	}
+	if err := saveLastView(dir, 7); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := LoadIdentity(dir, "alice", false, false, now); err != nil || id.LastView <= 7 {
+		t.Errorf("after view 7 views are counted from %d: %v", id.LastView, err)
+	}
 	known := Known{
 		Self:    link.Node{Name: "alice", ID: first.ID, Site: "north"},
 		Nodes:   []link.Node{{Name: "bob", ID: second.ID, Generation: 7}, {Name: "carol", ID: third.ID, Weight: 0, WeightSet: true, Site: "a b"}},
