@@ -196,10 +196,13 @@ type Answer struct {
 type Output struct {
 	Send   []Send
 	Answer []Answer
-	Write  *Write // at most one at a time, until Wrote
-	Load   bool
-	Notes  []string
-	WakeAt time.Time // zero: no need
+	Write  *Write // at most one at a time, until Wrote or Withdraw
+	// Withdraw: the write under way must not be made any more, since another
+	// attrd is the writer now, or none. There is no Wrote for it.
+	Withdraw bool
+	Load     bool
+	Notes    []string
+	WakeAt   time.Time // zero: no need
 }
 
 // Core is one attrd's state. Not for concurrent use.
@@ -279,6 +282,10 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 			c.rewriteAll()
 		}
 	case Woken:
+	}
+	if c.w.busy && !c.leads() {
+		c.out.Withdraw = true
+		c.w.abandon()
 	}
 	c.write()
 	return c.out

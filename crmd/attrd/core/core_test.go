@@ -131,6 +131,9 @@ func (w *world) step(node string, ev Event) {
 		}
 		m.answers[a.ID] = true
 	}
+	if out.Withdraw {
+		m.write = nil
+	}
 	if out.Write != nil {
 		if m.write != nil {
 			w.t.Errorf("%s writes twice at once", node)
@@ -439,6 +442,34 @@ func TestPartitionAndMerge(t *testing.T) {
 	w.agree("x", "a", "old")
 	w.agree("x", "b", "b-own")
 	w.agree("x", "c", "c-own")
+}
+
+// TestStaleWriteIsWithdrawn: a node that wakes up and sees itself alone wants
+// the others' attributes removed; when it is one of them again, whose CIB would
+// take that, it does not want it any more.
+func TestStaleWriteIsWithdrawn(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	for _, n := range []string{"a", "b", "c"} {
+		w.set(n, Set{Name: "x", Value: "of-" + n})
+	}
+	w.settle()
+	for _, lone := range []string{"a", "c"} { // a is the oldest
+		w.nodes[lone].group = 1
+		w.install()
+		if wr := w.nodes[lone].write; wr == nil || len(wr.Clear) != 2 {
+			t.Fatalf("%s, alone, writes %+v", lone, wr)
+		}
+		w.nodes[lone].group = 0
+		w.nodes[lone].attrd, w.nodes[lone].born = w.view+1, w.view+1 // it enters anew
+		w.install()
+		if wr := w.nodes[lone].write; wr != nil {
+			t.Errorf("%s still wants %+v", lone, wr)
+		}
+		w.settle()
+		for _, n := range []string{"a", "b", "c"} {
+			w.agree("x", n, "of-"+n)
+		}
+	}
 }
 
 func TestControllerComesAgain(t *testing.T) {

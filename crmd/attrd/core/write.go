@@ -69,6 +69,16 @@ func (w *writeBook) due(name string, now time.Time) { w.readyAt[name] = now }
 
 func (w *writeBook) forget(name, node string) { delete(w.dirty, pairKey{name, node}) }
 
+// abandon gives the request under way up: what it was to do is still to do.
+func (w *writeBook) abandon() {
+	w.busy = false
+	for _, node := range w.cleared {
+		w.clear[node] = true
+	}
+	clear(w.inflight)
+	w.cleared = nil
+}
+
 // retryPause is the time after a failed write of an attribute without dampening.
 const retryPause = 2 * time.Second
 

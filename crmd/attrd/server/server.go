@@ -57,6 +57,8 @@ type Server struct {
 	answers map[uint64]chan<- error
 	nextID  uint64
 	isReady bool
+	// endWrite ends the write under way.
+	endWrite context.CancelFunc
 	alerts  alert.Config
 }
 
@@ -137,8 +139,16 @@ func (s *Server) step(ev core.Event) {
 			c <- a.Err
 		}
 	}
+	if out.Withdraw {
+		s.endWrite()
+	}
 	if out.Write != nil {
-		go s.write(s.ctx, *out.Write)
+		ctx, end := context.WithCancel(s.ctx)
+		s.endWrite = end
+		go func() {
+			defer end()
+			s.write(ctx, *out.Write)
+		}()
 	}
 	if out.Load {
 		go s.load(s.ctx)
