@@ -184,23 +184,26 @@ func (s *Server) takeoverProperties() {
 		want = append(want, [2]string{"cluster-name", name})
 	}
 	for _, w := range want {
-		s.setProperty(w[0], w[1])
+		if change := s.setProperty(w[0], w[1]); change != nil {
+			s.config.add(job{reign: s.reign.ctx, changes: change})
+		}
 	}
 	s.writeNodes()
 }
 
-// setProperty changes a cluster property where it is, or creates it.
-func (s *Server) setProperty(name, value string) {
+// setProperty is the change of a cluster property where it is, or its creation;
+// none where it has the value.
+func (s *Server) setProperty(name, value string) []*cibv1.Change {
 	p, have := s.options.values[name]
 	if have && p.value == value {
-		return
+		return nil
 	}
 	if !have {
 		p = property{set: "cib-bootstrap-options", id: "cib-bootstrap-options-" + name}
 	}
 	xml := fmt.Sprintf(`<crm_config><cluster_property_set id="%s"><nvpair id="%s" name="%s" value="%s"/></cluster_property_set></crm_config>`,
 		esc(p.set), esc(p.id), esc(name), esc(value))
-	s.config.add(job{changes: []*cibv1.Change{modify("crm_config", []byte(xml))}})
+	return []*cibv1.Change{modify("crm_config", []byte(xml))}
 }
 
 // writeNodes adds the entries of known nodes to the nodes section. An entry of
@@ -238,7 +241,7 @@ func (s *Server) writeNodes() {
 		changes = append(changes, modify("nodes", entry))
 	}
 	if len(changes) > 0 {
-		s.config.add(job{changes: changes})
+		s.config.add(job{reign: s.reign.ctx, changes: changes})
 	}
 }
 

@@ -198,7 +198,9 @@ func (s *Server) DeleteHistory(ctx context.Context, req *crmv1.DeleteHistoryRequ
 		}
 	}
 	if resp.Rc == 0 { // makes the DC recompute even if nothing was deleted (crm 4.10)
-		err := s.do(ctx, func() { s.setProperty("last-lrm-refresh", strconv.FormatInt(s.now().Unix(), 10)) })
+		err := s.do(ctx, func() {
+			s.config.add(job{changes: s.setProperty("last-lrm-refresh", strconv.FormatInt(s.now().Unix(), 10))})
+		})
 		return resp, err
 	}
 	return resp, nil
