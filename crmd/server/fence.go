@@ -12,6 +12,7 @@ import (
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
 	"linuxha/internal/graph"
+	"linuxha/internal/interval"
 	attrdv1 "linuxha/proto/attrd/v1"
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
@@ -26,7 +27,7 @@ func (s *Server) fence(e te.Initiate) {
 		action = "reboot"
 	}
 	var delay time.Duration
-	if d, ok := graph.Interval(a.Meta("priority_fencing_delay")); ok {
+	if d, ok := interval.Parse(a.Meta("priority_fencing_delay")); ok {
 		delay = d
 	}
 	s.log.Info(fmt.Sprintf("Requesting fencing (%s) of node %s | action=%d timeout=%d", action, a.Node, a.ID, e.StonithTimeout.Milliseconds()))

@@ -9,7 +9,8 @@ import (
 	"linuxha/crmd/election"
 	"linuxha/crmd/te"
 	"linuxha/internal/cibclient"
-	"linuxha/internal/graph"
+	"linuxha/internal/clusteropt"
+	"linuxha/internal/interval"
 )
 
 // options are the cluster properties that the controller itself obeys.
@@ -18,6 +19,7 @@ type options struct {
 	recheck            time.Duration
 	shutdownEscalation time.Duration
 	transitionDelay    time.Duration
+	integration        time.Duration // of a join
 	nodeLimit          int
 	maxAttempts        int    // fencing failures of one target before it is given up
 	fenceReaction      string // "stop" or "panic"
@@ -43,19 +45,16 @@ func readOptions(crmConfig *cibdoc.Node) options {
 			})
 		}
 	}
-	o.dcDeadtime = o.interval(20*time.Second, "dc-deadtime")
-	o.recheck = o.interval(15*time.Minute, "cluster-recheck-interval")
-	o.shutdownEscalation = o.interval(20*time.Minute, "shutdown-escalation")
-	o.transitionDelay = o.interval(0, "transition-delay", "crmd-transition-delay")
-	o.nodeLimit = 2 * runtime.NumCPU()
-	if n, err := strconv.Atoi(o.values["node-action-limit"].value); err == nil && n > 0 {
-		o.nodeLimit = n
+	o.dcDeadtime = o.time("dc-deadtime")
+	o.recheck = o.time("cluster-recheck-interval")
+	o.shutdownEscalation = o.time("shutdown-escalation")
+	o.transitionDelay = o.time("transition-delay", "crmd-transition-delay")
+	o.integration = o.time("join-integration-timeout", "crmd-integration-timeout")
+	if o.nodeLimit = o.count("node-action-limit"); o.nodeLimit == 0 {
+		o.nodeLimit = 2 * runtime.NumCPU()
 	}
-	o.maxAttempts = 10
-	if n, err := strconv.Atoi(o.values["stonith-max-attempts"].value); err == nil && n > 0 {
-		o.maxAttempts = n
-	}
-	o.fenceReaction = "stop"
+	o.maxAttempts = o.count("stonith-max-attempts")
+	o.fenceReaction = missing("fence-reaction")
 	if o.values["fence-reaction"].value == "panic" {
 		o.fenceReaction = "panic"
 	}
@@ -69,13 +68,28 @@ func (o *options) engine() te.Options {
 	}
 }
 
-func (o *options) interval(missing time.Duration, names ...string) time.Duration {
-	for _, n := range names {
-		if d, ok := graph.Interval(o.values[n].value); ok {
+// missing is an option's default.
+func missing(name string) string { return clusteropt.Controller.Find(name).Default }
+
+// time is an option of this name or one that it had before; its default where
+// none is set to a time.
+func (o *options) time(name string, before ...string) time.Duration {
+	for _, n := range append([]string{name}, before...) {
+		if d, ok := interval.Parse(o.values[n].value); ok {
 			return d
 		}
 	}
-	return missing
+	d, _ := interval.Parse(missing(name)) // a test reads all
+	return d
+}
+
+// count is an option that is a number above 0; its default where it is not.
+func (o *options) count(name string) int {
+	if n, err := strconv.Atoi(o.values[name].value); err == nil && n > 0 {
+		return n
+	}
+	n, _ := strconv.Atoi(missing(name)) // a test reads all
+	return n
 }
 
 // takeConfiguration takes up what a step of the CIB changed of what the

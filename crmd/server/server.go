@@ -361,7 +361,7 @@ func (s *Server) attached(conn *cluster.Conn) {
 	s.learn(conn.Welcome.Configured)
 	s.names[s.nodeID], s.ids[s.node] = s.node, s.nodeID
 	s.el = election.New(s.node, s.options.dcDeadtime)
-	s.jn = join.New(s.node, join.Options{Grace: s.opts.Grace, Integration: s.options.interval(3*time.Minute, "join-integration-timeout", "crmd-integration-timeout")})
+	s.jn = join.New(s.node, join.Options{Grace: s.opts.Grace, Integration: s.options.integration})
 	s.te = te.New(s.node)
 	s.stepTE(s.options.engine())
 	s.log.Info("Pacemaker controller successfully started and accepting connections", "node", s.node, "id", s.nodeID)

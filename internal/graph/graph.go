@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
-	"strings"
 	"time"
 
-	"linuxha/internal/isotime"
+	"linuxha/internal/interval"
 )
 
 // Kind is what an action is carried out by.
@@ -162,7 +161,7 @@ func Parse(data []byte) (*Graph, error) {
 	if root.XMLName.Local != "transition_graph" {
 		return nil, fmt.Errorf("read transition graph: the element is <%s>", root.XMLName.Local)
 	}
-	delay, ok := Interval(root.attr("cluster-delay"))
+	delay, ok := interval.Parse(root.attr("cluster-delay"))
 	if !ok {
 		return nil, fmt.Errorf("read transition graph: cluster-delay %q is no interval", root.attr("cluster-delay"))
 	}
@@ -175,7 +174,7 @@ func Parse(data []byte) (*Graph, error) {
 		BatchLimit:        max(root.number("batch-limit", 0), -1),
 		MigrationLimit:    max(root.number("migration-limit", 0), 0),
 	}
-	if d, ok := Interval(root.attr("stonith-timeout")); ok {
+	if d, ok := interval.Parse(root.attr("stonith-timeout")); ok {
 		g.StonithTimeout = d
 	}
 	if v := root.attr("failed-stop-offset"); v != "" {
@@ -290,31 +289,6 @@ func action(e *element) (*Action, error) {
 		a.NodeID = a.Meta("on_node_uuid")
 	}
 	return a, nil
-}
-
-// Interval reads an option's duration as the scheduler does (scheduler-1 1.4,
-// 1.6): a number with an optional unit, seconds without one, or ISO 8601.
-func Interval(s string) (time.Duration, bool) {
-	s = strings.TrimSpace(s)
-	if strings.HasPrefix(s, "P") {
-		n, ok := isotime.DurationSeconds(s)
-		return time.Duration(n) * time.Second, ok && n >= 0
-	}
-	unit := strings.TrimLeft(s, "0123456789")
-	n, err := strconv.ParseInt(s[:len(s)-len(unit)], 10, 64)
-	if err != nil || n > int64(1<<62)/int64(time.Hour) {
-		return 0, false
-	}
-	unit = strings.ToLower(strings.TrimSpace(unit))
-	for _, u := range []struct {
-		prefix string
-		unit   time.Duration
-	}{{"ms", time.Millisecond}, {"us", time.Microsecond}, {"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}} {
-		if strings.HasPrefix(unit, u.prefix) {
-			return time.Duration(n) * u.unit, true
-		}
-	}
-	return time.Duration(n) * time.Second, unit == ""
 }
 
 // DownedBy lists the ids of all nodes that the graph takes down, sorted.

@@ -73,19 +73,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func TestInterval(t *testing.T) {
-	for in, want := range map[string]time.Duration{
-		"60s": time.Minute, "20": 20 * time.Second, "2min": 2 * time.Minute, "500ms": 500 * time.Millisecond,
-		"1h": time.Hour, "PT5M": 5 * time.Minute, " 3 sec ": 3 * time.Second,
-	} {
-		if got, ok := Interval(in); !ok || got != want {
-			t.Errorf("Interval(%q) = %v %v, want %v", in, got, ok, want)
-		}
-	}
-	for _, in := range []string{"", "x", "5 days", "-3s", "99999999999999999h"} {
-		if got, ok := Interval(in); ok {
-			t.Errorf("Interval(%q) = %v, want a refusal", in, got)
-		}
-	}
-}

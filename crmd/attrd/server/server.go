@@ -59,7 +59,7 @@ type Server struct {
 	isReady bool
 	// endWrite ends the write under way.
 	endWrite context.CancelFunc
-	alerts  alert.Config
+	alerts   alert.Config
 }
 
 // New returns an attribute daemon that Run will bring to life.
