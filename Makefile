@@ -68,6 +68,11 @@ bench: build ## failover times on real processes, and Go benchmarks (see docs/be
 	go run ./test/bench/cmd/failover $(BENCHFLAGS)
 	go test -run '^$$' -bench . -benchtime 1s $$(go list ./... | grep -v -e /test/)
 
+.PHONY: bombs
+bombs: ## documents that ask the scheduler for too much, all of them (they are left in BOMBS, default bin/bombs)
+	@mkdir -p $(or $(BOMBS),$(BIN)/bombs)
+	PENGINE_BOMBS=$(abspath $(or $(BOMBS),$(BIN)/bombs)) go test -count=1 -v -run TestBombs ./pengine/schedule
+
 .PHONY: crash
 crash: ## kill -9 of a CIB that takes updates, CRASHES times (1000): what was acknowledged is there
 	CIB_CRASHES=$(or $(CRASHES),1000) go test -count=1 -timeout 60m -v -run 'TestKillNine' ./cib/server
