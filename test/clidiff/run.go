@@ -129,8 +129,14 @@ func Run(ctx context.Context, c Case, ours, theirs, dir string, wording bool) ([
 
 var errorsInXML = regexp.MustCompile(`(?s)<errors>.*</errors>`)
 
+// usage is help that follows a message, to the end.
+var usage = regexp.MustCompile(`(?s)\n?Usage:.*`)
+
 // forgetWording leaves of messages that there are any.
 func (o *Outcome) forgetWording() {
+	if o.Code != 0 {
+		o.Stdout = usage.ReplaceAllString(o.Stdout, "")
+	}
 	if o.Stderr != "" {
 		o.Stderr = "(messages)\n"
 	}

@@ -63,19 +63,10 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	default:
 		return output.Usage(stderr, name, fmt.Errorf("unknown output format %q: use text or xml", as))
 	}
-	closeOut := func() error { return nil }
-	if to := p.Value("output-to"); to != "" && to != "-" {
-		f, err := os.Create(to)
-		if err != nil {
-			fmt.Fprintf(stderr, "%s: %v\n", name, err)
-			return int(exitcode.CantCreate)
-		}
-		c.out, closeOut = f, f.Close
-	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	code := c.conclude(tool.do(ctx, c))
-	if err := errors.Join(c.print(code), closeOut()); err != nil {
+	if err := c.print(code); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return int(exitcode.IOErr)
 	}
@@ -164,9 +155,6 @@ func (c *call) subject() (subject, error) {
 			return sub, &failure{exitcode.Usage, fmt.Sprintf("Invalid pattern %q: %v", text, err)}
 		}
 		sub.pattern, sub.name = re, ""
-		if sub.section == "" {
-			sub.section = "status"
-		}
 	}
 	section, err := section(sub, value(c.p, "lifetime"))
 	sub.section = section
@@ -185,17 +173,15 @@ func section(sub subject, lifetime string) (string, error) {
 		return "", &failure{exitcode.Usage, fmt.Sprintf("Invalid lifetime %q: use reboot or forever", lifetime)}
 	}
 	switch sub.section {
-	case "crm_config", "rsc_defaults", "op_defaults", "nodes", "status":
+	case "crm_config", "rsc_defaults", "op_defaults", "nodes", "status", "tickets":
 		return sub.section, nil
 	case "":
 		if sub.node != "" || sub.utilization {
 			return "nodes", nil
 		}
 		return "crm_config", nil
-	case "tickets":
-		return "", &failure{exitcode.Unimplemented, "Tickets have a tool of their own: use crm_ticket"}
 	}
-	return "", &failure{exitcode.Usage, fmt.Sprintf("Unknown type %q: use crm_config, rsc_defaults, op_defaults, nodes or status", sub.section)}
+	return "", &failure{exitcode.Usage, fmt.Sprintf("Unknown type %q: use crm_config, rsc_defaults, op_defaults, tickets, nodes or status", sub.section)}
 }
 
 func attribute(ctx context.Context, c *call) (err error) {
@@ -253,6 +239,9 @@ func (c *call) remove(ctx context.Context, s *store, sub subject) error {
 		if sub.id != "" {
 			m.id = "(null)" // as ever when the id was given
 		}
+		if has(c.p, "quiet", "quiet-old") {
+			continue
+		}
 		fmt.Fprintf(&c.text, "Deleted %s %s: id=%s name=%s\n", sub.section, kind, m.id, m.name)
 	}
 	return err
@@ -266,7 +255,7 @@ func (c *call) query(ctx context.Context, s *store, sub subject) error {
 	byDefault, hasDefault := lookup(c.p, "default")
 	switch {
 	case len(found) == 0 && hasDefault:
-		c.show(sub.section, sub.name, byDefault)
+		c.show(sub.section, sub.id, sub.name, byDefault)
 		return nil
 	case len(found) == 0:
 		return &failure{exitcode.NoSuch, "Error performing operation: No such device or address"}
@@ -274,16 +263,23 @@ func (c *call) query(ctx context.Context, s *store, sub subject) error {
 		return &ambiguous{sub.name, found}
 	}
 	for _, m := range found {
-		c.show(sub.section, m.name, m.value)
+		c.show(sub.section, sub.id, m.name, m.value)
 	}
 	return nil
 }
 
-func (c *call) show(scope, name, text string) {
+// show tells a value; id is that of the nvpair if it was asked for.
+func (c *call) show(scope, id, name, text string) {
+	e := output.New("attribute", "name", name, "value", text, "scope", scope)
+	shown := ""
+	if id != "" {
+		shown = "id=" + id
+		e.Set("id", id)
+	}
 	if has(c.p, "quiet", "quiet-old") {
 		fmt.Fprintln(&c.text, text)
 	} else {
-		fmt.Fprintf(&c.text, "scope=%s  name=%s value=%s\n", scope, name, text)
+		fmt.Fprintf(&c.text, "scope=%s %s name=%s value=%s\n", scope, shown, name, text)
 	}
-	c.body = append(c.body, output.New("attribute", "name", name, "value", text, "scope", scope))
+	c.body = append(c.body, e)
 }

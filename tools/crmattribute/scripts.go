@@ -60,10 +60,7 @@ func (c *call) sections(otherwise ...string) ([]string, error) {
 
 // standby is crm_standby (clients 2.6).
 func standby(ctx context.Context, c *call) error {
-	verb, text := c.verb("")
-	if verb == "" {
-		return &failure{exitcode.Usage, "Must specify one of --query, --update or --delete"}
-	}
+	verb, text := c.verb("query")
 	return c.with(ctx, "standby", func(s *store, sub subject) error {
 		switch verb {
 		case "update":
@@ -97,11 +94,11 @@ func standby(ctx context.Context, c *call) error {
 				return err
 			}
 			if len(found) > 0 {
-				c.show(section, sub.name, found[0].value)
+				c.show(section, "", sub.name, found[0].value)
 				return nil
 			}
 		}
-		c.show(sub.section, sub.name, "off")
+		c.show(sub.section, "", sub.name, "off")
 		return nil
 	})
 }
@@ -198,7 +195,7 @@ func (c *call) failures(ctx context.Context, rsc string) error {
 		if sum == infinity {
 			text = "INFINITY"
 		}
-		c.show("status", "fail-count-"+rsc, text)
+		c.show("status", "", "fail-count-"+rsc+operation, text)
 		return nil
 	})
 }

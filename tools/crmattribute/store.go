@@ -27,7 +27,7 @@ import (
 
 // subject says which attributes or options are meant.
 type subject struct {
-	section     string // crm_config, rsc_defaults, op_defaults, nodes, status
+	section     string // crm_config, rsc_defaults, op_defaults, tickets, nodes, status
 	node        string // name; empty: the local one
 	nodeID      string
 	remote      bool
@@ -35,6 +35,14 @@ type subject struct {
 	pattern     *regexp.Regexp
 	set, id     string
 	utilization bool
+}
+
+// setTag is the element that holds a node's attributes of the kind.
+func (s subject) setTag() string {
+	if s.utilization {
+		return "utilization"
+	}
+	return "instance_attributes"
 }
 
 func (s subject) ofNode() bool { return s.section == "nodes" || s.section == "status" }
@@ -237,18 +245,16 @@ func (s *store) sets(ctx context.Context, sub subject) ([]*etree.Element, error)
 		return root.SelectElements("cluster_property_set"), nil
 	case "rsc_defaults", "op_defaults":
 		return root.SelectElements("meta_attributes"), nil
+	case "tickets":
+		return root.SelectElements("instance_attributes"), nil
 	case "nodes":
-		tag := "instance_attributes"
-		if sub.utilization {
-			tag = "utilization"
-		}
 		for _, n := range child("node") {
-			return n.SelectElements(tag), nil
+			return n.SelectElements(sub.setTag()), nil
 		}
 	case "status":
 		for _, n := range child("node_state") {
 			if t := n.SelectElement("transient_attributes"); t != nil {
-				return t.SelectElements("instance_attributes"), nil
+				return t.SelectElements(sub.setTag()), nil
 			}
 		}
 	}
@@ -328,7 +334,12 @@ func (s *store) defaultSet(ctx context.Context, sub subject) (string, error) {
 		}
 		return "nodes-" + sub.nodeID, nil
 	case "status":
+		if sub.utilization {
+			return "status-" + sub.nodeID + "-utilization", nil
+		}
 		return "status-" + sub.nodeID, nil
+	case "tickets":
+		return "status-tickets", nil
 	}
 	sets, err := s.sets(ctx, sub)
 	if err != nil {
@@ -357,17 +368,16 @@ func (s *store) set(ctx context.Context, sub subject, m match, text string) erro
 		root = etree.NewElement("node")
 		root.CreateAttr("id", sub.nodeID)
 		root.CreateAttr("uname", sub.node)
-		tag := "instance_attributes"
-		if sub.utilization {
-			tag = "utilization"
-		}
-		set = root.CreateElement(tag)
+		set = root.CreateElement(sub.setTag())
+	case "tickets":
+		root = etree.NewElement("instance_attributes")
+		set = root
 	default:
 		root = etree.NewElement("node_state")
 		root.CreateAttr("id", sub.nodeID)
 		transient := root.CreateElement("transient_attributes")
 		transient.CreateAttr("id", sub.nodeID)
-		set = transient.CreateElement("instance_attributes")
+		set = transient.CreateElement(sub.setTag())
 	}
 	set.CreateAttr("id", m.set)
 	nv := set.CreateElement("nvpair")

@@ -128,11 +128,13 @@ func (t *tool) run() error {
 	case p.Has("query-xml"):
 		return t.queryXML(doc)
 	}
-	if t.id == "" {
-		if p.Has("get-attr") || p.Has("cleanup") || len(t.changes()) > 0 {
-			return &failure{exitcode.Usage, "Must supply a ticket ID with -t"}
-		}
-		return t.list(doc)
+	switch {
+	case !p.Has("get-attr") && !p.Has("cleanup") && len(t.changes()) == 0:
+		return &failure{exitcode.Usage, "Must supply a command"}
+	case t.id == "" && p.Has("get-attr"):
+		return t.unknown("Must supply ticket ID with -t")
+	case t.id == "":
+		return &failure{exitcode.Usage, "Must supply ticket ID with -t"}
 	}
 	switch {
 	case p.Has("get-attr"):
@@ -142,10 +144,7 @@ func (t *tool) run() error {
 	case p.Has("set-attr") && !p.Has("attr-value"):
 		return &failure{exitcode.Usage, "Must supply attribute value with -v for ticket with -S"}
 	}
-	if changes := t.changes(); len(changes) > 0 {
-		return t.change(doc, changes)
-	}
-	return t.list(doc)
+	return t.change(doc, t.changes())
 }
 
 func (t *tool) document() (*etree.Element, error) {
@@ -177,12 +176,14 @@ func (t *tool) states(doc *etree.Element) []*etree.Element {
 	return out
 }
 
-func (t *tool) unknown() error { return &failure{exitcode.NoSuch, ""} }
+func (t *tool) unknown(text string) error { return &failure{exitcode.NoSuch, text} }
+
+func (t *tool) noTicket() error { return t.unknown("No such ticket '" + t.id + "'") }
 
 func (t *tool) list(doc *etree.Element) error {
 	states := t.states(doc)
 	if len(states) == 0 && t.id != "" {
-		return t.unknown()
+		return t.noTicket()
 	}
 	for _, e := range states {
 		id := e.SelectAttrValue("id", "")
@@ -201,22 +202,32 @@ func (t *tool) list(doc *etree.Element) error {
 			text += "          "
 		}
 		if t.p.Has("details") {
-			text = strings.TrimRight(text, " ")
-			var more []string
-			for _, a := range e.Attr {
-				if a.Key != "id" && a.Key != "granted" && a.Key != "standby" {
-					more = append(more, a.Key+"="+shown(a.Key, a.Value))
-				}
-			}
-			if len(more) > 0 {
-				text += " (" + strings.Join(more, ", ") + ")"
-			}
+			text += " (" + strings.Join(details(e), ", ") + ")"
 		} else if v := e.SelectAttrValue("last-granted", ""); v != "" {
 			text += " last-granted='" + shown("last-granted", v) + "'"
 		}
-		fmt.Fprintln(t.out, strings.TrimRight(text, " "))
+		fmt.Fprintln(t.out, text)
 	}
 	return nil
+}
+
+// details are the attributes of a ticket's state: the two that every ticket
+// has, then the others in their order; times are quoted.
+func details(e *etree.Element) []string {
+	out := []string{
+		"granted=" + strconv.FormatBool(truth(e.SelectAttrValue("granted", ""))),
+		"standby=" + strconv.FormatBool(truth(e.SelectAttrValue("standby", ""))),
+	}
+	for _, a := range e.Attr {
+		switch text := shown(a.Key, a.Value); {
+		case a.Key == "id", a.Key == "granted", a.Key == "standby":
+		case text != a.Value:
+			out = append(out, a.Key+"='"+text+"'")
+		default:
+			out = append(out, a.Key+"="+text)
+		}
+	}
+	return out
 }
 
 func truth(v string) bool {
@@ -233,14 +244,22 @@ func shown(name, v string) string {
 
 func (t *tool) queryXML(doc *etree.Element) error {
 	states := t.states(doc)
-	if len(states) == 0 && t.id != "" {
-		return t.unknown()
+	if len(states) == 0 {
+		return t.unknown("Could not query ticket XML: No such device or address")
 	}
 	fmt.Fprint(t.out, "State XML:\n\n")
-	return t.print(states)
+	return t.print("tickets", states)
 }
 
-func (t *tool) print(elements []*etree.Element) error {
+// print writes the XML of one ticket as it is, that of all within an element.
+func (t *tool) print(around string, elements []*etree.Element) error {
+	if t.id == "" || len(elements) > 1 {
+		all := etree.NewElement(around)
+		for _, e := range elements {
+			all.AddChild(e.Copy())
+		}
+		elements = []*etree.Element{all}
+	}
 	for _, e := range elements {
 		d := etree.NewDocument()
 		d.SetRoot(e.Copy())
@@ -259,8 +278,11 @@ func (t *tool) constraints(doc *etree.Element) error {
 			found = append(found, e)
 		}
 	}
+	if len(found) == 0 {
+		return t.unknown("Could not show ticket constraints: No such device or address")
+	}
 	fmt.Fprint(t.out, "Constraints XML:\n\n")
-	return t.print(found)
+	return t.print("xpath-query", found)
 }
 
 func (t *tool) get(doc *etree.Element) error {
@@ -268,7 +290,7 @@ func (t *tool) get(doc *etree.Element) error {
 	states := t.states(doc)
 	if len(states) > 0 {
 		if a := states[0].SelectAttr(name); a != nil {
-			fmt.Fprintln(t.out, shown(name, a.Value))
+			fmt.Fprintln(t.out, a.Value)
 			return nil
 		}
 	}
@@ -276,7 +298,7 @@ func (t *tool) get(doc *etree.Element) error {
 		fmt.Fprintln(t.out, t.p.Value("default"))
 		return nil
 	}
-	return t.unknown()
+	return t.unknown("")
 }
 
 // change is one attribute to set, or with del to delete.
@@ -307,23 +329,40 @@ func (t *tool) changes() []change {
 	return out
 }
 
+// What is said of what needs --force; ID stands for the ticket.
+const (
+	granting = `This command cannot help you verify whether 'ID' has been already granted elsewhere.
+If you really want to grant 'ID' to this site now, and you know what you are doing,
+please specify --force.`
+	revoking = `Revoking 'ID' can trigger the specified 'loss-policy'(s) relating to 'ID'.
+
+You can check that with:
+crm_ticket --ticket ID --constraints
+
+Otherwise before revoking 'ID', you may want to make 'ID' standby with:
+crm_ticket --ticket ID --standby
+
+If you really want to revoke 'ID' from this site now, and you know what you are doing,
+please specify --force.`
+)
+
+func (t *tool) warn(text string) error {
+	fmt.Fprintln(t.out, strings.ReplaceAll(text, "ID", t.id))
+	return &failure{exitcode.InsufficientPriv, "Nothing was changed: this needs --force"}
+}
+
 // change alters the ticket's state. What the whole federation has to agree on
 // needs --force, for one site cannot verify it.
 func (t *tool) change(doc *etree.Element, changes []change) error {
 	for _, ch := range changes {
-		if ch.name == "granted" && !t.p.Has("force") {
-			verb := "granted"
-			what := fmt.Sprintf("This command cannot help you verify whether '%s' has been already granted elsewhere.\n"+
-				"If you really want to grant '%s' to this site now, and you know what you are doing,\nplease specify --force.", t.id, t.id)
-			if ch.value == "false" || ch.del {
-				verb = "revoked"
-				what = fmt.Sprintf("Revoking '%s' can trigger the specified 'loss-policy'(s) relating to '%s'.\n\n"+
-					"You can check that with:\ncrm_ticket --ticket %s --constraints\n\n"+
-					"Otherwise before revoking '%s', you may want to make '%s' standby with:\ncrm_ticket --ticket %s --standby\n\n"+
-					"If you really want to revoke '%s' from this site now, and you know what you are doing,\nplease specify --force.",
-					t.id, t.id, t.id, t.id, t.id, t.id, t.id)
-			}
-			return &failure{exitcode.InsufficientPriv, "Ticket is not " + verb + ": " + what}
+		switch {
+		case ch.name == "id":
+			return &failure{exitcode.NoSuch, "Could not modify ticket: its id cannot be changed"}
+		case ch.name != "granted" || t.p.Has("force"):
+		case ch.del || !truth(ch.value):
+			return t.warn(revoking)
+		default:
+			return t.warn(granting)
 		}
 	}
 	states := t.states(doc)
@@ -331,6 +370,9 @@ func (t *tool) change(doc *etree.Element, changes []change) error {
 	state.CreateAttr("id", t.id)
 	if len(states) > 0 {
 		state = states[0].Copy()
+	}
+	if len(states) == 0 && !slices.ContainsFunc(changes, func(c change) bool { return !c.del }) {
+		return nil // there is nothing to take away
 	}
 	granted := truth(state.SelectAttrValue("granted", ""))
 	for _, ch := range changes {
@@ -369,11 +411,13 @@ func (t *tool) change(doc *etree.Element, changes []change) error {
 
 func (t *tool) cleanup(doc *etree.Element) error {
 	states := t.states(doc)
-	if len(states) == 0 {
-		return t.unknown()
-	}
-	if truth(states[0].SelectAttrValue("granted", "")) && !t.p.Has("force") {
-		return &failure{exitcode.InsufficientPriv, fmt.Sprintf("Ticket is still granted: revoke '%s' first, or specify --force", t.id)}
+	switch {
+	case len(states) == 0 && t.p.Has("force"):
+		return nil
+	case len(states) == 0:
+		return t.noTicket()
+	case truth(states[0].SelectAttrValue("granted", "")) && !t.p.Has("force"):
+		return t.warn(revoking)
 	}
 	key := etree.NewElement("ticket_state")
 	key.CreateAttr("id", t.id)

@@ -3,6 +3,7 @@
 package crmverify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
 	"linuxha/pengine/schedule"
+	"linuxha/pengine/state"
 	cibv1 "linuxha/proto/cib/v1"
 	"linuxha/tools/output"
 )
@@ -103,7 +105,7 @@ func sourceError(err error) (exitcode.Code, string) {
 	case errors.Is(err, errNoLive):
 		return exitcode.NoInput, err.Error()
 	}
-	return exitcode.NoInput, err.Error()
+	return exitcode.Error, err.Error()
 }
 
 // source is the configuration to check, and its name for messages.
@@ -147,7 +149,11 @@ const oldest = "pacemaker-3.0"
 func check(cib []byte, origin string, plain io.Writer) result {
 	root, err := cibdoc.ParseNode(cib)
 	if err != nil {
-		return result{code: exitcode.DataErr, errors: []string{fmt.Sprintf("%s: %v", origin, err)}, summary: fmt.Sprintf("Couldn't parse %s: %v", origin, err)}
+		code := exitcode.Config
+		if !bytes.Contains(cib, []byte("<")) {
+			code = exitcode.Error // there is nothing to check
+		}
+		return result{code: code, errors: []string{fmt.Sprintf("%s: %v", origin, err)}, summary: fmt.Sprintf("Couldn't parse %s: %v", origin, err)}
 	}
 	if root.Tag != "cib" {
 		return result{code: exitcode.Protocol, summary: "This tool can only check complete configurations (i.e. those starting with <cib>)."}
@@ -242,8 +248,21 @@ func (r *result) schedule(doc *cibdoc.Doc) {
 	for _, w := range deprecated(doc) {
 		r.warn(w)
 	}
+	// What runs without being configured, and who has to be fenced, are faults of
+	// the whole to the reference (cib 10.2).
+	state.EachLeaf(plan.Cluster.Resources, func(rsc *state.Resource) {
+		if rsc.Orphan {
+			for _, n := range rsc.Active {
+				r.warn(output.Logged("process_rsc_state", "warning", fmt.Sprintf("Detected active orphan %s running on %s", rsc.ID, n.Name)))
+			}
+		}
+	})
 	for _, l := range plan.Cluster.Why.Logs {
 		line := output.Logged(l.From, "warning", l.Text)
+		if l.Severity == schedule.Warning && l.From == "schedule_fencing" {
+			r.warn(line)
+			continue
+		}
 		if l.Severity == schedule.Warning && !slices.Contains(r.warnings, line) && !slices.Contains(r.logged, line) {
 			r.logged = append(r.logged, line)
 		}
