@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -48,7 +50,7 @@ var spec = &cliopt.Spec{
 		{Short: 's', Long: "switch", Arg: cliopt.RequiredArg, Name: "name", Help: "Say how to use the named shadow copy from now on", Group: "Commands"},
 
 		{Short: 'f', Long: "force", Help: "Force the action to be performed", Group: "Additional options"},
-		{Short: 'b', Long: "batch", Help: "Don't spawn a new shell (none is ever spawned)", Group: "Additional options"},
+		{Short: 'b', Long: "batch", Help: "Don't spawn a new shell", Group: "Additional options"},
 		{Short: 'a', Long: "all", Help: "Upload entire CIB, including status, with --commit", Group: "Additional options"},
 		{Short: 'v', Long: "validate-with", Arg: cliopt.RequiredArg, Name: "schema", Help: "Create an older configuration version", Group: "Additional options"},
 	},
@@ -72,7 +74,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout) // of what asks the CIB: the shell may stay
 	defer cancel()
 	t := &tool{ctx: ctx, p: p, stdin: stdin, out: stdout, stderr: stderr, active: os.Getenv("CIB_shadow")}
 	if err := t.run(); err != nil {
@@ -271,7 +273,7 @@ func (t *tool) createEmpty(name string) error {
 		e.Own(nil).SetAttr("validate-with", want)
 		doc = e.Doc()
 	}
-	fmt.Fprintln(t.out, "Created new pacemaker configuration")
+	fmt.Fprintf(t.out, "Created new %s configuration\n", doc.Root().Attr("validate-with"))
 	return t.setUp(name, doc)
 }
 
@@ -288,15 +290,42 @@ func (t *tool) setUp(name string, doc *cibdoc.Doc) error {
 		return &failure{exitcode.CantCreate, fmt.Sprintf("Could not create the shadow instance '%s': %v", name, err)}
 	}
 	fmt.Fprintln(t.out, "Setting up shadow instance")
-	return t.use(name)
+	return t.enter(name, "A new shadow instance was created.  To begin using it paste the following into your shell:")
 }
 
-// use says how the shadow becomes the one that tools work on.
+// use switches to a shadow that is there.
 func (t *tool) use(name string) error {
 	if _, err := t.shadow(name); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "A new shadow instance was created.  To begin using it paste the following into your shell:\n  CIB_shadow=%s ; export CIB_shadow\n", name)
+	fmt.Fprintln(t.out, "Setting up shadow instance")
+	return t.enter(name, "To switch to the named shadow instance, paste the following into your shell:")
+}
+
+// enter makes the shadow the one that tools work on: in a shell of its own, or
+// in batch mode, or where no shell is known, by saying how.
+func (t *tool) enter(name, how string) error {
+	shell := os.Getenv("SHELL")
+	if t.p.Has("batch") || shell == "" {
+		fmt.Fprintf(t.out, "%s\n  CIB_shadow=%s ; export CIB_shadow\n", how, name)
+		return nil
+	}
+	fmt.Fprintln(t.out, "Type Ctrl-D to exit the crm_shadow shell")
+	var args []string
+	if filepath.Base(shell) == "bash" {
+		args = []string{"--norc", "--noprofile"} // they would set another prompt
+	}
+	cmd := exec.Command(shell, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.stdin, t.out, t.stderr
+	cmd.Env = append(os.Environ(), "CIB_shadow="+name, "PS1=shadow["+name+"] # ")
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return &failure{exitcode.Code(exit.ExitCode()), ""}
+	}
+	if err != nil {
+		fmt.Fprintf(t.out, "  CIB_shadow=%s ; export CIB_shadow\n", name)
+		return &failure{exitcode.OSErr, fmt.Sprintf("Could not start the shell that SHELL names: %v", err)}
+	}
 	return nil
 }
 
@@ -321,15 +350,23 @@ func (t *tool) commit(name string) error {
 	if err := errors.Join(err, c.Close()); err != nil {
 		return fmt.Errorf("Could not commit shadow instance '%s' to the CIB: %w", name, err)
 	}
-	return t.remove(name)
+	t.leave()
+	return nil
 }
 
 func (t *tool) remove(name string) error {
 	if err := os.Remove(t.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if t.active == name {
-		fmt.Fprintln(t.out, "Now type Ctrl-D to exit the crm_shadow shell, or: unset CIB_shadow")
-	}
+	t.leave()
 	return nil
+}
+
+// leave says how to go back to the live configuration.
+func (t *tool) leave() {
+	if prompt := os.Getenv("PS1"); strings.HasPrefix(prompt, "shadow[") {
+		fmt.Fprintln(t.out, "Now type Ctrl-D to exit the crm_shadow shell")
+		return
+	}
+	fmt.Fprintln(t.out, "Please remember to unset the CIB_shadow variable by pasting the following into your shell:\n  unset CIB_shadow")
 }
