@@ -32,7 +32,7 @@ func mayFence(ctx context.Context) error {
 	if p, ok := ipc.PeerFrom(ctx); ok && ipc.Member(p) {
 		return nil
 	}
-	return status.Error(codes.PermissionDenied, "only root, hacluster and members of haclient may fence nodes")
+	return status.Error(codes.PermissionDenied, "only root, hacluster and members of haclient may fence nodes and use devices")
 }
 
 // clientName makes the name unique on the node, as histories show it.
@@ -272,6 +272,9 @@ func (s *Server) ExecuteDevice(ctx context.Context, in *stonithv1.ExecuteDeviceR
 	if !slices.Contains([]string{"monitor", "list", "status"}, in.Action) {
 		return nil, status.Errorf(codes.InvalidArgument, "action %q of a device: must be monitor, list or status", in.Action)
 	}
+	if err := mayFence(ctx); err != nil {
+		return nil, err
+	}
 	res, err := s.perform(ctx, device.Perform{
 		Device: in.Device, Action: in.Action, Target: in.Target, Timeout: milliseconds(in.TimeoutMs, defaultTimeout),
 		Client: clientName(ctx, "stonith_admin"),
@@ -344,12 +347,14 @@ func (s *Server) RemoveLevel(ctx context.Context, in *stonithv1.RemoveLevelReque
 func (s *Server) ListDevices(ctx context.Context, in *stonithv1.ListDevicesRequest) (*stonithv1.ListDevicesResponse, error) {
 	if in.Target == "" {
 		out := &stonithv1.ListDevicesResponse{}
+		secrets := privileged(ctx) // passwords are among the parameters
 		err := s.read(ctx, func() {
 			for _, d := range s.core.LocalDevices() {
-				out.Devices = append(out.Devices, d.ID)
-				out.Local = append(out.Local, &stonithv1.Device{
-					Id: d.ID, Agent: d.Agent, Params: d.Params, Namespace: d.Namespace, FromCib: d.FromCIB,
-				})
+				local := &stonithv1.Device{Id: d.ID, Agent: d.Agent, Namespace: d.Namespace, FromCib: d.FromCIB}
+				if secrets {
+					local.Params = d.Params
+				}
+				out.Devices, out.Local = append(out.Devices, d.ID), append(out.Local, local)
 			}
 		})
 		return out, err
