@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"syscall"
@@ -43,15 +42,19 @@ func (s *Server) do(ctx context.Context, f func()) error {
 	}
 }
 
-// allow refuses callers without the right to change anything: root and our own
-// user have it, for what members lists also our group (haclient).
+// allow refuses callers without the right to change anything: root and hacluster
+// have it, where members is set also whoever is in the group haclient.
 func (s *Server) allow(ctx context.Context, what string, members bool) error {
 	p, ok := ipc.PeerFrom(ctx)
-	if !ok || p.UID == 0 || int(p.UID) == os.Getuid() || members && int(p.GID) == os.Getgid() {
+	if !ok || ipc.Trusted(p) || members && ipc.Member(p) {
 		return nil // without credentials the call did not come through a socket
 	}
 	s.log.Warn("request refused", "call", what, "uid", p.UID, "pid", p.PID)
-	return status.Errorf(codes.PermissionDenied, "%s is for root and hacluster only (you are uid %d)", what, p.UID)
+	who := "root and " + ipc.DaemonUser
+	if members {
+		who += " and members of " + ipc.ClientGroup
+	}
+	return status.Errorf(codes.PermissionDenied, "%s is for %s only (you are uid %d)", what, who, p.UID)
 }
 
 // GetState answers for this node, or asks another.
