@@ -116,7 +116,7 @@ var commands = map[string]func(*tool, string) error{
 }
 
 // dangerous are the commands that need --force.
-var dangerous = []string{"commit", "delete", "edit"}
+var dangerous = []string{"commit", "delete"}
 
 func (t *tool) run() error {
 	var g *cliopt.Given
@@ -138,7 +138,7 @@ func (t *tool) run() error {
 	if slices.Contains(dangerous, g.Long) && !force {
 		return &failure{exitcode.Usage, "The supplied command is considered dangerous.\nTo prevent accidental destruction of the cluster, the --force flag is required in order to proceed."}
 	}
-	if g.HasValue && g.Long != "switch" && t.active != "" && t.active != name && !force {
+	if g.HasValue && g.Long != "switch" && g.Long != "create" && t.active != "" && t.active != name && !force {
 		return &failure{exitcode.Usage, fmt.Sprintf("The supplied shadow instance (%s) is not the same as the active one (%s).\nTo prevent accidental destruction of the cluster, the --force flag is required in order to proceed.", name, t.active)}
 	}
 	return commands[g.Long](t, name)

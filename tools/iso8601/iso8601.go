@@ -153,7 +153,7 @@ func (t *tool) show(d isotime.Date) string {
 }
 
 // secondsToEpoch are those from 0000-001 to 1970-001 as the reference counts.
-const secondsToEpoch = 719528 * 86400
+const secondsToEpoch = 719162 * 86400
 
 func (t *tool) render(d isotime.Date) string {
 	clock := fmt.Sprintf("%.2d:%.2d:%.2d", d.Sec/3600, d.Sec/60%60, d.Sec%60)
@@ -203,7 +203,7 @@ func durationText(d isotime.Duration) string {
 	for _, u := range []struct {
 		n    int
 		name string
-	}{{s / 86400, "day"}, {s / 3600 % 24, "hour"}, {s / 60 % 60, "minute"}, {s % 60, "second"}} {
+	}{{s / 3600, "hour"}, {s / 60 % 60, "minute"}, {s % 60, "second"}} {
 		if u.n != 0 {
 			units = append(units, fmt.Sprintf("%d %s%s", u.n, u.name, plural(u.n)))
 		}
