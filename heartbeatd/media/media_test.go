@@ -286,3 +286,78 @@ func TestAReplyCountsOnce(t *testing.T) {
 		t.Error("the same answer counted twice")
 	}
 }
+
+// TestBroadcastsAreNotHeardByTheirSender: others on the network hear them.
+func TestBroadcastsAreNotHeardByTheirSender(t *testing.T) {
+	port := freePort(t)
+	node := func() *Set {
+		s := New(Options{Log: quiet, Media: []hacf.Medium{{Kind: "bcast", Dev: "lo", Port: port}}})
+		run(t, s)
+		return s
+	}
+	a, b := node(), node()
+	exchange(t, a, b, "from a", "lo")
+	deadline := time.After(5 * time.Second)
+	for {
+		b.Send([]byte("from b"))
+		select {
+		case p := <-a.Recv():
+			if string(p.Data) == "from b" {
+				return
+			}
+			t.Fatalf("heard %q", p.Data)
+		case <-deadline:
+			t.Fatal("heard nothing of the other")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// TestUcastLeavesItselfOut: each node's ha.cf has a line for each node.
+func TestUcastLeavesItselfOut(t *testing.T) {
+	for _, tc := range []struct {
+		ip, local string
+		want      bool
+	}{
+		{"127.0.0.1", "", true},
+		{"127.0.0.2", "", false}, // works on this device, but may be another node's
+		{"127.0.0.2", "127.0.0.2", true},
+		{"127.0.0.1", "127.0.0.2", false},
+		{"192.0.2.1", "", false},
+		{"::1", "", true},
+	} {
+		if tc.ip == "::1" && !strings.Contains(loopbackAddresses(t), "::1") {
+			continue // a machine without IPv6
+		}
+		if got := isOwn(netip.MustParseAddr(tc.ip), "lo", tc.local); got != tc.want {
+			t.Errorf("%s on lo bound to %q: own %v, want %v", tc.ip, tc.local, got, tc.want)
+		}
+	}
+	port := freePort(t)
+	a := New(Options{Log: quiet, Media: []hacf.Medium{
+		{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.2", Port: port},
+		{Kind: "ucast", Dev: "lo", Addr: "127.0.0.3", Local: "127.0.0.2", Port: port},
+	}})
+	b := New(Options{Log: quiet, Media: []hacf.Medium{{Kind: "ucast", Dev: "lo", Addr: "127.0.0.2", Local: "127.0.0.3", Port: port}}})
+	run(t, a)
+	run(t, b)
+	exchange(t, a, b, "from a", "lo")
+	select {
+	case p := <-a.Recv():
+		t.Errorf("heard %q of itself", p.Data)
+	default:
+	}
+}
+
+func loopbackAddresses(t *testing.T) string {
+	t.Helper()
+	ifc, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs, err := ifc.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(addrs)
+}

@@ -2,11 +2,13 @@ package media
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,10 +229,34 @@ func openUcast(ctx context.Context, m hacf.Medium, peers []string, log *slog.Log
 			so.close()
 			return nil, err
 		}
+		if len(peers) > 1 && isOwn(to.Addr(), dev, local) {
+			continue // ha.cf is the same everywhere, with a line for each node
+		}
 		so.to = append(so.to, to)
 		log.Info(fmt.Sprintf("glib: %s: started on port %d interface %s to %s", m.Kind, m.Port, m.Dev, to.Addr()))
 	}
 	return so, nil
+}
+
+// isOwn tells whether a medium bound to local ("": the whole device) has that
+// address itself.
+func isOwn(ip netip.Addr, dev, local string) bool {
+	if local != "" {
+		own, err := netip.ParseAddr(local)
+		return err == nil && own == ip
+	}
+	ifc, err := net.InterfaceByName(dev)
+	if err != nil {
+		return false
+	}
+	addrs, err := ifc.Addrs()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr() == ip.WithZone("")
+	})
 }
 
 // address resolves a peer: an address, or a name of one.
@@ -260,9 +286,51 @@ func openBcast(ctx context.Context, m hacf.Medium, log *slog.Logger) (*sockets, 
 	if err != nil {
 		return nil, err
 	}
+	if err := so.deafToItself(dev); err != nil {
+		log.Warn("this node hears its own broadcasts: they are recognised, but cost time", "medium", m.Dev, "err", err)
+	}
 	so.to = []netip.AddrPort{netip.AddrPortFrom(to, uint16(m.Port))}
 	log.Info(fmt.Sprintf("glib: UDP Broadcast heartbeat started on port %d (%d) interface %s", m.Port, m.Port, m.Dev))
 	return so, nil
+}
+
+// deafToItself has the kernel drop what the sending socket broadcast and the
+// receiving one would hear: what comes from this device's address and from
+// that socket's port. It need not be woken up for that, nor verify it.
+func (s *sockets) deafToItself(dev string) error {
+	own, err := network4(dev)
+	if err != nil {
+		return err
+	}
+	from, err := netip.ParseAddrPort(s.out.LocalAddr().String())
+	if err != nil {
+		return err
+	}
+	addr := own.Addr().As4()
+	const (
+		drop, accept   = 0, 0xffffffff
+		sourceAddress  = 0xfff00000 + 12 // in the IP header, which is at SKF_NET_OFF
+		sourcePort     = 0               // in the UDP header, at which the packet begins
+		equal          = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		loadHalf, load = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		end            = unix.BPF_RET | unix.BPF_K
+	)
+	filter := []unix.SockFilter{
+		{Code: loadHalf, K: sourcePort},
+		{Code: equal, Jf: 3, K: uint32(from.Port())},
+		{Code: load, K: sourceAddress},
+		{Code: equal, Jf: 1, K: binary.BigEndian.Uint32(addr[:])},
+		{Code: end, K: drop},
+		{Code: end, K: accept},
+	}
+	raw, err := s.in.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	})
+	return errors.Join(cerr, err)
 }
 
 // broadcast is the broadcast address of a device's first IPv4 network.

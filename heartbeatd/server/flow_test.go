@@ -13,13 +13,14 @@ import (
 // sends holds that one up, and loses neither messages nor its stream.
 func TestSlowClientSlowsTheSender(t *testing.T) {
 	tc := newCluster(t)
+	tc.dead = 5 * time.Second // the machine is busy
 	conns, _ := tc.formed(t)
 	slow := tc.nodes["carol"].attach("slow", nil)
 	const (
 		size  = 10_000
-		count = 3 * clientQueueBytes / 2 / size // more than may wait
+		count = 6 * holdAt / size
 	)
-	sent := make(chan error, 1)
+	sent, most := make(chan error, 1), 0
 	go func() {
 		for i := range count {
 			if err := conns["alice"].Send("carol", "slow", payload("x", i, size)); err != nil {
@@ -39,12 +40,17 @@ func TestSlowClientSlowsTheSender(t *testing.T) {
 				t.Fatalf("message %d is %.20q, want %.20q", i, m.Payload, want)
 			}
 			if i++; i%100 == 0 {
-				time.Sleep(10 * time.Millisecond) // it works on what it got
+				time.Sleep(100 * time.Millisecond) // it works on what it got
+				carol := tc.nodes["carol"].srv
+				carol.do(func(time.Time) { most = max(most, waits(carol.clients["slow"])) })
 			}
 		}
 	}
 	if err := <-sent; err != nil {
 		t.Fatal(err)
+	}
+	if most > 2*holdAt { // without holding, nearly all would
+		t.Errorf("up to %d bytes waited for the client, want about %d", most, holdAt)
 	}
 }
 
@@ -78,4 +84,9 @@ func TestHold(t *testing.T) {
 	if !s.waiting(now) {
 		t.Error("one node's release releases another")
 	}
+}
+
+func waits(c *client) int {
+	bytes, _ := c.backlog.state()
+	return bytes
 }

@@ -27,21 +27,23 @@ const (
 	// smallSize is up to where messages share a datagram, of about batchSize.
 	smallSize     = 4 << 10
 	batchSize     = 16 << 10
-	pieceOverhead = 8 // of a message in a batch, about
+	pieceOverhead = 8         // of a message in a batch, about
+	keepPacked    = 256 << 10 // larger ones are rare: their memory is given back
 	maxPayload    = 256 << 20
 )
 
 // packer makes messages of payloads. It is not safe for concurrent use.
 type packer struct {
 	enc      *zstd.Encoder
-	fragment int // bytes of a payload in one message
-	small    int // payloads up to here share a message
-	batch    int // bytes of such a message, about
+	packed   []byte // of the last message that was compressed
+	fragment int    // bytes of a payload in one message
+	small    int    // payloads up to here share a message
+	batch    int    // bytes of such a message, about
 }
 
 func newPacker(fragment int) (*packer, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	return &packer{enc, fragment, min(smallSize, fragment/4), min(batchSize, fragment)}, err
+	return &packer{enc: enc, fragment: fragment, small: min(smallSize, fragment/4), batch: min(batchSize, fragment)}, err
 }
 
 // fragmentFor is fragmentSize, or less where a serial line would be occupied
@@ -64,9 +66,13 @@ func (p *packer) pack(dest, from, to string, view *heartbeatv1.CCMViewID, payloa
 	}
 	f := &heartbeatv1.Fragment{FromClient: from, ToClient: to, View: view, Size: uint64(len(payload))}
 	data := payload
-	if len(data) >= min(compressFrom, p.fragment) {
-		if packed := p.enc.EncodeAll(data, nil); len(packed) < len(data) {
-			data, f.Encoding = packed, heartbeatv1.Encoding_ENCODING_ZSTD
+	if len(data) >= min(compressFrom, p.fragment) && !random(data) {
+		p.packed = p.enc.EncodeAll(data, p.packed[:0])
+		if len(p.packed) < len(data) {
+			data, f.Encoding = p.packed, heartbeatv1.Encoding_ENCODING_ZSTD
+		}
+		if cap(p.packed) > keepPacked {
+			defer func() { p.packed = nil }()
 		}
 	}
 	f.Count = uint32(max(1, (len(data)+p.fragment-1)/p.fragment))
@@ -86,6 +92,25 @@ func (p *packer) pack(dest, from, to string, view *heartbeatv1.CCMViewID, payloa
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// random tells whether data looks like what is compressed or encrypted already:
+// of 512 bytes spread over it, that has about 220 different ones, a text less
+// than 100.
+func random(data []byte) bool {
+	const (
+		samples = 512
+		many    = 180
+	)
+	var seen [256]bool
+	different := 0
+	for i := range samples {
+		if b := data[i*len(data)/samples]; !seen[b] {
+			seen[b] = true
+			different++
+		}
+	}
+	return different > many
 }
 
 // together returns one message that carries small ones to node dest, "" for all.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -140,4 +141,39 @@ func FuzzAssembler(f *testing.F) {
 			t.Errorf("%d bytes, announced %d", len(got.Data), got.Size)
 		}
 	})
+}
+
+// TestWhatIsCompressed: texts are, what looks random is sent as it is.
+func TestWhatIsCompressed(t *testing.T) {
+	p, err := newPacker(fragmentSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, 3*compressFrom)
+	rng := rand.NewPCG(1, 2)
+	for i := range noise {
+		noise[i] = byte(rng.Uint64())
+	}
+	text := []byte(strings.Repeat(`<nvpair id="opts-load" name="load" value="17"/>`, 400))
+	for _, tc := range []struct {
+		name    string
+		payload []byte
+		want    heartbeatv1.Encoding
+	}{
+		{"text", text, heartbeatv1.Encoding_ENCODING_ZSTD},
+		{"noise", noise, heartbeatv1.Encoding_ENCODING_PLAIN},
+		{"zeros", make([]byte, compressFrom), heartbeatv1.Encoding_ENCODING_ZSTD},
+		{"short text", text[:compressFrom-1], heartbeatv1.Encoding_ENCODING_PLAIN},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			messages, err := p.pack("", "cib", "cib", nil, tc.payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &heartbeatv1.Fragment{}
+			if err := proto.Unmarshal(messages[0].Bytes("pb"), f); err != nil || f.Encoding != tc.want {
+				t.Errorf("encoding %v, %v; want %v", f.Encoding, err, tc.want)
+			}
+		})
+	}
 }

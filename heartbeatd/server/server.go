@@ -280,18 +280,19 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer stopMedia()
 		defer close(s.done)
-		s.loop(ctx, gctx)
-		return nil
+		return s.loop(ctx, gctx)
 	})
 	return g.Wait()
 }
 
 // loop owns the cores. It ends when ctx has ended and the leave is out, or
 // when broken, which the media's failure ends.
-func (s *Server) loop(ctx, broken context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var armed time.Time // what the timer is set to; setting it again would cost a wake-up
+func (s *Server) loop(ctx, broken context.Context) error {
+	alarm, err := newAlarm()
+	if err != nil {
+		return err
+	}
+	defer alarm.close()
 	s.log.Info("Local status now set to: 'up'")
 	s.stepLink(time.Now(), link.Started{})
 	stop, gone := ctx.Done(), (<-chan time.Time)(nil)
@@ -310,9 +311,9 @@ func (s *Server) loop(ctx, broken context.Context) {
 		if at := s.flow.next; !at.IsZero() && at.Before(wake) {
 			wake = at
 		}
-		if !wake.Equal(armed) {
-			timer.Reset(time.Until(wake))
-			armed = wake
+		if err := alarm.set(wake); err != nil {
+			s.endStreams(errStopping)
+			return err
 		}
 		select {
 		case <-stop:
@@ -321,18 +322,18 @@ func (s *Server) loop(ctx, broken context.Context) {
 			gone = time.After(leaveLinger)
 		case <-gone:
 			s.endStreams(errStopping)
-			return
+			return nil
 		case <-broken.Done():
 			s.endStreams(errStopping)
-			return
+			return nil
 		case r := <-s.packets:
 			s.stepLink(time.Now(), link.Received{Medium: r.medium, Packet: r.packet})
 		case call := <-s.calls:
 			call(time.Now())
 		case out := <-sends:
 			s.take(out)
-		case <-timer.C:
-			armed = time.Time{}
+		case <-alarm.c:
+			alarm.rang()
 			now := time.Now()
 			s.clock.look(now, s.log)
 			if !now.Before(s.linkWake) {
