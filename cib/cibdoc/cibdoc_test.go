@@ -274,3 +274,29 @@ func TestExpressionsAreSharedSafely(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestQuote: a literal stands for the text that it was made of, whatever is in
+// it.
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "''", "plain": "'plain'", "it's": `"it's"`, `say "x"`: `'say "x"'`, `both ' and "`: `concat('both ',"'",' and "')`,
+	} {
+		if got := Quote(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+		doc := New(E("cib").Add(E("a", "n", "other"), E("a", "n", in)))
+		if found, err := doc.Select("//a[@n=" + Quote(in) + "]"); err != nil || len(found) != 1 || found[0].Node.Attr("n") != in {
+			t.Errorf("%s finds %v, %v", Quote(in), found, err)
+		}
+	}
+}
+
+func TestChildren(t *testing.T) {
+	n := E("x").Add(E("a", "id", "1"), E("b"), E("a", "id", "2").Add(E("a", "id", "3")))
+	if got := Children(n, "a"); len(got) != 2 || got[0].ID() != "1" || got[1].ID() != "2" {
+		t.Errorf("got %v", got)
+	}
+	if got := Children(nil, "a"); got != nil {
+		t.Errorf("of nothing: %v", got)
+	}
+}

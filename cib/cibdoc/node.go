@@ -117,6 +117,20 @@ func (n *Node) Elements() iter.Seq[*Node] {
 	}
 }
 
+// Children are n's child elements of that tag; none where n is nil.
+func Children(n *Node, tag string) []*Node {
+	if n == nil {
+		return nil
+	}
+	var out []*Node
+	for c := range n.Elements() {
+		if c.Tag == tag {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 func (n *Node) mutable() {
 	if n.frozen {
 		panic("cibdoc: change to a published node <" + n.Tag + " id=" + n.ID() + ">; edit it through Edit.Own")

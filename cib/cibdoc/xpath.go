@@ -380,3 +380,15 @@ func (v *navigator) MoveTo(o xpath.NodeNavigator) bool {
 	v.attr = w.attr
 	return true
 }
+
+// Quote writes a text as an XPath literal. XPath has no escapes: one with both
+// kinds of quotes must be put together.
+func Quote(s string) string {
+	switch {
+	case !strings.Contains(s, "'"):
+		return "'" + s + "'"
+	case !strings.Contains(s, `"`):
+		return `"` + s + `"`
+	}
+	return "concat('" + strings.ReplaceAll(s, "'", `',"'",'`) + "')"
+}

@@ -273,7 +273,7 @@ func (s *Server) statusLost(gone []string) bool {
 // withoutState lists the members that have no node_state in a document.
 func (s *Server) withoutState(doc *cibdoc.Doc) []string {
 	gone := memberNames(s.view)
-	for _, n := range children(doc.Section("status"), "node_state") {
+	for _, n := range cibdoc.Children(doc.Section("status"), "node_state") {
 		gone = slices.DeleteFunc(gone, func(m string) bool { return m == n.Attr("uname") })
 	}
 	return gone

@@ -120,7 +120,7 @@ func (s *Server) readCIB(ctx context.Context) (*cibdoc.Doc, error) {
 func (s *Server) takeOver(doc *cibdoc.Doc) {
 	s.reign.begun = true
 	won := join.Won{Term: s.reign.term, FeatureSet: FeatureSet, Leaving: slices.Sorted(maps.Keys(s.leaving))}
-	for _, n := range children(doc.Section("status"), "node_state") {
+	for _, n := range cibdoc.Children(doc.Section("status"), "node_state") {
 		if n.Attr("remote_node") == "true" {
 			continue
 		}
@@ -234,7 +234,7 @@ func (s *Server) writeNodes() {
 				if old := s.nodeEntry(otherID); old != nil {
 					entry = old.Shallow().SetAttr("id", id).Bytes()
 				}
-				changes = append(changes, remove("//nodes/node[@id="+quote(otherID)+"]"), remove("//node_state[@id="+quote(otherID)+"]"))
+				changes = append(changes, remove("//nodes/node[@id="+cibdoc.Quote(otherID)+"]"), remove("//node_state[@id="+cibdoc.Quote(otherID)+"]"))
 			}
 		}
 		s.nodeNames[id] = name
@@ -250,7 +250,7 @@ func (s *Server) nodeEntry(id string) *cibdoc.Node {
 	if s.doc == nil {
 		return nil
 	}
-	for _, n := range children(s.doc.Section("nodes"), "node") {
+	for _, n := range cibdoc.Children(s.doc.Section("nodes"), "node") {
 		if n.ID() == id {
 			return n
 		}
@@ -351,7 +351,7 @@ func (s *Server) writeNodeStates(w join.Write) {
 			s.log.Warn("Node has no id yet, its state is not written", "node", n.Node)
 			continue
 		}
-		at := "//node_state[@uname=" + quote(n.Node) + "]"
+		at := "//node_state[@uname=" + cibdoc.Quote(n.Node) + "]"
 		if n.Attributes {
 			changes = append(changes, remove(at+"/transient_attributes"))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
@@ -101,7 +102,7 @@ func (s *Server) markFenced(target string) {
 	if !slices.Contains(memberNames(s.view), target) {
 		inCCM = ` in_ccm="false" crmd="offline"`
 	}
-	at := "//node_state[@uname=" + quote(target) + "]"
+	at := "//node_state[@uname=" + cibdoc.Quote(target) + "]"
 	s.stepJoin(join.FencedDown{Node: target})
 	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{
 		modify("status", []byte(fmt.Sprintf(`<node_state id="%s" uname="%s"%s crm-debug-origin="send_stonith_update" join="down" expected="down"/>`, esc(id), esc(target), inCCM))),

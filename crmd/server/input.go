@@ -92,7 +92,7 @@ func own(parent *cibdoc.Node, tag, id string) *cibdoc.Node {
 
 // told says whether the history of a resource knows the operation already.
 func told(rsc *cibdoc.Node, records []history.Record) bool {
-	for _, op := range children(rsc, "lrm_rsc_op") {
+	for _, op := range cibdoc.Children(rsc, "lrm_rsc_op") {
 		for _, rec := range records {
 			if op.Attr("transition-key") == rec.Get("transition-key") {
 				return true

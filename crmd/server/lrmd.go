@@ -99,7 +99,7 @@ func (s *Server) lrmRestarted() {
 	clear(s.running)
 	clear(s.registered)
 	s.memory.ForgetAll()
-	s.removeFromCIB("//node_state[@uname=" + quote(s.node) + "]/lrm/lrm_resources/lrm_resource")
+	s.removeFromCIB("//node_state[@uname=" + cibdoc.Quote(s.node) + "]/lrm/lrm_resources/lrm_resource")
 }
 
 // restore rebuilds our memory of the history when this process is new but
@@ -150,7 +150,7 @@ func (s *Server) restoreFrom(list *lrmv1.ListResponse, resp *cibv1.QueryResponse
 	}
 	var updates []history.Update
 	var under []*operation
-	for _, state := range children(status, "node_state") {
+	for _, state := range cibdoc.Children(status, "node_state") {
 		if state.Attr("uname") != s.node {
 			continue
 		}
@@ -189,7 +189,7 @@ func (s *Server) recall(t *cibdoc.Node, agents map[string]history.Resource, ops 
 	id := t.ID()
 	res, ok := agents[id]
 	u.Resource, sure = res, ok
-	for _, e := range children(t, "lrm_rsc_op") {
+	for _, e := range cibdoc.Children(t, "lrm_rsc_op") {
 		rec := history.Record{ID: e.ID()}
 		for _, a := range e.Attrs {
 			if a.Name != "id" {

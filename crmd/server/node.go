@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/te"
 	cibv1 "linuxha/proto/cib/v1"
@@ -227,7 +228,7 @@ func (s *Server) forgetRecurring(rsc, key string) {
 	}
 	_, task, ms, _ := splitKey(key)
 	s.memory.Add(history.Op{Resource: res, Task: task, IntervalMS: ms, Status: history.StatusCancelled}, "")
-	s.removeFromCIB(s.ownResource(rsc) + "/lrm_rsc_op[@id=" + quote(key) + "]")
+	s.removeFromCIB(s.ownResource(rsc) + "/lrm_rsc_op[@id=" + cibdoc.Quote(key) + "]")
 }
 
 // supersede ends an earlier order of the same recurring operation: lrmd goes on
@@ -266,11 +267,11 @@ func (s *Server) cancelled(run *operation) {
 		op.Status = history.StatusCancelled
 		s.memory.Add(op, "")
 	}
-	s.removeFromCIB(s.ownResource(run.op.Resource.ID) + "/lrm_rsc_op[@id=" + quote(run.opKey) + " and @transition-key=" + quote(run.op.Key) + "]")
+	s.removeFromCIB(s.ownResource(run.op.Resource.ID) + "/lrm_rsc_op[@id=" + cibdoc.Quote(run.opKey) + " and @transition-key=" + cibdoc.Quote(run.op.Key) + "]")
 }
 
 func (s *Server) ownResource(rsc string) string {
-	return "//node_state[@uname=" + quote(s.node) + "]/lrm/lrm_resources/lrm_resource[@id=" + quote(rsc) + "]"
+	return "//node_state[@uname=" + cibdoc.Quote(s.node) + "]/lrm/lrm_resources/lrm_resource[@id=" + cibdoc.Quote(rsc) + "]"
 }
 
 // forgetFailure is the node's part of clear_failcount (crm 4.10).
@@ -278,7 +279,7 @@ func (s *Server) forgetFailure(o *crmv1.Order) {
 	a := o.Action
 	s.clearFailures(a.RscId, a.Node)
 	if s.memory.ForgetFailure(a.RscId, "") {
-		s.removeFromCIB(s.ownResource(a.RscId) + "/lrm_rsc_op[@id=" + quote(a.RscId+"_last_failure_0") + "]")
+		s.removeFromCIB(s.ownResource(a.RscId) + "/lrm_rsc_op[@id=" + cibdoc.Quote(a.RscId+"_last_failure_0") + "]")
 	}
 	s.tellResult(&crmv1.ActionResult{Key: o.Key, Node: s.node, Resource: a.RscId, OpKey: a.Key, Task: a.Operation})
 }
@@ -398,7 +399,7 @@ func (s *Server) finished(run *operation) {
 	}
 	s.record(o.Resource, s.memory.Add(o, "do_update_resource"))
 	if o.Status == history.StatusCancelled {
-		s.removeFromCIB(s.ownResource(o.Resource.ID) + "/lrm_rsc_op[@id=" + quote(run.opKey) + "]")
+		s.removeFromCIB(s.ownResource(o.Resource.ID) + "/lrm_rsc_op[@id=" + cibdoc.Quote(run.opKey) + "]")
 	}
 }
 

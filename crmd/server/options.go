@@ -114,7 +114,7 @@ func (s *Server) takeOptions(doc *cibdoc.Doc) {
 		s.nodeType = ` type="member"` // without it that schema has no nodes (cib 9.2)
 	}
 	s.nodeNames = map[string]string{}
-	for _, n := range children(doc.Section("nodes"), "node") {
+	for _, n := range cibdoc.Children(doc.Section("nodes"), "node") {
 		s.nodeNames[n.ID()] = n.Attr("uname")
 	}
 	if s.el != nil && s.el.Local() && s.reign.begun {

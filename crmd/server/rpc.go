@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
@@ -234,9 +235,9 @@ func (s *Server) onNode(ctx context.Context, node string, call *crmv1.PeerCall) 
 			return
 		}
 		if d := call.GetDeleteHistory(); !here && d != nil {
-			at := "//node_state[@uname=" + quote(node) + "]/lrm/lrm_resources/lrm_resource"
+			at := "//node_state[@uname=" + cibdoc.Quote(node) + "]/lrm/lrm_resources/lrm_resource"
 			if d.Resource != "" {
-				at += "[@id=" + quote(d.Resource) + "]"
+				at += "[@id=" + cibdoc.Quote(d.Resource) + "]"
 			}
 			s.status.add(job{changes: []*cibv1.Change{remove(at)}, done: func(_ te.Version, err error) {
 				done <- &crmv1.PeerAnswer{Rc: failed(err), Error: errText(err)}
@@ -371,7 +372,7 @@ func (s *Server) RemoveNode(ctx context.Context, req *crmv1.RemoveNodeRequest) (
 		s.send("", &crmv1.PeerMessage{Kind: &crmv1.PeerMessage_ForgetNode{ForgetNode: &crmv1.ForgetNode{Node: req.Node}}})
 		s.forgetNode(req.Node)
 		s.config.add(job{changes: []*cibv1.Change{
-			remove("//nodes/node[@uname=" + quote(req.Node) + "]"), remove("//status/node_state[@uname=" + quote(req.Node) + "]"),
+			remove("//nodes/node[@uname=" + cibdoc.Quote(req.Node) + "]"), remove("//status/node_state[@uname=" + cibdoc.Quote(req.Node) + "]"),
 		}, done: func(_ te.Version, err error) {
 			done <- &crmv1.ActionResponse{Rc: failed(err), Error: errText(err)}
 		}})

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/crmd/history"
 	"linuxha/crmd/join"
 	"linuxha/crmd/te"
@@ -126,10 +127,10 @@ func spec(a *graph.Action) *crmv1.ActionSpec {
 func (s *Server) cleanUpAbsent(e te.Initiate) {
 	a := e.Action
 	rsc := a.RscID()
-	at := "//node_state[@uname=" + quote(a.Node) + "]/lrm/lrm_resources/lrm_resource[@id=" + quote(rsc) + "]"
+	at := "//node_state[@uname=" + cibdoc.Quote(a.Node) + "]/lrm/lrm_resources/lrm_resource[@id=" + cibdoc.Quote(rsc) + "]"
 	if a.Operation == "clear_failcount" {
 		s.clearFailures(rsc, a.Node)
-		at += "/lrm_rsc_op[@id=" + quote(rsc+"_last_failure_0") + "]"
+		at += "/lrm_rsc_op[@id=" + cibdoc.Quote(rsc+"_last_failure_0") + "]"
 	}
 	s.status.add(job{reign: s.reign.ctx, changes: []*cibv1.Change{remove(at)}, done: func(_ te.Version, err error) {
 		s.stepTE(te.Done{Key: e.Key, OK: err == nil, Reason: errText(err)})

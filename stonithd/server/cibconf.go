@@ -95,7 +95,7 @@ func (c *cibReader) findPrimitives() {
 func (c *cibReader) findLocations() {
 	c.locations = nil
 	names := c.names()
-	for _, loc := range children(c.root.Child("constraints"), "rsc_location") {
+	for _, loc := range cibdoc.Children(c.root.Child("constraints"), "rsc_location") {
 		if concernsAny(loc, names) {
 			c.locations = append(c.locations, loc)
 		}
@@ -175,7 +175,7 @@ func (c *cibReader) template(prim *cibdoc.Node) *cibdoc.Node {
 	if name == "" {
 		return nil
 	}
-	for _, t := range children(c.root.Child("resources"), "template") {
+	for _, t := range cibdoc.Children(c.root.Child("resources"), "template") {
 		if t.ID() == name {
 			return t
 		}
@@ -186,7 +186,7 @@ func (c *cibReader) template(prim *cibdoc.Node) *cibdoc.Node {
 // attributes adds the nvpairs of e's sets to into; of several sets the one
 // with the higher score wins, and any of them over what was there before.
 func (c *cibReader) attributes(e *cibdoc.Node, set string, into map[string]string) {
-	sets := children(e, set)
+	sets := cibdoc.Children(e, set)
 	for i, s := range sets {
 		if ref := s.Attr("id-ref"); ref != "" {
 			c.refs = true
@@ -201,7 +201,7 @@ func (c *cibReader) attributes(e *cibdoc.Node, set string, into map[string]strin
 		if rule := s.Child("rule"); rule != nil && !c.ruleHolds(rule) {
 			continue
 		}
-		for _, nv := range children(s, "nvpair") {
+		for _, nv := range cibdoc.Children(s, "nvpair") {
 			name := nv.Attr("name")
 			if _, set := found[name]; !set && name != "" {
 				found[name] = nv.Attr("value")
@@ -264,8 +264,8 @@ func concerns(loc *cibdoc.Node, id string) bool {
 		re, err := regexp.CompilePOSIX(p)
 		return err == nil && re.MatchString(id)
 	}
-	for _, set := range children(loc, "resource_set") {
-		for _, ref := range children(set, "resource_ref") {
+	for _, set := range cibdoc.Children(loc, "resource_set") {
+		for _, ref := range cibdoc.Children(set, "resource_ref") {
 			if ref.ID() == id {
 				return true
 			}
@@ -278,7 +278,7 @@ func (c *cibReader) locationScore(loc *cibdoc.Node) (s int, here bool) {
 	if n := loc.Attr("node"); n != "" {
 		return scoreOf(loc), strings.EqualFold(n, c.node)
 	}
-	for _, rule := range children(loc, "rule") {
+	for _, rule := range cibdoc.Children(loc, "rule") {
 		if c.ruleHolds(rule) {
 			s, here = addScores(s, scoreOf(rule)), true
 		}
@@ -335,7 +335,7 @@ func (c *cibReader) expressionHolds(e *cibdoc.Node) bool {
 
 func (c *cibReader) levels() []topology.Level {
 	var out []topology.Level
-	for _, e := range children(c.root.Child("fencing-topology"), "fencing-level") {
+	for _, e := range cibdoc.Children(c.root.Child("fencing-topology"), "fencing-level") {
 		index, err := strconv.Atoi(e.Attr("index"))
 		if err != nil {
 			index = 0 // refused by the table, with the level's name
@@ -356,27 +356,14 @@ func (c *cibReader) levels() []topology.Level {
 
 func nodeAttributes(configuration *cibdoc.Node) map[string]map[string]string {
 	out := map[string]map[string]string{}
-	for _, n := range children(configuration.Child("nodes"), "node") {
+	for _, n := range cibdoc.Children(configuration.Child("nodes"), "node") {
 		attrs := map[string]string{}
-		for _, set := range children(n, "instance_attributes") {
-			for _, nv := range children(set, "nvpair") {
+		for _, set := range cibdoc.Children(n, "instance_attributes") {
+			for _, nv := range cibdoc.Children(set, "nvpair") {
 				attrs[nv.Attr("name")] = nv.Attr("value")
 			}
 		}
 		out[n.Attr("uname")] = attrs
-	}
-	return out
-}
-
-// children are n's child elements of that tag; none where there is no n.
-func children(n *cibdoc.Node, tag string) []*cibdoc.Node {
-	var out []*cibdoc.Node
-	if n != nil {
-		for c := range n.Elements() {
-			if c.Tag == tag {
-				out = append(out, c)
-			}
-		}
 	}
 	return out
 }

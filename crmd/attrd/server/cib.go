@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 	"time"
 
@@ -27,14 +26,14 @@ func applyRequest(w core.Write) (*cibv1.ApplyRequest, error) {
 		req.Changes = append(req.Changes, &cibv1.Change{Op: cibv1.Op_OP_DELETE, Section: xpath, Xpath: true, MissingOk: true})
 	}
 	for _, id := range w.Clear {
-		remove("/cib/status/node_state[@id=" + quote(id) + "]/transient_attributes")
+		remove("/cib/status/node_state[@id=" + cibdoc.Quote(id) + "]/transient_attributes")
 	}
 	states := map[string]*etree.Element{}
 	var order []*etree.Element
 	for _, p := range w.Pairs {
 		if p.Value == "" {
-			remove("/cib/status/node_state[@id=" + quote(p.NodeID) + "]/transient_attributes/instance_attributes[@id=" +
-				quote(p.SetID) + "]/nvpair[@id=" + quote(p.PairID) + "]")
+			remove("/cib/status/node_state[@id=" + cibdoc.Quote(p.NodeID) + "]/transient_attributes/instance_attributes[@id=" +
+				cibdoc.Quote(p.SetID) + "]/nvpair[@id=" + cibdoc.Quote(p.PairID) + "]")
 			continue
 		}
 		state := states[p.NodeID]
@@ -77,18 +76,6 @@ func instanceSet(parent *etree.Element, id string) *etree.Element {
 	s := parent.CreateElement("instance_attributes")
 	s.CreateAttr("id", id)
 	return s
-}
-
-// quote writes a text as an XPath literal. XPath has no escapes: one with both
-// kinds of quotes must be put together.
-func quote(s string) string {
-	switch {
-	case !strings.Contains(s, "'"):
-		return "'" + s + "'"
-	case !strings.Contains(s, `"`):
-		return `"` + s + `"`
-	}
-	return "concat('" + strings.ReplaceAll(s, "'", `',"'",'`) + "')"
 }
 
 // cibTimeout is how long the CIB may take for a write (crm 6.9).

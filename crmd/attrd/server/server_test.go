@@ -268,13 +268,3 @@ func TestWire(t *testing.T) {
 		}
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain": "'plain'", "it's": `"it's"`, `both ' and "`: `concat('both ',"'",' and "')`,
-	} {
-		if got := quote(in); got != want {
-			t.Errorf("%s: %s, want %s", in, got, want)
-		}
-	}
-}
