@@ -31,6 +31,7 @@ type fakeLRM struct {
 	fail        map[string]int32 // rc per RSC_ACTION_INTERVAL
 	hang        map[string]chan struct{}
 	alerts      []map[string]string // environments of alert agents
+	failLists   int                 // so many calls of List fail first
 }
 
 func newFakeLRM(node string) *fakeLRM {
@@ -181,6 +182,9 @@ func (l *fakeLRM) restart() {
 func (l *fakeLRM) List(context.Context, *lrmv1.ListRequest) (*lrmv1.ListResponse, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.failLists--; l.failLists >= 0 {
+		return nil, status.Error(codes.Internal, "not now")
+	}
 	resp := &lrmv1.ListResponse{Incarnation: l.name(), LastCallId: l.calls}
 	var ids []string
 	for id := range l.known {

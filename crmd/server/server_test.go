@@ -479,6 +479,20 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestOneStreamOfLRM: each attempt to follow lrmd ends with its stream.
+func TestOneStreamOfLRM(t *testing.T) {
+	c := newCluster(t, twoDummies, "n1")
+	lrm := c.nodes["n1"].lrm
+	lrm.failLists = 3
+	c.start("n1")
+	c.stable(map[string]string{"a": "n1", "b": "n1"})
+	until(t, "one stream is left", func() bool {
+		lrm.mu.Lock()
+		defer lrm.mu.Unlock()
+		return len(lrm.watchers) == 1
+	})
+}
+
 // TestHeartbeatdTakesNothing: the controller hears and answers while more waits
 // to be sent than the connection takes.
 func TestHeartbeatdTakesNothing(t *testing.T) {
