@@ -204,7 +204,7 @@ func attribute(ctx context.Context, c *call) (err error) {
 	switch {
 	case command != "query" && sub.pattern != nil && sub.section != "status":
 		return &failure{exitcode.Usage, "Error: pattern can only be used with query, or with till-reboot update or delete"}
-	case command != "query" && sub.name == "" && sub.pattern == nil:
+	case command != "query" && sub.name == "" && sub.pattern == nil && (command != "update" || sub.id == ""):
 		return &failure{exitcode.Usage, "Error: must specify attribute name or pattern to " + command}
 	}
 	s, err := open(ctx)

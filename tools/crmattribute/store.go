@@ -37,6 +37,14 @@ type subject struct {
 	utilization bool
 }
 
+// place is the section of the CIB that holds the attributes.
+func (s subject) place() string {
+	if s.section == "tickets" {
+		return "status" // tickets are a part of it
+	}
+	return s.section
+}
+
 // setTag is the element that holds a node's attributes of the kind.
 func (s subject) setTag() string {
 	if s.utilization {
@@ -228,7 +236,7 @@ func (s *store) findTransient(ctx context.Context, sub subject) ([]match, error)
 
 // sets are the elements with the nvpairs of a section.
 func (s *store) sets(ctx context.Context, sub subject) ([]*etree.Element, error) {
-	root, err := s.section(ctx, sub.section)
+	root, err := s.section(ctx, sub.place())
 	if err != nil || root == nil {
 		return nil, err
 	}
@@ -246,7 +254,9 @@ func (s *store) sets(ctx context.Context, sub subject) ([]*etree.Element, error)
 	case "rsc_defaults", "op_defaults":
 		return root.SelectElements("meta_attributes"), nil
 	case "tickets":
-		return root.SelectElements("instance_attributes"), nil
+		if t := root.SelectElement("tickets"); t != nil {
+			return t.SelectElements("instance_attributes"), nil
+		}
 	case "nodes":
 		for _, n := range child("node") {
 			return n.SelectElements(sub.setTag()), nil
@@ -307,6 +317,8 @@ func (s *store) update(ctx context.Context, sub subject, text string) error {
 		return &ambiguous{sub.name, found}
 	case len(found) == 1:
 		return s.set(ctx, sub, found[0], text)
+	case sub.name == "":
+		return &failure{exitcode.NoSuch, fmt.Sprintf("There is no attribute with the id %q: say with --name what a new one is called", sub.id)}
 	}
 	m := match{name: sub.name, set: sub.set, id: sub.id}
 	if m.set == "" {
@@ -370,8 +382,8 @@ func (s *store) set(ctx context.Context, sub subject, m match, text string) erro
 		root.CreateAttr("uname", sub.node)
 		set = root.CreateElement(sub.setTag())
 	case "tickets":
-		root = etree.NewElement("instance_attributes")
-		set = root
+		root = etree.NewElement("tickets")
+		set = root.CreateElement("instance_attributes")
 	default:
 		root = etree.NewElement("node_state")
 		root.CreateAttr("id", sub.nodeID)
@@ -391,7 +403,7 @@ func (s *store) set(ctx context.Context, sub subject, m match, text string) erro
 		return err
 	}
 	if err := s.apply(ctx, &cibv1.Change{
-		Op: cibv1.Op_OP_MODIFY, Section: sub.section, Xml: xml, CanCreate: true,
+		Op: cibv1.Op_OP_MODIFY, Section: sub.place(), Xml: xml, CanCreate: true,
 		ScoreUpdate: text == "value++" || strings.HasPrefix(text, "value+="),
 	}); err != nil {
 		return &notSet{sub, m.name, text, err}
@@ -476,7 +488,7 @@ func (s *store) remove(ctx context.Context, sub subject) ([]match, error) {
 	}
 	for _, m := range found {
 		if err := s.apply(ctx, &cibv1.Change{
-			Op: cibv1.Op_OP_DELETE, Section: sub.section, MissingOk: true, Xml: fmt.Appendf(nil, `<nvpair id="%s"/>`, escape(m.id)),
+			Op: cibv1.Op_OP_DELETE, Section: sub.place(), MissingOk: true, Xml: fmt.Appendf(nil, `<nvpair id="%s"/>`, escape(m.id)),
 		}); err != nil {
 			return nil, err
 		}

@@ -119,8 +119,8 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader, stderr io.Wr
 	default:
 		c, err := cibclient.Open(ctx)
 		if err != nil {
-			code, reason := output.FromRPC(err)
-			return nil, code, "Couldn't connect to the CIB: " + reason
+			_, reason := output.FromRPC(err)
+			return nil, exitcode.NoInput, "Couldn't connect to the CIB: " + reason
 		}
 		defer c.Close()
 		resp, err := c.Query(ctx, &cibv1.QueryRequest{})
@@ -128,7 +128,7 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader, stderr io.Wr
 			err = cibclient.Err(resp)
 		}
 		if err != nil {
-			return nil, cibclient.ExitCode(err), "Couldn't query the CIB: " + err.Error()
+			return nil, exitcode.NoInput, "Couldn't query the CIB: " + err.Error()
 		}
 		text = resp.Xml
 	}

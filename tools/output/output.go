@@ -117,7 +117,7 @@ func escape(s string) string { return textEscapes.Replace(strings.ToValidUTF8(s,
 // Result writes the frame of clients 1.5 around body: request is the tool's
 // name with its arguments, errs become the errors element.
 func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []string, body ...*Element) error {
-	root := New("pacemaker-result", "api-version", APIVersion, "request", strings.Join(append([]string{name}, args...), " "))
+	root := New("pacemaker-result", "api-version", APIVersion, "request", request(name, args))
 	root.Add(body...)
 	st := New("status", "code", fmt.Sprint(int(code)), "message", code.Text())
 	if len(errs) > 0 {
@@ -129,6 +129,18 @@ func Result(w io.Writer, name string, args []string, code exitcode.Code, errs []
 	}
 	root.Add(st)
 	return root.Write(w, 0)
+}
+
+// request is a command line as results repeat it: words with blanks are quoted.
+func request(name string, args []string) string {
+	words := []string{name}
+	for _, a := range args {
+		if strings.Contains(a, " ") {
+			a = "'" + strings.ReplaceAll(a, "'", `\'`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // Begin takes a command line apart and serves what all tools share: mistakes,

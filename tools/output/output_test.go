@@ -42,7 +42,7 @@ func TestResult(t *testing.T) {
 	if err := Result(&b, "crm_x", []string{"-a", "b c"}, exitcode.NoSuch, []string{"gone"}, New("body")); err != nil {
 		t.Fatal(err)
 	}
-	want := `<pacemaker-result api-version="2.25" request="crm_x -a b c">
+	want := `<pacemaker-result api-version="2.25" request="crm_x -a 'b c'">
   <body/>
   <status code="105" message="No such object">
     <errors>
