@@ -143,13 +143,13 @@ func definitionChanged(c *state.Cluster, r *state.Resource, n *state.Node, op st
 		c.TriggerUnfencing(r, n, "Device parameters changed (reschedule)")
 		a := c.Request(r, key, op.Task, n, true)
 		a.Set(state.Reschedule)
-		if c.Why != nil {
+		if c.Why.Asks() {
 			c.Why.Need(a, c.WhatChanged(r, op.XML, n))
 		}
 	case reloadable:
 		c.TriggerUnfencing(r, n, "Device parameters changed (reload)")
 		reload(c, r, n)
-		if a := r.Act("reload-agent", n); c.Why != nil && a != nil {
+		if a := r.Act("reload-agent", n); c.Why.Asks() && a != nil {
 			c.Why.Need(a, "its parameters are not those of its last "+op.Task+" on "+n.Name+", but none of those that need a restart has changed")
 		}
 	default:
@@ -168,7 +168,7 @@ func forceRestart(c *state.Cluster, r *state.Resource, n *state.Node, op state.R
 	}
 	a := c.Request(r, state.Key(r.ID, task, op.Interval), task, nil, false)
 	a.Reason = "resource definition change"
-	if c.Why != nil {
+	if c.Why.Asks() {
 		c.Why.Need(a, c.WhatChanged(r, op.XML, n))
 	}
 	c.TriggerUnfencing(r, n, "Device parameters changed")

@@ -22,7 +22,7 @@ func Fence(c *state.Cluster) {
 		}
 		if managed && n.Unclean && c.CanFence(n) {
 			f := c.FenceOp(n, "", false, "node is unclean", false)
-			if c.Why != nil {
+			if c.Why.Asks() {
 				c.Why.Log(state.Warning, "schedule_fencing", "Scheduling node "+n.Name+" for fencing")
 			}
 			orderFencing(c, f, n)
@@ -37,7 +37,7 @@ func Fence(c *state.Cluster) {
 			fences = append(fences, f)
 			continue
 		}
-		if n.Unclean && c.Why != nil {
+		if n.Unclean && c.Why.Asks() {
 			c.Why.Log(state.Warning, "schedule_fencing_and_shutdowns", "Node "+n.Name+" is unclean but cannot be fenced")
 		}
 		if n.IsRemote() || !n.Online || !n.ShuttingDown {
@@ -138,7 +138,7 @@ func fenceStops(c *state.Cluster, r *state.Resource, f *state.Action, n *state.N
 // logImplied logs that fencing a node is what stops a resource there.
 func logImplied(c *state.Cluster, r *state.Resource, s *state.Action, n *state.Node) {
 	switch {
-	case c.Why == nil:
+	case !c.Why.Asks():
 	case r.Failed:
 		c.Why.Log(state.Notice, "order_stop_vs_fencing", "Stop of failed resource "+r.ID+" is implicit after "+n.Name+" is fenced")
 	default:

@@ -36,7 +36,7 @@ func createPrimitive(c *state.Cluster, r *state.Resource) {
 	moving := current != nil && next != nil && current != next && r.NextRole >= state.Started
 	if moving {
 		needStop = true
-		if c.Why != nil {
+		if c.Why.Asks() {
 			c.Why.Restart(r, state.ItMoves(current, next))
 		}
 		mayMigrate = canMigrate(r, current, next)
@@ -103,7 +103,7 @@ var recoveries = map[state.MultiActive]string{
 // logMultiple logs that a resource runs more than once. Without fencing only
 // clean nodes count.
 func logMultiple(c *state.Cluster, r *state.Resource, all, clean int) {
-	if c.Why == nil {
+	if !c.Why.Asks() {
 		return
 	}
 	if !r.NeedsFencing {

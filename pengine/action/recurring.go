@@ -71,7 +71,7 @@ func recurringActive(c *state.Cluster, r *state.Resource, op *state.OpConf, role
 	if startFlags&state.Runnable == 0 || n == nil || !n.Online || n.Unclean {
 		a.Clear(state.Runnable)
 	}
-	if c.Why != nil && a.Required() && a.IsRunnable() {
+	if c.Why.Asks() && a.Required() && a.IsRunnable() {
 		c.Why.Log(state.Info, "recurring_op_for_active", "Start "+op.XML.Attr("interval")+"-interval "+op.Name+" for "+r.ID+" on "+n.Name)
 	}
 	if r.NextRole == state.Promoted {

@@ -156,7 +156,7 @@ func order(firstWins bool) int {
 
 // showScores prints a resource's table and those below it (assignment 19.2).
 func (a assigner) showScores(label string, r *state.Resource) {
-	if !a.c.Output.Scores && a.c.Why == nil || r.Orphan {
+	if !a.c.Output.Scores && !a.c.Why.Asks() || r.Orphan {
 		return
 	}
 	for _, n := range a.c.Nodes {

@@ -123,7 +123,7 @@ func (a assigner) combine(w state.Table, r *state.Resource, x *state.Colocation,
 			continue
 		}
 		e.Score = sum
-		if delta != 0 && a.c.Why != nil {
+		if delta != 0 && a.c.Why.Asks() {
 			a.c.Why.Add(e, delta, a.wish(r, a.c.ByIdx[i], x, attr, f, b))
 		}
 	}

@@ -199,7 +199,7 @@ func (a assigner) unassign(r *state.Resource) {
 // anything.
 func Nowhere(c *state.Cluster, r *state.Resource, first *state.Action) bool {
 	changed := assigner{c}.finalize(r, nil, true)
-	if changed && c.Why != nil {
+	if changed && c.Why.Asks() {
 		state.EachLeaf([]*state.Resource{r}, func(m *state.Resource) {
 			c.Why.Choose(m, state.Choice{Kind: state.ChoseNowhere, After: first})
 		})

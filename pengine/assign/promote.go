@@ -122,7 +122,7 @@ func (a assigner) chooseRoles(k *state.Resource) {
 	a.sortPromotable(k)
 	promoted := 0
 	for _, i := range k.Children {
-		if a.c.Why != nil {
+		if a.c.Why.Asks() {
 			var n *state.Node
 			if p := i.Location(); p != nil {
 				n = p.Node
@@ -140,7 +140,7 @@ func (a assigner) chooseRoles(k *state.Resource) {
 			promoted++
 		}
 	}
-	if a.c.Why != nil {
+	if a.c.Why.Asks() {
 		a.c.Why.Log(state.Info, "pcmk__set_instance_roles",
 			k.ID+": Promoted "+strconv.Itoa(promoted)+" instances of a possible "+strconv.Itoa(k.Clone.PromotedMax))
 	}
@@ -192,7 +192,7 @@ func (a assigner) setPriority(k, i *state.Resource) {
 		a.apply(i, x.Primary, x)
 	}
 	i.SortIndex = i.Priority
-	if a.c.Why != nil {
+	if a.c.Why.Asks() {
 		a.c.Why.SortIndex(i, a.c.Why.Priorities[i])
 	}
 	if next == state.Promoted {

@@ -106,7 +106,7 @@ func (a assigner) checkUtilization(r *state.Resource) *state.Node {
 		if !fits(need, n) {
 			e := r.Allowed.Get(n)
 			e.Score = value.Add(e.Score, -infinity)
-			if a.c.Why != nil {
+			if a.c.Why.Asks() {
 				a.c.Why.Add(e, -infinity, state.Cause{Kind: state.WhyUtilization, Node: n, Rule: shortage(need, n)})
 			}
 		}

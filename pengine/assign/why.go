@@ -49,7 +49,7 @@ func closedBecause(k *state.Resource, n *state.Node, e *state.Entry, perNode int
 // priorityOf is an instance's sort index as the cause of its clone's score.
 func (a assigner) priorityOf(i *state.Resource) state.Cause {
 	c := state.Cause{Kind: state.WhyInstance, Rsc: i, Base: i.SortIndex}
-	if w := a.c.Why; w != nil {
+	if w := a.c.Why; w.Asks() {
 		c.From = w.SortHeads[i]
 	}
 	return c
@@ -66,7 +66,7 @@ func (a assigner) nowhere(d *state.Resource, x *state.Colocation) {
 // ranking keeps a sorted list of candidates before one of them is taken, nil
 // if nobody asks.
 func (a assigner) ranking(r *state.Resource, list []candidate, prefer, asked, current *state.Node) *state.Choice {
-	if a.c.Why == nil {
+	if !a.c.Why.Asks() {
 		return nil
 	}
 	ch := &state.Choice{Prefer: prefer, Capable: asked == nil && prefer != nil}
@@ -167,7 +167,7 @@ func NodeProblem(n *state.Node) string {
 // explainRole says why an instance is promoted or not (assignment 15.7); so
 // many instances have been promoted before it.
 func (a assigner) explainRole(k, i *state.Resource, before int, chosen bool) {
-	if a.c.Why == nil {
+	if !a.c.Why.Asks() {
 		return
 	}
 	limit := strconv.Itoa(k.Clone.PromotedMax)

@@ -100,7 +100,7 @@ func threshold(c *state.Cluster, r *state.Resource, n *state.Node) {
 	}
 	if banned, reached := c.ThresholdReached(r, n); reached {
 		count := 0
-		if c.Why != nil {
+		if c.Why.Asks() {
 			count = c.FailCountWithFillers(r, n)
 			c.Why.Log(state.Warning, "pcmk__threshold_reached", fmt.Sprintf(
 				"%s cannot run on %s due to reaching migration threshold (clean up resource to allow again)| failures=%d migration-threshold=%d",

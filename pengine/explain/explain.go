@@ -53,6 +53,7 @@ type Score struct {
 	Hint  string // what would change State
 	Score int    // state.Infinity and beyond mean INFINITY
 	Sum   []Contribution
+	Cut   bool // there were too many terms: the last ones are not in Sum
 }
 
 // Promotion is an instance's promotion score and what came of it
@@ -81,6 +82,7 @@ type Contribution struct {
 	Base   int
 	On     string
 	Parts  []Contribution
+	Cut    bool // there were too many terms: the last ones are not in Parts
 }
 
 // Total adds contributions up as the scheduler does.
@@ -103,19 +105,35 @@ func (u Unknown) Error() string {
 	return fmt.Sprintf("there is no resource %q in this configuration or its status; crm_mon -r lists all that there are", u.ID)
 }
 
+// maxTerms is how many terms of sums an explanation may have. Each colocated
+// resource's score is a sum again, so that a ring of a few hundred of them has
+// more than anyone could read, or hold.
+const maxTerms = 500_000
+
 // explainer makes explanations from one model.
-type explainer struct{ c *state.Cluster }
+type explainer struct {
+	c    *state.Cluster
+	left *int // terms that may be added yet
+}
+
+func newExplainer(c *state.Cluster) explainer {
+	left := maxTerms
+	return explainer{c, &left}
+}
 
 // Resource explains the resource that goes by an id: of a resource, of an
 // instance, or the id without instance number, which means every instance. The
-// plan must have been made with a ledger. The error is Unknown for a resource
-// that isn't there.
+// plan must have been made with a ledger that had room for its reasons. The
+// error is Unknown for a resource that isn't there.
 func Resource(c *state.Cluster, id string) (*Explanation, error) {
 	if c.Why == nil {
 		return nil, fmt.Errorf("explain %s: the plan was made without keeping reasons", id)
 	}
+	if err := c.Why.Full(); err != nil {
+		return nil, fmt.Errorf("explain %s: %w", id, err)
+	}
 	found := find(c, id)
-	x := explainer{c}
+	x := newExplainer(c)
 	switch len(found) {
 	case 0:
 		return nil, Unknown{id}
@@ -189,7 +207,8 @@ func (x explainer) resource(r *state.Resource) *Explanation {
 // once in a table.
 func (x explainer) scores(e *Explanation, r *state.Resource) {
 	for _, s := range x.c.Why.Scores[r] {
-		score := Score{Score: s.Score, Sum: x.sum(r, s.Node, s.Head, depth)}
+		score := Score{Score: s.Score}
+		score.Sum, score.Cut = x.sum(r, s.Node, s.Head, depth)
 		if s.Node != nil {
 			score.Node, score.State = s.Node.Name, assign.NodeProblem(s.Node)
 			if score.State != "" {

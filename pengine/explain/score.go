@@ -15,13 +15,16 @@ import (
 // depth is how far back the scores of colocated resources are taken apart.
 const depth = 3
 
-// sum is the list of contributions that led to a record.
-func (x explainer) sum(r *state.Resource, n *state.Node, head int32, depth int) []Contribution {
-	var list []Contribution
+// sum is the list of contributions that led to a record, without the last ones
+// if there are too many.
+func (x explainer) sum(r *state.Resource, n *state.Node, head int32, depth int) (list []Contribution, cut bool) {
 	for _, rec := range x.c.Why.Chain(head) {
+		if *x.left--; *x.left < 0 {
+			return list, true
+		}
 		list = append(list, x.contribution(r, n, rec, depth))
 	}
-	return list
+	return list, false
 }
 
 func (x explainer) contribution(r *state.Resource, n *state.Node, rec state.Record, depth int) Contribution {
@@ -44,7 +47,7 @@ func (x explainer) contribution(r *state.Resource, n *state.Node, rec state.Reco
 			c.On, on = w.Node.Name, w.Node
 		}
 		if depth > 0 {
-			c.Parts = x.sum(w.Rsc, on, w.From, depth-1)
+			c.Parts, c.Cut = x.sum(w.Rsc, on, w.From, depth-1)
 		}
 	case state.WhyClone:
 		c.ID = ""

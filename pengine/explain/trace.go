@@ -16,7 +16,7 @@ import (
 // the stages, and within one that of the decisions. Decisions that the log
 // already has at a higher level (state.Ledger.Log) are not repeated.
 func Trace(c *state.Cluster, all bool) []state.Note {
-	t := &tracer{x: explainer{c}, all: all}
+	t := &tracer{x: newExplainer(c), all: all}
 	t.stage("state", t.state)
 	t.stage("constraint", t.constraints)
 	t.stage("assign", t.assign)
@@ -137,12 +137,17 @@ func (t *tracer) scores(r *state.Resource, s state.ScoreSnapshot) {
 		label = "promotion"
 	}
 	t.trace("%s on %s (%s): %s", r.ID, node, label, value.ScoreText(s.Score))
-	for _, k := range t.x.sum(r, s.Node, s.Head, 0) {
+	*t.x.left = maxTerms // for each score, since nothing is kept
+	sum, cut := t.x.sum(r, s.Node, s.Head, 0)
+	for _, k := range sum {
 		op := "add"
 		if k.Set {
 			op = "set"
 		}
 		t.trace("%s on %s: %s %s, %s", r.ID, node, op, value.ScoreText(k.Score), k.Text)
+	}
+	if cut {
+		t.trace("%s on %s: too many terms to list", r.ID, node)
 	}
 }
 

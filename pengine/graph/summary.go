@@ -84,7 +84,7 @@ func (w widths) text(l Line) string {
 // Log writes the lines to the ledger's log, which lays each out by those before
 // it, not by all (actions 20.5).
 func Log(c *state.Cluster, lines []Line) {
-	if c.Why == nil {
+	if !c.Why.Asks() {
 		return
 	}
 	w := newWidths()
@@ -101,7 +101,7 @@ type summary struct {
 
 // leave logs that nothing happens to r.
 func (s *summary) leave(r *state.Resource) {
-	if s.c.Why == nil {
+	if !s.c.Why.Asks() {
 		return
 	}
 	text := r.Role.String()

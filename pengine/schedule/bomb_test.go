@@ -1,9 +1,11 @@
 package schedule
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/metrics"
 	"slices"
 	"strings"
@@ -351,26 +353,10 @@ func TestBombs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			stop, peak := make(chan bool), make(chan uint64)
-			go func() {
-				sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-				most := uint64(0)
-				for {
-					select {
-					case <-stop:
-						peak <- most
-						return
-					case <-time.After(5 * time.Millisecond):
-						metrics.Read(sample)
-						most = max(most, sample[0].Value.Uint64())
-					}
-				}
-			}()
-			start := cpuTime()
-			plan, err := Schedule(Input{CIB: doc, Now: time.Unix(1700000000, 0)})
-			took := cpuTime() - start
-			stop <- true
-			used := <-peak >> 20
+			in := Input{CIB: doc, Now: time.Unix(1700000000, 0)}
+			var plan *Plan
+			var err error
+			took, used := costs(func() { plan, err = Schedule(in) })
 			if err != nil {
 				t.Logf("refused: %v", err)
 			} else if len(plan.Graph.XML) == 0 {
@@ -383,6 +369,63 @@ func TestBombs(t *testing.T) {
 			if took > time.Minute || used > 1500 {
 				t.Errorf("%v and %d MiB for a document of %d KiB", took.Round(time.Millisecond), used, len(doc)>>10)
 			}
+			if dir != "" && err == nil {
+				explainBomb(t, in, plan)
+			}
 		})
 	}
+}
+
+// explainBomb: reasons are bounded, too, and asking for them changes no plan.
+func explainBomb(t *testing.T, in Input, without *Plan) {
+	in.Explain = true
+	took, used := costs(func() {
+		plan, err := Schedule(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(plan.Graph.XML, without.Graph.XML) {
+			t.Error("another plan when reasons are kept")
+		}
+		for i, r := range plan.Cluster.Resources {
+			if i > 0 && i < len(plan.Cluster.Resources)-1 {
+				continue
+			}
+			e, err := plan.Explain(r.ID)
+			if full := plan.Cluster.Why.Full(); full != nil && (err == nil || !strings.Contains(err.Error(), full.Error())) {
+				t.Errorf("explained with an incomplete ledger: %v, %v", e, err)
+			} else if full == nil && err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Logf("explained: %v, %d MiB", took.Round(time.Millisecond), used)
+	if took > 2*time.Minute || used > 4000 {
+		t.Errorf("explained: %v and %d MiB", took.Round(time.Millisecond), used)
+	}
+}
+
+// costs is the CPU time and the most MiB of heap that something took.
+func costs(do func()) (took time.Duration, used uint64) {
+	runtime.GC() // what others left behind
+	stop, peak := make(chan bool), make(chan uint64)
+	go func() {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		most := uint64(0)
+		for {
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-time.After(5 * time.Millisecond):
+				metrics.Read(sample)
+				most = max(most, sample[0].Value.Uint64())
+			}
+		}
+	}()
+	start := cpuTime()
+	do()
+	took = cpuTime() - start
+	stop <- true
+	return took, <-peak >> 20
 }

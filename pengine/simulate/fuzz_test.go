@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"linuxha/pengine/explain"
 	"linuxha/pengine/graph"
 	"linuxha/pengine/internal/mutate"
 	"linuxha/pengine/internal/xmldoc"
@@ -19,7 +20,8 @@ import (
 )
 
 // FuzzCIB takes documents all the way: read, scheduled, every output written,
-// the transition carried out, and scheduled again. With a seed other than 0
+// the transition carried out, and scheduled again; some seeds explain it, too.
+// With a seed other than 0
 // the document is read and changed in a few places first, which gets deeper
 // than changed bytes do. Whatever it is, it has to end in a plan or an error,
 // soon, without taking memory out of proportion, and twice in the same plan.
@@ -80,7 +82,7 @@ func FuzzCIB(f *testing.F) {
 // whole is what crm_simulate does with a document, events injected before if
 // there is a seed.
 func whole(data []byte, seed uint64) error {
-	s, err := Open(schedule.Input{CIB: data, Now: time.Unix(1700000000, 0), Scores: true, Utilization: true, Sanitized: true})
+	s, err := Open(schedule.Input{CIB: data, Now: time.Unix(1700000000, 0), Scores: true, Utilization: true, Sanitized: true, Explain: seed%8 > 5})
 	if err != nil {
 		return nil
 	}
@@ -115,6 +117,14 @@ func whole(data []byte, seed uint64) error {
 		}
 		graph.Format(plan.Summary)
 		graph.Dot(c, true, true)
+		if seed%8 > 5 {
+			for _, r := range c.Resources[:min(2, len(c.Resources))] {
+				if _, err := plan.Explain(r.ID); err != nil && c.Why.Full() == nil {
+					return fmt.Errorf("round %d: %w", round, err)
+				}
+			}
+			explain.Trace(c, true)
+		}
 		s.Execute(plan, Options{Now: 1700000100, EnsureNodes: seed%2 == 1})
 		if _, err := xmldoc.Parse(s.CIB()); err != nil {
 			return fmt.Errorf("round %d: the changed document is no XML: %w", round, err)

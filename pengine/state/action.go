@@ -297,7 +297,7 @@ func (c *Cluster) refresh(a *Action, optional, saved bool) {
 		a.Clear(Runnable)
 	case !a.Has(OnDC) && !n.Online && (!n.IsGuest() || n.RequiresReset):
 		a.Clear(Runnable)
-		if saved && c.Why != nil {
+		if saved && c.Why.Asks() {
 			c.Why.Log(Warning, "update_resource_action_runnable", a.Key+" on "+n.Name+" is unrunnable (node is offline)")
 		}
 		if saved && a.Task == "stop" && r.Managed && !n.Unclean {
@@ -305,7 +305,7 @@ func (c *Cluster) refresh(a *Action, optional, saved bool) {
 		}
 	case !a.Has(OnDC) && n.Pending:
 		a.Clear(Runnable)
-		if saved && c.Why != nil {
+		if saved && c.Why.Asks() {
 			c.Why.Log(Warning, "update_resource_action_runnable", "Action "+a.Key+" on "+n.Name+" is unrunnable (node is pending)")
 		}
 	case a.Need == NeedNothing:

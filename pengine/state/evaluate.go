@@ -484,7 +484,7 @@ func (h *rscHistory) recover() {
 
 // need keeps the last failure as the reason of an action.
 func (h *rscHistory) need(a *Action) {
-	if h.c.Why == nil {
+	if !h.c.Why.Asks() {
 		return
 	}
 	text := h.r.ID + " failed on " + h.n.Name

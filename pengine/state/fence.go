@@ -12,7 +12,7 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 	case n.IsGuest():
 		k := n.Conn.Container
 		if !k.Failed && k.Managed {
-			if c.Why != nil {
+			if c.Why.Asks() {
 				c.Why.Log(Warning, "pe_fence_node", "Guest node "+n.Name+" will be fenced (by recovering its guest resource "+k.ID+"): "+reason)
 			}
 			n.RequiresReset = true
@@ -24,7 +24,7 @@ func (c *Cluster) FenceNode(n *Node, reason string, priorityDelay bool) {
 		if n.Conn == nil || n.Conn.Managed {
 			n.RequiresReset = true
 		}
-		if c.Why != nil && !n.Unclean {
+		if c.Why.Asks() && !n.Unclean {
 			c.Why.Log(Warning, "pe_fence_node", "Remote node "+n.Name+" will be fenced: "+reason)
 		}
 		n.Unclean = true

@@ -414,7 +414,7 @@ func (c *Cluster) readRequires(r *Resource) {
 		}
 	}
 	if v == "unfencing" && (r.FenceDevice || !c.Opts.Stonith) {
-		if !c.Opts.Stonith && c.Why != nil {
+		if !c.Opts.Stonith && c.Why.Asks() {
 			c.Why.Log(Warning, "unpack_requires", "Resetting \"requires\" for "+r.ID+" to \"quorum\" because fencing is disabled")
 		}
 		v = "quorum"
@@ -424,7 +424,7 @@ func (c *Cluster) readRequires(r *Resource) {
 		r.NeedsQuorum = true
 	case "fencing":
 		r.NeedsFencing = true
-		if !c.Opts.Stonith && c.Why != nil {
+		if !c.Opts.Stonith && c.Why.Asks() {
 			c.Why.Log(Warning, "unpack_requires", r.ID+" requires fencing but fencing is disabled")
 		}
 	case "unfencing":

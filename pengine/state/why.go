@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -83,7 +84,7 @@ type ScoreSnapshot struct {
 // ledger remembers nothing: all methods may be called on it, and that is what
 // scheduling without explanations does.
 type Ledger struct {
-	Records    []Record // by number; 0 is unused
+	records    [][]Record // number n is records[n/recordChunk][n%recordChunk]; 0 is unused
 	Scores     map[*Resource][]ScoreSnapshot
 	Priorities map[*Resource]int32 // newest record of an instance's promotion priority
 	SortHeads  map[*Resource]int32 // newest record of an instance's sort index
@@ -98,33 +99,74 @@ type Ledger struct {
 	edges      map[[2]*Action]string
 	reading    string
 	zone       *time.Location // of the times in Logs
+	kept       int            // entries in all of the above
+	full       bool
+}
+
+// maxReasons is how many entries a ledger keeps, each of some 100 bytes: a
+// cluster of 100 nodes with 5,000 resources, all moving, needs a tenth.
+const maxReasons = 8_000_000
+
+// Full says that there was too much to remember, so that all was forgotten but
+// what had been logged: half of the reasons would explain things wrongly. The
+// plan is the same.
+func (l *Ledger) Full() error {
+	if l == nil || !l.full {
+		return nil
+	}
+	return fmt.Errorf("there are more than %d reasons behind this plan, which is more than is remembered; the plan itself is complete", maxReasons)
+}
+
+// Asks says whether reasons are wanted and there is room for them, for those
+// who would have to look for them.
+func (l *Ledger) Asks() bool { return l != nil && !l.full }
+
+// room makes place for n entries, and says whether there is any.
+func (l *Ledger) room(n int) bool {
+	if !l.Asks() {
+		return false
+	}
+	if l.kept += n; l.kept > maxReasons {
+		*l = Ledger{full: true, Logs: l.Logs, zone: l.zone}
+		l.Logs = append(l.Logs, Note{Severity: Error, Text: l.Full().Error(), From: "explain"})
+		return false
+	}
+	return true
 }
 
 // NewLedger returns an empty ledger that writes times in a zone.
 func NewLedger(zone *time.Location) *Ledger {
 	return &Ledger{
 		Roles: map[*Resource]RoleChoice{},
-		zone:  zone, Records: make([]Record, 1), Scores: map[*Resource][]ScoreSnapshot{}, Priorities: map[*Resource]int32{},
+		zone:  zone, records: [][]Record{make([]Record, 1, recordChunk)}, Scores: map[*Resource][]ScoreSnapshot{}, Priorities: map[*Resource]int32{},
 		SortHeads: map[*Resource]int32{}, Choices: map[*Resource][]Choice{}, Ignored: map[*Resource][]Ignored{}, Acts: map[*Action][]ActCause{},
 		Restarts: map[*Resource][]string{}, orderings: map[int]string{}, edges: map[[2]*Action]string{},
 	}
 }
 
+// recordChunk is how many records lie together: growing in chunks copies none.
+const recordChunk = 1 << 12
+
 func (l *Ledger) record(r Record) int32 {
-	l.Records = append(l.Records, r)
-	return int32(len(l.Records) - 1)
+	last := len(l.records) - 1
+	if len(l.records[last]) == recordChunk {
+		l.records = append(l.records, make([]Record, 0, recordChunk))
+		last++
+	}
+	l.records[last] = append(l.records[last], r)
+	return int32(last*recordChunk + len(l.records[last]) - 1)
 }
 
 // Add notes that score was added to an entry.
 func (l *Ledger) Add(e *Entry, score int, cause Cause) {
-	if l != nil {
+	if l.room(1) {
 		e.Why = l.record(Record{Prev: e.Why, Score: score, Cause: cause})
 	}
 }
 
 // Set notes that an entry's score became what it is now.
 func (l *Ledger) Set(e *Entry, cause Cause) {
-	if l != nil {
+	if l.room(1) {
 		e.Why = l.record(Record{Prev: e.Why, Set: true, Score: e.Score, Cause: cause})
 	}
 }
@@ -138,21 +180,21 @@ func (l *Ledger) Base(e *Entry, n *Node) {
 
 // AddPriority notes that score was added to an instance's promotion priority.
 func (l *Ledger) AddPriority(r *Resource, score int, cause Cause) {
-	if l != nil {
+	if l.room(1) {
 		l.Priorities[r] = l.record(Record{Prev: l.Priorities[r], Score: score, Cause: cause})
 	}
 }
 
 // SetPriority notes that an instance's promotion priority became score.
 func (l *Ledger) SetPriority(r *Resource, score int, cause Cause) {
-	if l != nil {
+	if l.room(1) {
 		l.Priorities[r] = l.record(Record{Prev: l.Priorities[r], Set: true, Score: score, Cause: cause})
 	}
 }
 
 // SortIndex notes that an instance's sort index has the given newest record.
 func (l *Ledger) SortIndex(r *Resource, head int32) {
-	if l != nil {
+	if l.room(1) {
 		l.SortHeads[r] = head
 	}
 }
@@ -160,21 +202,21 @@ func (l *Ledger) SortIndex(r *Resource, head int32) {
 // PromotedAnyway notes that an instance that nobody may touch stays promoted,
 // so that its sort index is infinity (assignment 15.3.6, 15.4.5).
 func (l *Ledger) PromotedAnyway(r *Resource) {
-	if l != nil {
+	if l.room(1) {
 		l.SortHeads[r] = l.record(Record{Set: true, Score: Infinity, Cause: Cause{Kind: WhyUnmanaged, Rsc: r}})
 	}
 }
 
 // PromotionSnapshot keeps an instance's sort index that is being printed.
 func (l *Ledger) PromotionSnapshot(r *Resource, n *Node) {
-	if l != nil {
+	if l.room(1) {
 		l.Scores[r] = append(l.Scores[r], ScoreSnapshot{Node: n, Score: r.SortIndex, Head: l.SortHeads[r]})
 	}
 }
 
 // Snapshot keeps a score that is being printed; head is its newest record.
 func (l *Ledger) Snapshot(r *Resource, label string, n *Node, score int, head int32) {
-	if l != nil {
+	if l.room(1) {
 		l.Scores[r] = append(l.Scores[r], ScoreSnapshot{Label: label, Node: n, Score: score, Head: head})
 	}
 }
@@ -183,11 +225,13 @@ func (l *Ledger) Snapshot(r *Resource, label string, n *Node, score int, head in
 // before it was set does not matter any more and is left out.
 func (l *Ledger) Chain(head int32) []Record {
 	var list []Record
-	for i := head; i != 0; i = l.Records[i].Prev {
-		list = append(list, l.Records[i])
-		if l.Records[i].Set {
+	for i := head; i != 0 && !l.full; {
+		r := l.records[i/recordChunk][i%recordChunk]
+		list = append(list, r)
+		if r.Set {
 			break
 		}
+		i = r.Prev
 	}
 	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
 		list[i], list[j] = list[j], list[i]
@@ -238,7 +282,7 @@ type Choice struct {
 
 // Choose keeps an attempt to place r.
 func (l *Ledger) Choose(r *Resource, c Choice) {
-	if l != nil {
+	if l.room(1 + len(c.Ranking)) {
 		l.Choices[r] = append(l.Choices[r], c)
 		l.Order = append(l.Order, r)
 	}
@@ -253,7 +297,7 @@ type RoleChoice struct {
 
 // Role keeps a choice for promotion.
 func (l *Ledger) Role(r *Resource, c RoleChoice) {
-	if l != nil {
+	if l.room(1) {
 		l.Roles[r] = c
 	}
 }
@@ -266,7 +310,7 @@ type Ignored struct {
 
 // Ignore keeps that something had no effect on r, and why.
 func (l *Ledger) Ignore(r *Resource, cause Cause, text string) {
-	if l != nil {
+	if l.room(1) {
 		l.Ignored[r] = append(l.Ignored[r], Ignored{cause, text})
 	}
 }
@@ -280,9 +324,16 @@ type ActCause struct {
 	Text  string
 }
 
+func (l *Ledger) acts(a *Action) []ActCause {
+	if l == nil {
+		return nil
+	}
+	return l.Acts[a]
+}
+
 // Act keeps why a flag of an action was cleared.
 func (l *Ledger) Act(a *Action, c ActCause) {
-	if l == nil {
+	if !l.room(1 + len(l.acts(a))/8) { // looking for the same cause costs, too
 		return
 	}
 	if c.By != nil && c.Edge == "" {
@@ -300,14 +351,14 @@ func (l *Ledger) Act(a *Action, c ActCause) {
 
 // Log keeps an entry of the log: from is the reference's name for the place.
 func (l *Ledger) Log(s Severity, from, text string) {
-	if l != nil {
+	if l.room(1) {
 		l.Logs = append(l.Logs, Note{Severity: s, Text: text, From: from})
 	}
 }
 
 // LogOnce keeps an entry that a process writes once, however often it plans.
 func (l *Ledger) LogOnce(s Severity, from, text string) {
-	if l != nil {
+	if l.room(1) {
 		l.Logs = append(l.Logs, Note{Severity: s, Text: text, From: from, Once: true})
 	}
 }
@@ -327,7 +378,7 @@ func ItMoves(from, to *Node) string { return "it moves from " + from.Name + " to
 
 // Restart keeps why r is stopped even if it is to run.
 func (l *Ledger) Restart(r *Resource, text string) {
-	if l != nil {
+	if l.room(1) {
 		l.Restarts[r] = append(l.Restarts[r], text)
 	}
 }
@@ -341,7 +392,7 @@ func (l *Ledger) Reading(constraint string) {
 
 // Ordered keeps where the i-th ordering comes from.
 func (l *Ledger) Ordered(i int) {
-	if l != nil && l.reading != "" {
+	if l != nil && l.reading != "" && l.room(1) {
 		l.orderings[i] = l.reading
 	}
 }
@@ -351,7 +402,7 @@ func (l *Ledger) Edge(i int, first, then *Action) {
 	if l == nil {
 		return
 	}
-	if id, ok := l.orderings[i]; ok {
+	if id, ok := l.orderings[i]; ok && l.room(1) {
 		l.edges[[2]*Action{first, then}] = id
 	}
 }
@@ -361,7 +412,7 @@ func (l *Ledger) Redirect(first, then, instead *Action) {
 	if l == nil {
 		return
 	}
-	if id, ok := l.edges[[2]*Action{first, then}]; ok {
+	if id, ok := l.edges[[2]*Action{first, then}]; ok && l.room(1) {
 		l.edges[[2]*Action{instead, then}] = id
 	}
 }
@@ -372,7 +423,7 @@ func (l *Ledger) Inherit(first, then, f, a *Action) {
 	if l == nil {
 		return
 	}
-	if id, ok := l.edges[[2]*Action{first, then}]; ok {
+	if id, ok := l.edges[[2]*Action{first, then}]; ok && l.room(1) {
 		l.edges[[2]*Action{f, a}] = id
 	}
 }
@@ -387,7 +438,7 @@ func (l *Ledger) EdgeID(first, then *Action) string {
 
 // logOnline logs what has been found out about a node.
 func (c *Cluster) logOnline(n *Node) {
-	if c.Why == nil {
+	if !c.Why.Asks() {
 		return
 	}
 	log := func(s Severity, text string) { c.Why.Log(s, "determine_online_status", n.Name+" is "+text) }
@@ -415,7 +466,7 @@ var rcWords = map[int]string{
 
 // logFailure logs a failed entry of history.
 func (h *rscHistory) logFailure(e *histOp) {
-	if h.c.Why == nil {
+	if !h.c.Why.Asks() {
 		return
 	}
 	at := "unknown time"

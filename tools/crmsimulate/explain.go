@@ -146,11 +146,15 @@ func scoreItem(s explain.Score) words.Item {
 	if len(it.Sub) == 0 {
 		it.Sub = []words.Item{{Text: "0: nothing speaks for or against it"}}
 	}
-	if explain.Total(s.Sum) != s.Score {
+	if s.Cut {
+		it.Sub = append(it.Sub, words.Item{Text: tooMany})
+	} else if explain.Total(s.Sum) != s.Score {
 		it.Sub = append(it.Sub, words.Item{Text: fmt.Sprintf("these add up to %s: the rest is not explained, please report it", scoreText(explain.Total(s.Sum)))})
 	}
 	return it
 }
+
+const tooMany = "and more: too many terms to show"
 
 func contributions(sum []explain.Contribution) []words.Item {
 	var list []words.Item
@@ -166,7 +170,11 @@ func contributions(sum []explain.Contribution) []words.Item {
 		if c.Hint != "" {
 			text += " [" + c.Hint + "]"
 		}
-		list = append(list, words.Item{Text: text, Sub: contributions(c.Parts), NoColon: true})
+		it := words.Item{Text: text, Sub: contributions(c.Parts), NoColon: true}
+		if c.Cut {
+			it.Sub = append(it.Sub, words.Item{Text: tooMany})
+		}
+		list = append(list, it)
 	}
 	return list
 }
@@ -318,6 +326,9 @@ func scoreXML(name string, s explain.Score) *output.Element {
 	x.Set("score", scoreText(s.Score))
 	set(x, "node_state", s.State)
 	set(x, "hint", s.Hint)
+	if s.Cut {
+		x.Set("cut", "true")
+	}
 	return x.Add(contributionsXML(s.Sum)...)
 }
 
@@ -338,6 +349,9 @@ func contributionsXML(sum []explain.Contribution) []*output.Element {
 		}
 		x.Set("text", c.Text)
 		set(x, "hint", c.Hint)
+		if c.Cut {
+			x.Set("cut", "true")
+		}
 		list = append(list, x.Add(contributionsXML(c.Parts)...))
 	}
 	return list
