@@ -257,7 +257,11 @@ func action(e *element) (*Action, error) {
 		switch c.XMLName.Local {
 		case "attributes":
 			for _, at := range c.Attrs {
-				a.Attributes[at.Name.Local] = at.Value
+				name := at.Name.Local
+				if at.Name.Space != "" { // a name with a colon is a name like others here
+					name = at.Name.Space + ":" + name
+				}
+				a.Attributes[name] = at.Value
 			}
 			for _, p := range c.Children { // names that are no XML names (scheduler-3 16.5)
 				if p.XMLName.Local == "param" {

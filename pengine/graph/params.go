@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/xml"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,26 +128,58 @@ func (w *writer) attributesElement(p state.Attrs) {
 	}
 	slices.Sort(names)
 	b.WriteString("        <attributes")
-	digits := false
+	var others []string
 	for _, k := range names {
-		if k != "" && k[0] >= '0' && k[0] <= '9' {
-			digits = true
+		if !isAttributeName(k) {
+			others = append(others, k)
 			continue
 		}
 		attr(b, k, p[k])
 	}
-	if !digits {
+	if len(others) == 0 {
 		b.WriteString("/>\n")
 		return
 	}
 	b.WriteString(">\n")
-	for _, k := range names {
-		if k != "" && k[0] >= '0' && k[0] <= '9' {
-			b.WriteString("          <param")
-			attr(b, "name", k)
-			attr(b, "value", p[k])
-			b.WriteString("/>\n")
-		}
+	for _, k := range others {
+		b.WriteString("          <param")
+		attr(b, "name", k)
+		attr(b, "value", p[k])
+		b.WriteString("/>\n")
 	}
 	b.WriteString("        </attributes>\n")
+}
+
+// isAttributeName says whether a parameter's name can be an attribute's. The
+// schema admits any text as a name. The reference writes names that begin with
+// a digit as elements (actions 16.5) and all others as attributes, so that one
+// with a space makes its graph unreadable and stalls the cluster.
+func isAttributeName(s string) bool {
+	parts := strings.SplitN(s, ":", 2)
+	for _, part := range parts {
+		if part == "" {
+			return false
+		}
+		for i := range len(part) {
+			c := part[i]
+			switch {
+			case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_':
+			case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.'):
+			case c >= 0x80:
+				return isUnicodeName(s)
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isUnicodeName(s string) bool {
+	if strings.ContainsAny(s, " \t\r\n/<>=\"'&!?") {
+		return false
+	}
+	t, err := xml.NewDecoder(strings.NewReader("<a " + s + "=''/>")).RawToken()
+	start, ok := t.(xml.StartElement)
+	return err == nil && ok && len(start.Attr) == 1
 }
