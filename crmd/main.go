@@ -11,6 +11,7 @@ import (
 
 	"linuxha/crmd/server"
 	"linuxha/internal/daemon"
+	"linuxha/internal/health"
 	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 )
@@ -18,6 +19,10 @@ import (
 func main() { daemon.Main("crmd", run) }
 
 func run(ctx context.Context, env daemon.Env) error {
+	limits, err := health.ParseLimits(os.Getenv("HA_" + health.Variable))
+	if err != nil {
+		env.Log.Warn(err.Error())
+	}
 	srv, err := server.New(server.Options{
 		Paths: env.Paths,
 		Log:   env.Log,
@@ -29,6 +34,7 @@ func run(ctx context.Context, env daemon.Env) error {
 			return cc, err
 		},
 		PEngine: scheduler(),
+		Health:  limits,
 	})
 	if err != nil {
 		return err

@@ -197,7 +197,7 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	n.logNotes(cfg.Notes)
 	var children []supervise.Spec
 	if !n.cmd.noResources {
-		specs, notes, err := supervise.Children(cfg, n.acc)
+		specs, notes, err := supervise.Children(cfg, n.acc, n.layout)
 		n.logNotes(notes)
 		if err != nil {
 			return err
@@ -231,9 +231,13 @@ func (n *node) serve(keys *hamsg.Keys) error {
 	serveCtx, stopServing := context.WithCancelCause(context.Background())
 	defer stopServing(nil)
 
+	limits, err := supervise.HealthLimits(cfg)
+	if err != nil {
+		n.log.Warn(err.Error())
+	}
 	sup := supervise.New(supervise.Options{
 		Children: children, Env: supervise.Environment(cfg, n.layout), RunDir: n.layout.Run(),
-		Output: n.out, Log: n.log, FailFast: n.failFast, CoreRoot: n.coreRoot(),
+		Output: n.out, Log: n.log, FailFast: n.failFast, CoreRoot: n.coreRoot(), Health: limits,
 	})
 	sup.KillLeftovers()
 	forks := supervise.NewForker(n.log)

@@ -23,6 +23,7 @@ import (
 	"linuxha/cib/replica"
 	"linuxha/cib/schema"
 	"linuxha/cib/store"
+	"linuxha/internal/ipc"
 	cibv1 "linuxha/proto/cib/v1"
 )
 
@@ -93,7 +94,10 @@ func New(opts Options) (*Server, error) {
 }
 
 // Register puts the service on a gRPC server.
-func (s *Server) Register(g *grpc.Server) { cibv1.RegisterCibServer(g, s) }
+func (s *Server) Register(g *grpc.Server) {
+	cibv1.RegisterCibServer(g, s)
+	ipc.RegisterHealth(g, ipc.LoopOf(s.events, s.ended))
+}
 
 // Run works until ctx ends; then all that was taken in is on disk.
 func (s *Server) Run(ctx context.Context) error {

@@ -21,6 +21,7 @@ import (
 
 	"linuxha/crmd/te"
 	"linuxha/internal/graph"
+	"linuxha/internal/health"
 	cibv1 "linuxha/proto/cib/v1"
 	crmv1 "linuxha/proto/crm/v1"
 	penginev1 "linuxha/proto/pengine/v1"
@@ -233,7 +234,10 @@ func (s *Server) keepPEngine(ctx context.Context) {
 			s.pe.mu.Lock()
 			s.pe.proc, s.pe.dead = cmd.Process, make(chan struct{})
 			s.pe.mu.Unlock()
+			life, ended := context.WithCancel(ctx)
+			go health.Keep(life, health.Process{Name: "pengine", PID: cmd.Process.Pid, Socket: s.opts.Paths.Socket("pengine"), Kill: cmd.Process.Kill}, s.opts.Health, s.log)
 			err = cmd.Wait()
+			ended()
 			s.pe.mu.Lock()
 			s.pe.count++
 			s.pe.proc = nil

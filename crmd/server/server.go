@@ -45,6 +45,8 @@ import (
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cluster"
 	"linuxha/internal/daemon"
+	"linuxha/internal/health"
+	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	attrdv1 "linuxha/proto/attrd/v1"
 	cibv1 "linuxha/proto/cib/v1"
@@ -66,6 +68,9 @@ type Options struct {
 	Dial func(name string) (grpc.ClientConnInterface, error)
 	// PEngine is the scheduler's program; empty: somebody else runs it.
 	PEngine string
+	// Health says when the scheduler's program counts as hanging, and is
+	// killed to be started again.
+	Health health.Limits
 	// Grace is how long a controller may be away while its node stays a
 	// member, before the node counts as failed. Zero: 5 s.
 	Grace time.Duration
@@ -238,7 +243,10 @@ func (s *Server) post(f func()) {
 }
 
 // Register offers the service.
-func (s *Server) Register(srv *grpc.Server) { crmv1.RegisterCrmServer(srv, s) }
+func (s *Server) Register(srv *grpc.Server) {
+	crmv1.RegisterCrmServer(srv, s)
+	ipc.RegisterHealth(srv, ipc.LoopOf(s.calls, s.ctx.Done()))
+}
 
 // Run is the controller. When ctx ends it leaves the cluster in order (crm
 // 5.14); it returns nil then, or a daemon.ExitCode with a meaning (crm 7.3).

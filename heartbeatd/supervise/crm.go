@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"linuxha/heartbeatd/hacf"
+	"linuxha/internal/health"
 	"linuxha/internal/paths"
 	"linuxha/internal/sbd"
 )
@@ -51,7 +52,7 @@ func FindAccounts(sys hacf.System) Accounts {
 
 // Children lists what ha.cf wants started, with notes for the log. A daemon
 // whose program is missing is an error, as in 3.0.6.
-func Children(cfg *hacf.Config, acc Accounts) ([]Spec, []hacf.Note, error) {
+func Children(cfg *hacf.Config, acc Accounts, layout paths.Layout) ([]Spec, []hacf.Note, error) {
 	var specs []Spec
 	var notes []hacf.Note
 	if cfg.CRM == hacf.CRMYes || cfg.CRM == hacf.CRMRespawn {
@@ -69,7 +70,7 @@ func Children(cfg *hacf.Config, acc Accounts) ([]Spec, []hacf.Note, error) {
 				missing = append(missing, d.name)
 				continue
 			}
-			s := Spec{Name: d.name, Command: []string{path}, User: "root", Core: true, Survives: d.survives, FailFast: d.failFast && cfg.CRM == hacf.CRMYes}
+			s := Spec{Name: d.name, Command: []string{path}, User: "root", Core: true, Socket: layout.Socket(d.name), Survives: d.survives, FailFast: d.failFast && cfg.CRM == hacf.CRMYes}
 			if !d.privileged && acc.Root && acc.Found {
 				s.User, s.UID, s.GID, s.SwitchUser = "hacluster", acc.UID, acc.GID, true
 			}
@@ -104,6 +105,18 @@ func uniqueName(specs []Spec, name string) string {
 			return candidate
 		}
 	}
+}
+
+// HealthLimits reads `env unresponsive=TIME`. The error is for the log: the
+// limits are good anyway.
+func HealthLimits(cfg *hacf.Config) (health.Limits, error) {
+	text := ""
+	for _, kv := range cfg.Env {
+		if v, ok := strings.CutPrefix(kv, health.Variable+"="); ok {
+			text = v
+		}
+	}
+	return health.ParseLimits(text)
 }
 
 // Environment is what children get besides heartbeatd's own (HB 19.2), with a

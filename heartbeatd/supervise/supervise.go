@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"linuxha/heartbeatd/halog"
+	"linuxha/internal/health"
 )
 
 // Spec describes one child.
@@ -37,6 +38,9 @@ type Spec struct {
 	// Survives: it goes on when heartbeatd is killed (lrmd: agents must not
 	// lose their parent in the middle of an operation).
 	Survives bool
+	// Socket is where it answers the question whether it works; "": it is not
+	// asked.
+	Socket string
 }
 
 // Options are what a Supervisor works with.
@@ -50,6 +54,9 @@ type Options struct {
 	// FailFast is called when a child with FailFast died; true: a reboot is
 	// under way and nothing is restarted.
 	FailFast func(name string) bool
+	// Health says when a child that does not answer counts as hanging; it is
+	// killed then, and what follows is as after any other death (crm 7.2).
+	Health health.Limits
 	// Changed is called, from any goroutine, when a child started or ended.
 	Changed func()
 }
@@ -311,18 +318,19 @@ func (s *Supervisor) runOnce(c *child, forks *Forker, first chan<- struct{}) (ex
 			s.opt.Log.Warn("lost a child's messages", "name", c.Name, "err", err)
 		}
 	}()
-	waited := make(chan struct{})
+	life, ended := context.WithCancel(context.Background())
+	go health.Keep(life, health.Process{Name: c.Name, PID: pid, Socket: c.Socket, Stopping: c.stopping, Kill: cmd.Process.Kill}, s.opt.Health, s.opt.Log)
 	go func() {
 		select {
 		case <-c.stopping:
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				s.opt.Log.Error("cannot signal child", "name", c.Name, "pid", pid, "err", err)
 			}
-		case <-waited:
+		case <-life.Done():
 		}
 	}()
 	err = cmd.Wait()
-	close(waited)
+	ended()
 	c.set(0)
 	s.changed()
 	ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)

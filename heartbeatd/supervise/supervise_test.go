@@ -277,7 +277,7 @@ func TestChildren(t *testing.T) {
 	dir := t.TempDir()
 	cfg := &hacf.Config{SpawnPEngine: true, CRM: hacf.CRMYes, CRMDaemonDir: dir, Respawn: []hacf.Child{{User: "u", UID: 5, GID: 6, Command: []string{"/x/ipfail", "-d"}}}}
 	acc := Accounts{Root: true, Found: true, UID: 102, GID: 105}
-	if _, notes, err := Children(cfg, acc); err == nil || !slices.ContainsFunc(notes, func(n hacf.Note) bool {
+	if _, notes, err := Children(cfg, acc, paths.Layout{Root: "/r"}); err == nil || !slices.ContainsFunc(notes, func(n hacf.Note) bool {
 		return n.Text == `Failed to add pacemaker client child "cib"`
 	}) {
 		t.Errorf("missing programs: %v %v", notes, err)
@@ -287,27 +287,27 @@ func TestChildren(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	specs, _, err := Children(cfg, acc)
+	specs, _, err := Children(cfg, acc, paths.Layout{Root: "/r"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, s := range specs {
-		got = append(got, fmt.Sprintf("%s %d:%d switch=%v core=%v failfast=%v survives=%v", s.Name, s.UID, s.GID, s.SwitchUser, s.Core, s.FailFast, s.Survives))
+		got = append(got, fmt.Sprintf("%s %d:%d switch=%v core=%v failfast=%v survives=%v asked=%q", s.Name, s.UID, s.GID, s.SwitchUser, s.Core, s.FailFast, s.Survives, s.Socket))
 	}
 	want := []string{
-		"cib 102:105 switch=true core=true failfast=true survives=false",
-		"stonithd 0:0 switch=false core=true failfast=false survives=false",
-		"lrmd 0:0 switch=false core=true failfast=false survives=true",
-		"attrd 102:105 switch=true core=true failfast=false survives=false",
-		"crmd 102:105 switch=true core=true failfast=true survives=false",
-		"ipfail 5:6 switch=true core=false failfast=false survives=false",
+		`cib 102:105 switch=true core=true failfast=true survives=false asked="/r/var/run/heartbeat/cib.sock"`,
+		`stonithd 0:0 switch=false core=true failfast=false survives=false asked="/r/var/run/heartbeat/stonithd.sock"`,
+		`lrmd 0:0 switch=false core=true failfast=false survives=true asked="/r/var/run/heartbeat/lrmd.sock"`,
+		`attrd 102:105 switch=true core=true failfast=false survives=false asked="/r/var/run/heartbeat/attrd.sock"`,
+		`crmd 102:105 switch=true core=true failfast=true survives=false asked="/r/var/run/heartbeat/crmd.sock"`,
+		`ipfail 5:6 switch=true core=false failfast=false survives=false asked=""`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	cfg.SpawnPEngine = false // crmd_spawns_pengine off
-	if specs, _, err = Children(cfg, acc); err != nil || specs[4].Name != "pengine" || specs[5].Name != "crmd" {
+	if specs, _, err = Children(cfg, acc, paths.Layout{Root: "/r"}); err != nil || specs[4].Name != "pengine" || specs[5].Name != "crmd" {
 		t.Errorf("%v %v", specs, err)
 	}
 }

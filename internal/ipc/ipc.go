@@ -123,8 +123,8 @@ func NewServer() *grpc.Server {
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage))
 }
 
-// Serve serves what register registers on the socket at path, and runs run
-// beside it, until ctx ends or either fails. It returns run's error.
+// Serve serves what register registers on the socket at path, with a health
+// service unless register brings its own, and runs run beside it, until ctx ends or either fails. It returns run's error.
 func Serve(ctx context.Context, path string, register func(*grpc.Server), run func(context.Context) error) error {
 	l, err := Listen(path)
 	if err != nil {
@@ -132,6 +132,9 @@ func Serve(ctx context.Context, path string, register func(*grpc.Server), run fu
 	}
 	srv := NewServer()
 	register(srv)
+	if !offersHealth(srv) {
+		RegisterHealth(srv, nil)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {

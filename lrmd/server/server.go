@@ -19,6 +19,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"linuxha/internal/ipc"
 	"linuxha/lrmd/class"
 	"linuxha/lrmd/metadata"
 	"linuxha/lrmd/oplist"
@@ -102,7 +103,10 @@ func New(opts Options) *Server {
 }
 
 // Register offers the service on srv.
-func (s *Server) Register(srv *grpc.Server) { lrmv1.RegisterLrmServer(srv, &rpc{Server: s}) }
+func (s *Server) Register(srv *grpc.Server) {
+	lrmv1.RegisterLrmServer(srv, &rpc{Server: s})
+	ipc.RegisterHealth(srv, ipc.LoopOf(s.calls, s.stopped))
+}
 
 // rpc is the contract's face of a Server: its Register is another one.
 type rpc struct {

@@ -18,6 +18,7 @@ import (
 
 	"linuxha/cib/cibdoc"
 	"linuxha/internal/cluster"
+	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	"linuxha/internal/sbd"
 	stonithv1 "linuxha/proto/stonith/v1"
@@ -82,7 +83,10 @@ func New(opts Options) *Server {
 }
 
 // Register puts the service on a gRPC server.
-func (s *Server) Register(g *grpc.Server) { stonithv1.RegisterStonithServer(g, s) }
+func (s *Server) Register(g *grpc.Server) {
+	stonithv1.RegisterStonithServer(g, s)
+	ipc.RegisterHealth(g, ipc.LoopOf(s.todo, s.done))
+}
 
 // Run owns the core until ctx ends.
 func (s *Server) Run(ctx context.Context) error {

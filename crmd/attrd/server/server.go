@@ -73,7 +73,10 @@ func New(opts Options) *Server {
 }
 
 // Register puts the service on a gRPC server.
-func (s *Server) Register(g *grpc.Server) { attrdv1.RegisterAttrdServer(g, s) }
+func (s *Server) Register(g *grpc.Server) {
+	attrdv1.RegisterAttrdServer(g, s)
+	ipc.RegisterHealth(g, ipc.LoopOf(s.todo, s.done))
+}
 
 // Run owns the core until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
