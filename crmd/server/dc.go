@@ -31,6 +31,7 @@ type reign struct {
 	begun     bool   // the CIBs are in step and the join is under way
 	inStep    uint64 // latest view whose CIBs are in step
 	reading   bool
+	watchdog  bool // sbd ran here when the reign began (crm 1.2)
 	hadQuorum bool // in this process's life (crm 5.1)
 	lrm       map[string][]byte
 	runs      map[string][]string // per joiner: transition keys under way
@@ -87,11 +88,14 @@ func (s *Server) inStep(view uint64, resp *cibv1.SetPrimaryResponse) {
 	s.log.Info("The CIBs are in step", "view", view, "source", resp.Source, "version", version(resp.Version))
 	seq, ctx := s.reign.seq, s.reign.ctx
 	go func() {
+		// By its name it is looked for among all processes: not in the loop.
+		watchdog := sbd.Node{Paths: s.opts.Paths}.PID() != 0
 		for ctx.Err() == nil {
 			doc, err := s.readCIB(ctx)
 			if err == nil {
 				s.post(func() {
 					if seq == s.reign.seq && !s.reign.begun {
+						s.reign.watchdog = watchdog
 						s.takeOver(doc)
 					}
 				})
@@ -176,7 +180,7 @@ func digit(b bool) string {
 // takeoverProperties writes the status properties of crm 1.2 that differ.
 func (s *Server) takeoverProperties() {
 	want := [][2]string{
-		{"have-watchdog", strconv.FormatBool(sbd.Node{Paths: s.opts.Paths}.PID() != 0)},
+		{"have-watchdog", strconv.FormatBool(s.reign.watchdog)},
 		{"dc-version", daemon.Version},
 		{"cluster-infrastructure", "Heartbeat"},
 	}
