@@ -171,13 +171,22 @@ func (w *writer) finish() {
 	w.g.XML = append(append(xml, w.b.String()...), end...)
 }
 
+// attr writes values as they are: agents get what the CIB says. What people
+// and tests are shown is Printed.
 func attr(b *strings.Builder, name, val string) {
 	b.WriteByte(' ')
 	b.WriteString(name)
 	b.WriteString(`="`)
-	xmldoc.Escape(b, val)
+	xmldoc.EscapeExact(b, val)
 	b.WriteByte('"')
 }
+
+var printed = strings.NewReplacer("&#9;", "    ", "&#10;", `\n`, "&#13;", `\r`, "\x7f", `\177`)
+
+// Printed is a graph's XML as the reference prints it: tabs and ends of lines
+// in values look like other text (actions 16.7), which the reference's agents
+// get as well.
+func Printed(xml []byte) []byte { return []byte(printed.Replace(string(xml))) }
 
 func (w *writer) synapse(s *Synapse) {
 	b := &w.b

@@ -343,7 +343,7 @@ func (r *run) main() (exitcode.Code, error) {
 		r.add(scoresXML(result.Scores, p.Has("show-scores"), p.Has("show-utilization")))
 	}
 	if f := p.Value("save-graph"); f != "" {
-		if err := save(r.stdout, f, result.Graph.XML); err != nil {
+		if err := save(r.stdout, f, graph.Printed(result.Graph.XML)); err != nil {
 			return exitcode.CantCreate, err
 		}
 	}

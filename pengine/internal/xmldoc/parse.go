@@ -172,8 +172,14 @@ func (p *parser) eat(c byte) bool {
 	return false
 }
 
-// endsName are the bytes that no name contains.
-var endsName = [256]bool{' ': true, '\n': true, '\t': true, '\r': true, '=': true, '/': true, '>': true, '<': true, '"': true, '\'': true}
+// endsName are the bytes that no name contains: ASCII's but letters, digits and
+// four signs. Others are taken as they come.
+var endsName = func() (ends [256]bool) {
+	for c := range 0x80 {
+		ends[c] = !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' || c == ':')
+	}
+	return ends
+}()
 
 func (p *parser) name() string {
 	s, i := p.s, p.pos

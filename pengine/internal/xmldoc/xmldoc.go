@@ -213,10 +213,42 @@ func (e *Elem) Walk(visit func(*Elem) bool) bool {
 	return true
 }
 
-// Escape writes an attribute value as the CIB does: the five entities, tab as
+// EscapeExact writes an attribute value so that reading it gives the same value.
+func EscapeExact(b *strings.Builder, s string) {
+	begin := 0
+	for i := 0; i < len(s); i++ {
+		var e string
+		switch s[i] {
+		case '<':
+			e = "&lt;"
+		case '>':
+			e = "&gt;"
+		case '&':
+			e = "&amp;"
+		case '"':
+			e = "&quot;"
+		case '\'':
+			e = "&apos;"
+		case '\t':
+			e = "&#9;"
+		case '\n':
+			e = "&#10;"
+		case '\r':
+			e = "&#13;"
+		default:
+			continue
+		}
+		b.WriteString(s[begin:i])
+		b.WriteString(e)
+		begin = i + 1
+	}
+	b.WriteString(s[begin:])
+}
+
+// Escape writes an attribute value as the CIB does for digests: the five entities, tab as
 // four spaces, newline and carriage return as backslash sequences, other
 // non-printing bytes in octal. Escaping stops at the first pair of bytes >= 128;
-// the rest is copied unchanged (actions 16.7, state 11.1).
+// the rest is copied unchanged (actions 16.7, state 11.1), so that it may be no XML.
 func Escape(b *strings.Builder, s string) {
 	plain := true
 	for i := 0; i < len(s); i++ {
