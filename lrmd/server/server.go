@@ -14,7 +14,6 @@ import (
 	"os/user"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -67,7 +66,7 @@ type Server struct {
 	events  chan oplist.Event
 	stopped chan struct{} // closed when Run has returned
 
-	alerts atomic.Int64 // begun so far
+	alerts *alerts
 
 	// The rest belongs to Run.
 	list     *oplist.List
@@ -85,9 +84,10 @@ func New(opts Options) *Server {
 	}
 	s := &Server{
 		opts: opts, log: opts.Log, incarnation: rand.Text(),
-		meta:  metadata.New(opts.Runner),
-		uids:  map[uint32]bool{0: true, uint32(os.Getuid()): true},
-		calls: make(chan func()), events: make(chan oplist.Event, 64), stopped: make(chan struct{}),
+		meta:   metadata.New(opts.Runner),
+		alerts: newAlerts(opts.Alerts, opts.Log),
+		uids:   map[uint32]bool{0: true, uint32(os.Getuid()): true},
+		calls:  make(chan func()), events: make(chan oplist.Event, 64), stopped: make(chan struct{}),
 		list:     oplist.New(oplist.Options{MaxRunning: opts.MaxRunning}),
 		running:  map[oplist.RunID]context.CancelCauseFunc{},
 		watchers: map[*watcher]bool{}, results: map[int64][]chan *lrmv1.Event{}, drained: map[string][]chan struct{}{},
@@ -105,7 +105,16 @@ func New(opts Options) *Server {
 // Register offers the service on srv.
 func (s *Server) Register(srv *grpc.Server) {
 	lrmv1.RegisterLrmServer(srv, &rpc{Server: s})
-	ipc.RegisterHealth(srv, ipc.LoopOf(s.calls, s.stopped))
+	loop := ipc.LoopOf(s.calls, s.stopped)
+	ipc.RegisterHealth(srv, func(ctx context.Context) error {
+		err := loop(ctx)
+		select {
+		case <-s.stopped:
+			return nil // the loop has ended in order: alerts are waited for
+		default:
+			return err
+		}
+	})
 }
 
 // rpc is the contract's face of a Server: its Register is another one.
@@ -123,8 +132,10 @@ func (s *Server) Post(ev oplist.Event) {
 }
 
 // Run owns the list until ctx ends. Agents that run then are left alone: the
-// cluster finds out what became of them by probing (execution 12.2).
+// cluster finds out what became of them by probing (execution 12.2). Alerts are
+// waited for.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.alerts.drain()
 	defer close(s.stopped)
 	s.wake = time.NewTimer(time.Hour)
 	defer s.wake.Stop()
