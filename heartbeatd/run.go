@@ -25,6 +25,7 @@ import (
 	"linuxha/heartbeatd/server"
 	"linuxha/heartbeatd/supervise"
 	"linuxha/internal/apphb"
+	"linuxha/internal/daemon"
 	"linuxha/internal/ipc"
 	"linuxha/internal/logd"
 	"linuxha/internal/paths"
@@ -46,7 +47,7 @@ type node struct {
 
 // runDaemon is heartbeatd itself, from the configuration to the exit status.
 func runDaemon(layout paths.Layout, cmd command, stderr io.Writer) int {
-	tune()
+	daemon.Tune()
 	name, err := nodeName()
 	if err != nil {
 		fmt.Fprintln(stderr, err)

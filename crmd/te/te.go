@@ -78,6 +78,11 @@ type Core struct {
 	computeAt time.Time
 	hopeless  bool // last input killed the scheduler: only news may ask again
 
+	// A storm of changes of the configuration that call for no action.
+	idle    int       // computations in a row that it asked for, without an action
+	askedAt time.Time // last computation
+	urgent  bool      // what is waited for, or void already, is not of the configuration alone
+
 	failures map[string]int       // failed fencing per target, also while not active
 	retryAt  map[string]time.Time // no new attempt before
 
@@ -165,7 +170,7 @@ func (c *Core) step(now time.Time, ev Event) {
 		if ev.Config {
 			clear(c.retryAt)
 		}
-		c.abort(now, ev.Reason, ev.Detail, ev.Version)
+		c.abortBy(now, ev)
 	case Asked:
 		c.asked(ev)
 	case Scheduled:
@@ -222,14 +227,20 @@ func (c *Core) start(ev Started) {
 	c.phase = PhaseWaiting
 }
 
-// abort makes a new computation necessary, unless the one in force has seen
-// the change already (crm 9.11: a graph is valid for what it was computed from).
 func (c *Core) abort(now time.Time, reason, detail string, v Version) {
+	c.abortBy(now, Aborted{Reason: reason, Detail: detail, Version: v})
+}
+
+// abortBy makes a new computation necessary, unless the one in force has seen
+// the change already (crm 9.11: a graph is valid for what it was computed from).
+func (c *Core) abortBy(now time.Time, ev Aborted) {
+	reason, detail, v := ev.Reason, ev.Detail, ev.Version
 	if v != (Version{}) && c.inputSeen && !v.After(c.input) {
 		c.note(Debug, "Change %v is part of the present graph's input: %s", v, reason)
 		return
 	}
 	c.hopeless = false
+	c.urgent = c.urgent || !ev.Config
 	complete := c.phase != PhaseExecuting
 	level := Info
 	if !complete {
@@ -257,10 +268,29 @@ func (c *Core) abort(now time.Time, reason, detail string, v Version) {
 	c.phase = PhaseWaiting
 	c.inputSeen = false
 	c.leaving = false
-	c.computeAt = time.Time{} // a recheck that was set has nothing to add
-	if c.opts.TransitionDelay > 0 {
-		c.computeAt = now.Add(c.opts.TransitionDelay)
+	c.computeAt = c.earliest(now)
+}
+
+// A storm is so many computations in a row that changes of the configuration
+// asked for and that found nothing to do. While it lasts, a computation begins
+// this long after the one before, at the earliest: whoever writes a thousand
+// changes a second does not wait for a thousand computations, and they do not
+// take the processor from the CIB. News of anything else is never held back.
+const (
+	stormAfter = 3
+	stormPause = 50 * time.Millisecond
+	stormEnd   = time.Second // without a computation
+)
+
+// earliest is when the next computation may begin; zero: at once.
+func (c *Core) earliest(now time.Time) time.Time {
+	switch {
+	case c.opts.TransitionDelay > 0:
+		return now.Add(c.opts.TransitionDelay)
+	case c.idle >= stormAfter && !c.urgent:
+		return c.askedAt.Add(stormPause)
 	}
+	return time.Time{} // a recheck that was set has nothing to add
 }
 
 // retire leaves the current graph to its completion actions.
@@ -284,6 +314,10 @@ func (c *Core) settle(now time.Time) {
 	c.phase = PhaseComputing
 	c.dirty, c.inputSeen, c.input = false, false, Version{}
 	c.computeAt = time.Time{}
+	if c.urgent || now.Sub(c.askedAt) > stormEnd {
+		c.idle = 0
+	}
+	c.urgent, c.askedAt = false, now
 	var unrecorded []Flight
 	for _, k := range c.flightKeys() {
 		if f := c.flights[k]; f.Action.Kind == graph.RscOp && f.Action.Operation != "cancel" && !f.recorded {
@@ -299,7 +333,7 @@ func (c *Core) asked(ev Asked) {
 	}
 	c.input, c.inputSeen = ev.Version, true
 	if c.dirty && c.dirtyAt != (Version{}) && !c.dirtyAt.After(ev.Version) {
-		c.dirty = false // all that came since asking is part of the input
+		c.dirty, c.urgent = false, false // all that came since asking is part of the input
 	}
 }
 
@@ -308,12 +342,12 @@ func (c *Core) scheduled(now time.Time, ev Scheduled) {
 		c.note(Info, "pe_calc calculation %d is obsolete", ev.Ref)
 		return
 	}
+	if c.idle++; len(ev.Graph.Synapses) > 0 {
+		c.idle = 0
+	}
 	if c.dirty {
 		c.note(Info, "pe_calc calculation %d is obsolete", ev.Ref)
-		c.phase = PhaseWaiting
-		if c.opts.TransitionDelay > 0 {
-			c.computeAt = now.Add(c.opts.TransitionDelay)
-		}
+		c.phase, c.computeAt = PhaseWaiting, c.earliest(now)
 		return
 	}
 	c.lastID = max(c.lastID+1, ev.Graph.ID)

@@ -58,6 +58,7 @@ func Main(name string, run func(ctx context.Context, env Env) error) {
 		fmt.Println(name, Version)
 		return
 	}
+	Tune()
 	level := slog.LevelInfo
 	if d := os.Getenv("HA_DEBUG"); d != "" && d != "0" {
 		level = slog.LevelDebug

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"compress/bzip2"
 	"context"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -132,5 +134,29 @@ func TestUnchangedQuestionIsAnsweredFromMemory(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSavedSizes: small and large inputs, in turn, come back as they were.
+func TestSavedSizes(t *testing.T) {
+	s := newSaver(t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i, size := range []int{10, smallBlock - 1001, 3000, smallBlock, 20_000, 3 * smallBlock, 1} {
+		text := make([]byte, size)
+		for k := range text {
+			text[k] = 'a' + byte(rnd.IntN(26))
+		}
+		doc := append([]byte("<cib x='"), append(text, "'/>"...)...)
+		path := s.save(seriesInput, [3]int{100, 100, 100}, doc, time.Unix(5, 0))
+		s.write(<-s.jobs)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(bzip2.NewReader(f))
+		f.Close()
+		if want := dated(doc, time.Unix(5, 0)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("input %d of %d bytes: %d bytes come back, %v", i, len(want), len(got), err)
+		}
 	}
 }
