@@ -258,3 +258,36 @@ func TestEndOfTheDaemonIsUnavailable(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHeldWatcher: who lets notifications wait gets all of them, in order.
+func TestHeldWatcher(t *testing.T) {
+	c, stop := start(t, t.TempDir(), filepath.Join(shortDir(t), "cib.sock"))
+	defer stop()
+	lead(t, c)
+	watch, err := c.Watch(t.Context(), &cibv1.WatchRequest{HoldMs: 60_000}) // no more than longestHold
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := watch.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const changes = 300
+	for i := range changes {
+		r := apply(t, c, &cibv1.Change{Op: cibv1.Op_OP_MODIFY, Section: "status", CanCreate: true, Xml: fmt.Appendf(nil, `<node_state id="1" n="%d"/>`, i)})
+		if r.GetRc() != 0 {
+			t.Fatal(r)
+		}
+	}
+	at := first.GetTo().GetNumUpdates()
+	for i := range changes {
+		n, err := watch.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.GetFrom().GetNumUpdates() != at || n.GetTo().GetNumUpdates() != at+1 {
+			t.Fatalf("notification %d leads from %v to %v, the one before to %d", i, n.GetFrom(), n.GetTo(), at)
+		}
+		at++
+	}
+}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -73,6 +75,7 @@ func (s *Server) Watch(req *cibv1.WatchRequest, stream cibv1.Cib_WatchServer) er
 		return errStopping
 	}
 	defer s.do(func() { delete(s.watchers, w) })
+	hold := min(time.Duration(req.GetHoldMs())*time.Millisecond, longestHold)
 	for {
 		select {
 		case <-stream.Context().Done():
@@ -88,9 +91,16 @@ func (s *Server) Watch(req *cibv1.WatchRequest, stream cibv1.Cib_WatchServer) er
 			if err := stream.Send(visible); err != nil {
 				return err
 			}
+			if hold > 0 && len(w.queue) == 0 {
+				sleep(stream.Context(), hold)
+			}
 		}
 	}
 }
+
+// longestHold bounds what a subscriber may ask for, so that its queue does not
+// run full meanwhile.
+const longestHold = 100 * time.Millisecond
 
 // restricted is what u may see of a notification: where ACLs apply, the whole
 // document as u sees it, since a patch could tell what is hidden (cib 11.4).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -29,6 +30,9 @@ import (
 type Follower struct {
 	// NoWait has Follow fail at once where there is no daemon.
 	NoWait bool
+	// Hold is how long the daemon may let changes wait for each other (at most
+	// 100 ms): who can wait is woken less often while many changes are made.
+	Hold time.Duration
 
 	cib cibv1.CibClient
 	doc *cibdoc.Doc // nil: none yet; kept when the connection is lost
@@ -118,7 +122,7 @@ func (f *Follower) watch(ctx context.Context, misfit *misfitError, take func(Ste
 	defer cancel()
 	// Only a new connection waits for the daemon: if it goes just when we have
 	// to ask again, our user must hear of it.
-	stream, err := f.cib.Watch(ctx, &cibv1.WatchRequest{}, grpc.WaitForReady(misfit == nil && !f.NoWait))
+	stream, err := f.cib.Watch(ctx, &cibv1.WatchRequest{HoldMs: uint32(f.Hold.Milliseconds())}, grpc.WaitForReady(misfit == nil && !f.NoWait))
 	if err != nil {
 		return translate(err)
 	}

@@ -18,6 +18,7 @@ func (s *Server) followCIB(ctx context.Context) error {
 	}
 	defer cc.Close()
 	f := cibclient.NewFollower(cibv1.NewCibClient(cc))
+	f.Hold = 10 * time.Millisecond // a storm of changes is not worth a look at each
 	for {
 		err := f.Follow(ctx, func(step cibclient.Step) { s.do(ctx, func() { s.cibChanged(step) }) })
 		if ctx.Err() != nil {

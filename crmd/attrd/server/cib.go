@@ -202,7 +202,7 @@ func (s *Server) followCIB(ctx context.Context) error {
 func (s *Server) watchCIB(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := s.cib.Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true}, grpc.WaitForReady(true))
+	stream, err := s.cib.Watch(ctx, &cibv1.WatchRequest{PatchesOnly: true, HoldMs: 10}, grpc.WaitForReady(true))
 	if err != nil {
 		return err
 	}

@@ -566,8 +566,11 @@ func (x *ApplyResponse) GetVersion() *Version {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PatchesOnly   bool                   `protobuf:"varint,1,opt,name=patches_only,json=patchesOnly,proto3" json:"patches_only,omitempty"` // leave the document out of the first notification
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	PatchesOnly bool                   `protobuf:"varint,1,opt,name=patches_only,json=patchesOnly,proto3" json:"patches_only,omitempty"` // leave the document out of the first notification
+	// After a notification the next ones may wait so long for each other: whoever
+	// needs not know at once is woken less often while many changes are made.
+	HoldMs        uint32 `protobuf:"varint,2,opt,name=hold_ms,json=holdMs,proto3" json:"hold_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +610,13 @@ func (x *WatchRequest) GetPatchesOnly() bool {
 		return x.PatchesOnly
 	}
 	return false
+}
+
+func (x *WatchRequest) GetHoldMs() uint32 {
+	if x != nil {
+		return x.HoldMs
+	}
+	return 0
 }
 
 type Notification struct {
@@ -1042,9 +1052,10 @@ const file_proto_cib_v1_cib_proto_rawDesc = "" +
 	"\x02rc\x18\x01 \x01(\x05R\x02rc\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x10\n" +
 	"\x03xml\x18\x03 \x01(\fR\x03xml\x121\n" +
-	"\aversion\x18\x04 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\"1\n" +
+	"\aversion\x18\x04 \x01(\v2\x17.linuxha.cib.v1.VersionR\aversion\"J\n" +
 	"\fWatchRequest\x12!\n" +
-	"\fpatches_only\x18\x01 \x01(\bR\vpatchesOnly\"\xa7\x02\n" +
+	"\fpatches_only\x18\x01 \x01(\bR\vpatchesOnly\x12\x17\n" +
+	"\ahold_ms\x18\x02 \x01(\rR\x06holdMs\"\xa7\x02\n" +
 	"\fNotification\x12+\n" +
 	"\x04from\x18\x01 \x01(\v2\x17.linuxha.cib.v1.VersionR\x04from\x12'\n" +
 	"\x02to\x18\x02 \x01(\v2\x17.linuxha.cib.v1.VersionR\x02to\x12\x14\n" +
