@@ -148,6 +148,33 @@ func TestSetsInOrder(t *testing.T) {
 	}
 }
 
+// TestLoneAtAPlace: with a node, an element alone is judged as in the CIB, and
+// tells how long that holds.
+func TestLoneAtAPlace(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	l, err := Parse([]byte(`<x><rule id="r"><expression operation="eq" attribute="#uname" value="n1"/><date_expression operation="lt" end="2026-11-20T13:00:00Z"/></rule>
+<rule id-ref="o"/><others><rule id="o"><rsc_expression class="stonith"/><date_expression operation="date_spec"><date_spec hours="12"/></date_expression></rule></others></x>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence := &Resource{Class: "stonith", Type: "fence_x"}
+	for _, tt := range []struct {
+		place Place
+		want  bool
+		holds time.Duration
+	}{
+		{Place{}, false, 0},
+		{Place{Node: map[string]string{"#uname": "n1"}}, true, time.Hour},
+		{Place{Node: map[string]string{"#uname": "n2"}}, false, 0},
+		{Place{Node: map[string]string{"#uname": "n2"}, Resource: fence}, true, time.Minute},
+	} {
+		got, until := l.Applies(tt.place, at)
+		if got != tt.want || until.IsZero() != (tt.holds == 0) || tt.holds != 0 && until.Sub(at) != tt.holds {
+			t.Errorf("%+v: %v until %v, want %v for %v", tt.place, got, until, tt.want, tt.holds)
+		}
+	}
+}
+
 // TestLone: an element alone is judged by the time alone.
 func TestLone(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)

@@ -2,13 +2,13 @@ package server
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"linuxha/cib/cibdoc"
+	"linuxha/pengine/rules"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/request"
 	"linuxha/stonithd/topology"
@@ -20,6 +20,8 @@ import (
 // constraints these are, so that a change of others costs no reading.
 type cibReader struct {
 	node string
+	// now is the clock; nil: time.Now.
+	now func() time.Time
 	// effective turns the text of stonith-watchdog-timeout into a time.
 	effective func(string) time.Duration
 
@@ -27,6 +29,8 @@ type cibReader struct {
 	root       *cibdoc.Node // its configuration
 	primitives []placed
 	locations  []*cibdoc.Node               // rsc_locations that concern them
+	at         time.Time                    // of the present evaluation
+	until      time.Time                    // when its rules may say something else, by the time alone; zero: never
 	attrs      map[string]map[string]string // permanent attributes per node
 	refs       bool                         // there are sets by reference, which may be anywhere
 
@@ -62,7 +66,11 @@ func (c *cibReader) read(doc *cibdoc.Doc) (request.Reconfigured, error) {
 // evaluate judges what was found.
 func (c *cibReader) evaluate() request.Reconfigured {
 	c.refs = false
-	c.attrs = nodeAttributes(c.root)
+	c.at, c.until = time.Now(), time.Time{}
+	if c.now != nil {
+		c.at = c.now()
+	}
+	c.attrs = c.nodeAttributes()
 	conf := request.Reconfigured{Devices: c.devices(), Levels: c.levels(), Attributes: c.attrs}
 	c.watchdog(&conf)
 	return conf
@@ -102,11 +110,22 @@ func (c *cibReader) findLocations() {
 	}
 }
 
-// names are those of the devices and of all around them.
+// names are those of the devices, of all around them, and of their tags.
 func (c *cibReader) names() []string {
 	var names []string
 	for _, p := range c.primitives {
-		names = append(names, p.names()...)
+		names = append(names, c.namesOf(p)...)
+	}
+	return names
+}
+
+// namesOf are the names by which a constraint can mean a device.
+func (c *cibReader) namesOf(p placed) []string {
+	names := p.names()
+	for _, tag := range cibdoc.Children(c.root.Child("tags"), "tag") {
+		if slices.ContainsFunc(cibdoc.Children(tag, "obj_ref"), func(ref *cibdoc.Node) bool { return slices.Contains(p.names(), ref.ID()) }) {
+			names = append(names, tag.ID())
+		}
 	}
 	return names
 }
@@ -138,23 +157,28 @@ func (c *cibReader) device(p placed) (device.Device, bool) {
 		return device.Device{}, false
 	}
 	tmpl := c.template(p.prim)
+	at := c.place(p)
 	meta := map[string]string{}
 	if defaults := c.root.Child("rsc_defaults"); defaults != nil {
-		c.attributes(defaults, "meta_attributes", meta)
+		c.attributes(defaults, "meta_attributes", meta, at)
 	}
 	for _, e := range append(slices.Clone(p.enclosing), tmpl, p.prim) {
 		if e != nil {
-			c.attributes(e, "meta_attributes", meta)
+			c.attributes(e, "meta_attributes", meta, at)
 		}
 	}
-	if strings.EqualFold(meta["target-role"], "Stopped") || !c.allowed(p) {
+	if strings.EqualFold(meta["target-role"], "Stopped") {
 		return device.Device{}, false
 	}
 	params := map[string]string{}
 	if tmpl != nil {
-		c.attributes(tmpl, "instance_attributes", params)
+		c.attributes(tmpl, "instance_attributes", params, at)
 	}
-	c.attributes(p.prim, "instance_attributes", params)
+	c.attributes(p.prim, "instance_attributes", params, at)
+	at.Meta, at.Params = meta, func() map[string]string { return params }
+	if !c.allowed(p, at) {
+		return device.Device{}, false
+	}
 	return device.Device{
 		ID: p.prim.ID(), Agent: c.inherited(p.prim, "type"), Namespace: c.inherited(p.prim, "provider"), Params: params,
 		Unfencing: strings.EqualFold(meta["provides"], "unfencing"),
@@ -165,7 +189,7 @@ func (c *cibReader) device(p placed) (device.Device, bool) {
 func (c *cibReader) property(name string) string {
 	props := map[string]string{}
 	if cfg := c.root.Child("crm_config"); cfg != nil {
-		c.attributes(cfg, "cluster_property_set", props)
+		c.attributes(cfg, "cluster_property_set", props, rules.Place{})
 	}
 	return props[name]
 }
@@ -181,36 +205,6 @@ func (c *cibReader) template(prim *cibdoc.Node) *cibdoc.Node {
 		}
 	}
 	return nil
-}
-
-// attributes adds the nvpairs of e's sets to into; of several sets the one
-// with the higher score wins, and any of them over what was there before.
-func (c *cibReader) attributes(e *cibdoc.Node, set string, into map[string]string) {
-	sets := cibdoc.Children(e, set)
-	for i, s := range sets {
-		if ref := s.Attr("id-ref"); ref != "" {
-			c.refs = true
-			if target := find(c.root, set, ref); target != nil {
-				sets[i] = target
-			}
-		}
-	}
-	slices.SortStableFunc(sets, func(a, b *cibdoc.Node) int { return scoreOf(b) - scoreOf(a) })
-	found := map[string]string{}
-	for _, s := range sets {
-		if rule := s.Child("rule"); rule != nil && !c.ruleHolds(rule) {
-			continue
-		}
-		for _, nv := range cibdoc.Children(s, "nvpair") {
-			name := nv.Attr("name")
-			if _, set := found[name]; !set && name != "" {
-				found[name] = nv.Attr("value")
-			}
-		}
-	}
-	for k, v := range found {
-		into[k] = v
-	}
 }
 
 const infinity = 1000000
@@ -231,108 +225,6 @@ func score(text string) int {
 	return max(-infinity, min(infinity, n))
 }
 
-// allowed: no location constraint keeps the device, or what encloses it, off
-// this node (execution 33.1).
-func (c *cibReader) allowed(p placed) bool {
-	names := p.names()
-	symmetric := !strings.EqualFold(c.property("symmetric-cluster"), "false")
-	sum, mentioned := 0, false
-	for _, loc := range c.locations {
-		if !concernsAny(loc, names) {
-			continue
-		}
-		s, here := c.locationScore(loc)
-		if here {
-			sum, mentioned = addScores(sum, s), true
-		}
-	}
-	if !mentioned {
-		return symmetric
-	}
-	return sum >= 0
-}
-
-func concernsAny(loc *cibdoc.Node, names []string) bool {
-	return slices.ContainsFunc(names, func(n string) bool { return concerns(loc, n) })
-}
-
-func concerns(loc *cibdoc.Node, id string) bool {
-	if loc.Attr("rsc") == id {
-		return true
-	}
-	if p := loc.Attr("rsc-pattern"); p != "" {
-		re, err := regexp.CompilePOSIX(p)
-		return err == nil && re.MatchString(id)
-	}
-	for _, set := range cibdoc.Children(loc, "resource_set") {
-		for _, ref := range cibdoc.Children(set, "resource_ref") {
-			if ref.ID() == id {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (c *cibReader) locationScore(loc *cibdoc.Node) (s int, here bool) {
-	if n := loc.Attr("node"); n != "" {
-		return scoreOf(loc), strings.EqualFold(n, c.node)
-	}
-	for _, rule := range cibdoc.Children(loc, "rule") {
-		if c.ruleHolds(rule) {
-			s, here = addScores(s, scoreOf(rule)), true
-		}
-	}
-	return s, here
-}
-
-func addScores(a, b int) int {
-	if a == -infinity || b == -infinity {
-		return -infinity
-	}
-	return max(-infinity, min(infinity, a+b))
-}
-
-// ruleHolds evaluates the rules that make sense for a device's place: by node
-// name and by permanent node attribute. What needs time or status does not hold.
-func (c *cibReader) ruleHolds(rule *cibdoc.Node) bool {
-	or := strings.EqualFold(rule.Attr("boolean-op"), "or")
-	any, all := false, true
-	for e := range rule.Elements() {
-		holds := false
-		switch e.Tag {
-		case "rule":
-			holds = c.ruleHolds(e)
-		case "expression":
-			holds = c.expressionHolds(e)
-		}
-		any, all = any || holds, all && holds
-	}
-	if or {
-		return any
-	}
-	return all
-}
-
-func (c *cibReader) expressionHolds(e *cibdoc.Node) bool {
-	have, defined := c.node, true
-	if name := e.Attr("attribute"); name != "#uname" {
-		have, defined = c.attrs[c.node][name]
-	}
-	want := e.Attr("value")
-	switch e.Attr("operation") {
-	case "eq":
-		return defined && strings.EqualFold(have, want)
-	case "ne":
-		return !defined || !strings.EqualFold(have, want)
-	case "defined":
-		return defined
-	case "not_defined":
-		return !defined
-	}
-	return false
-}
-
 func (c *cibReader) levels() []topology.Level {
 	var out []topology.Level
 	for _, e := range cibdoc.Children(c.root.Child("fencing-topology"), "fencing-level") {
@@ -350,20 +242,6 @@ func (c *cibReader) levels() []topology.Level {
 			}
 		}
 		out = append(out, l)
-	}
-	return out
-}
-
-func nodeAttributes(configuration *cibdoc.Node) map[string]map[string]string {
-	out := map[string]map[string]string{}
-	for _, n := range cibdoc.Children(configuration.Child("nodes"), "node") {
-		attrs := map[string]string{}
-		for _, set := range cibdoc.Children(n, "instance_attributes") {
-			for _, nv := range cibdoc.Children(set, "nvpair") {
-				attrs[nv.Attr("name")] = nv.Attr("value")
-			}
-		}
-		out[n.Attr("uname")] = attrs
 	}
 	return out
 }

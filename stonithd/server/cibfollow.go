@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -64,15 +65,43 @@ func (s *Server) configure(conf request.Reconfigured, changed bool, err error) {
 		return
 	}
 	if changed {
+		s.configured = &conf
 		s.checkWatchdog(conf.Watchdog)
 		s.step(conf)
 	}
+	s.awaitRules()
+}
+
+// clockCheck is how late a change by the date may be noticed where somebody has
+// set the clock.
+const clockCheck = time.Minute
+
+// awaitRules has the configuration judged again when rules that ask for the
+// date may say something else.
+func (s *Server) awaitRules() {
+	if s.reread != nil {
+		s.reread.Stop()
+		s.reread = nil
+	}
+	reader, at := s.reader, s.reader.until
+	if at.IsZero() {
+		return
+	}
+	s.reread = time.AfterFunc(min(time.Until(at), clockCheck), func() {
+		s.do(s.ctx, func() {
+			if s.reader != reader || reader.until != at {
+				return // the CIB has changed meanwhile
+			}
+			conf := reader.evaluate()
+			s.configure(conf, !reflect.DeepEqual(&conf, s.configured), nil)
+		})
+	})
 }
 
 // follow reads what a step has changed; changed is false where nothing of it
 // concerns fencing.
 func (c *cibReader) follow(step cibclient.Step) (conf request.Reconfigured, changed bool, err error) {
-	if c.doc == nil || c.doc != step.Old || step.New.Configuration() == nil || c.refs && step.Changed("configuration") {
+	if c.doc == nil || c.doc != step.Old || step.New.Configuration() == nil || c.refs && step.Changed("configuration") || step.Changed("tags") {
 		conf, err = c.read(step.New)
 		return conf, err == nil, err
 	}
@@ -97,8 +126,8 @@ func (c *cibReader) follow(step cibclient.Step) (conf request.Reconfigured, chan
 }
 
 // properties are the values of the cluster properties that matter here.
-func (c *cibReader) properties() [2]string {
-	return [2]string{c.property("symmetric-cluster"), c.property("stonith-watchdog-timeout")}
+func (c *cibReader) properties() [3]string {
+	return [3]string{c.property("symmetric-cluster"), c.property("stonith-watchdog-timeout"), c.property("cluster-name")}
 }
 
 // someChild reports whether one of the children that went, came or changed

@@ -64,7 +64,10 @@ type Server struct {
 	watchers    map[*watcher]bool
 	nextPerform uint64
 	watchdog    request.Watchdog
-	exit        error // set: the loop ends with it
+	checked     string                // the node for which watchdog was checked
+	configured  *request.Reconfigured // as last given to the core
+	reread      *time.Timer           // when rules may say something else
+	exit        error                 // set: the loop ends with it
 }
 
 // New returns a fencer that Run will bring to life.

@@ -7,6 +7,7 @@ import (
 
 	"linuxha/cib/cibdoc"
 	"linuxha/internal/daemon"
+	"linuxha/pengine/rules"
 	"linuxha/stonithd/device"
 	"linuxha/stonithd/request"
 )
@@ -44,15 +45,20 @@ func (c *cibReader) watchdog(conf *request.Reconfigured) {
 
 func (c *cibReader) watchdogHosts(p *cibdoc.Node) []string {
 	params := map[string]string{}
-	c.attributes(p, "instance_attributes", params)
+	c.attributes(p, "instance_attributes", params, rules.Place{Node: map[string]string{"#uname": c.node}})
 	return device.ParseTargets(params["pcmk_host_list"])
 }
 
 // checkWatchdog ends the fencer, and with it the node's part in the cluster, if
 // the others would rely on this node resetting itself and it cannot
 // (execution 40.6).
+// It is asked again where the node or what is configured for it has changed: to
+// look for sbd may take a look at all processes.
 func (s *Server) checkWatchdog(w request.Watchdog) {
-	s.watchdog = w
+	if s.node == s.checked && w.Timeout == s.watchdog.Timeout && slices.Equal(w.Hosts, s.watchdog.Hosts) {
+		return
+	}
+	s.watchdog, s.checked = w, s.node
 	if s.node == "" || s.opts.StandAlone || !w.Covers(s.node) {
 		return
 	}
