@@ -100,6 +100,7 @@ func (s *Server) listened(now time.Time, p *link.Packet) {
 func (s *Server) answerClientStatus(q *hamsg.Message) {
 	name := q.Get("cn")
 	_, online := s.clients[name]
+	online = online || name == "ccm" && s.with306.core != nil
 	for l := range s.listeners {
 		online = online || l.client == name
 	}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 
 	"linuxha/heartbeatd/ccm"
+	"linuxha/heartbeatd/ccm/ccm306"
 	"linuxha/heartbeatd/classic"
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/halog"
@@ -106,6 +107,7 @@ type Server struct {
 	congested bool
 	window    window
 	flow      flow
+	with306   room306
 	submits   []*hamsg.Message // of ccm, to go out next
 	outbox    []outgoing       // of clients, waiting for acknowledgements
 	packer    *packer
@@ -175,6 +177,7 @@ func New(opt Options) (*Server, error) {
 		return nil, errors.New("env quorum names quorumd, but ha.cf has no quorum_server: add `quorum_server HOST`")
 	}
 	s.quorum = quorum.New(quorum.Options{Plugins: plugins})
+	s.with306 = s.new306(cfg)
 	if opt.Classic != nil {
 		s.classic = newClassicRoom(*opt.Classic)
 	}
@@ -308,6 +311,9 @@ func (s *Server) loop(ctx, broken context.Context) error {
 		if at := s.classicWake(); !at.IsZero() && at.Before(wake) {
 			wake = at
 		}
+		if at := s.wake306(); !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
 		if at := s.flow.next; !at.IsZero() && at.Before(wake) {
 			wake = at
 		}
@@ -345,6 +351,9 @@ func (s *Server) loop(ctx, broken context.Context) error {
 			}
 			if at := s.classicWake(); !at.IsZero() && !now.Before(at) {
 				s.stepClassic(now, classic.Woken{})
+			}
+			if at := s.wake306(); !at.IsZero() && !now.Before(at) {
+				s.step306(now, ccm306.Woken{})
 			}
 		}
 		now := time.Now()
@@ -472,6 +481,7 @@ func (s *Server) changed(now time.Time, changes []link.Change) {
 	if len(events) > 0 {
 		s.stepCCM(now, events)
 	}
+	s.changed306(now, changes)
 	s.publishStatus(touched)
 	s.classicChanges(now, changes)
 	if s.active && s.opt.Active != nil {
@@ -487,6 +497,10 @@ func (s *Server) deliver(now time.Time, p *link.Packet) {
 	if p.Src == s.config().Node {
 		return // own messages were taken care of when they were sent
 	}
+	if strings.HasPrefix(p.Type, type306) {
+		s.message306(now, p)
+		return
+	}
 	switch p.Type {
 	case typeCCM:
 		m, err := ccm.Unmarshal(p.Message.Bytes("pb"))
@@ -494,6 +508,7 @@ func (s *Server) deliver(now time.Time, p *link.Packet) {
 			s.log.Warn("a membership message is not understood", "peer", p.Src, "err", err)
 			return
 		}
+		s.ours306(now, p.Src)
 		s.stepCCM(now, ccm.Received{From: p.Src, Generation: p.Generation, Message: m})
 	case typeData:
 		s.arrivedData(p)

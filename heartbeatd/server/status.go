@@ -209,6 +209,11 @@ func (s *Server) quorate(view *heartbeatv1.Membership) bool {
 	for _, m := range view.Members {
 		members = append(members, m.Name)
 	}
+	return s.quorum.View(members, s.voters())
+}
+
+// voters are the nodes whose number and weight decide on quorum.
+func (s *Server) voters() []quorum.Node {
 	var configured []quorum.Node
 	for _, n := range s.configured() {
 		if n.Type == "normal" {
@@ -219,7 +224,7 @@ func (s *Server) quorate(view *heartbeatv1.Membership) bool {
 			configured = append(configured, quorum.Node{Name: n.Name, Weight: weight})
 		}
 	}
-	return s.quorum.View(members, configured)
+	return configured
 }
 
 // requorum asks again after the node table changed: the view is the same, but

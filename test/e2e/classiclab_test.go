@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,7 @@ type window struct{ from, to time.Time }
 // classicOptions are what tests vary.
 type classicOptions struct {
 	node1, node2 kind
+	more         []kind // node3 and so on: not with haresources
 	medium       string // ucast, bcast, mcast
 	auth         string
 	failback     string
@@ -83,7 +86,11 @@ func newClassicLab(t *testing.T, o classicOptions) *classicLab {
 	if err := lab.Probe(); err != nil {
 		t.Skipf("skipped: %v", err)
 	}
-	needsOld := o.node1 == old || o.node2 == old
+	kinds := map[string]kind{}
+	for i, k := range append([]kind{o.node1, o.node2}, o.more...) {
+		kinds[fmt.Sprintf("node%d", i+1)] = k
+	}
+	needsOld := slices.Contains(slices.Collect(maps.Values(kinds)), old)
 	if _, err := os.Stat(oldDaemon); needsOld && err != nil {
 		t.Skip("skipped: Debian's package heartbeat is not installed (apt-get install heartbeat)")
 	}
@@ -94,13 +101,13 @@ func newClassicLab(t *testing.T, o classicOptions) *classicLab {
 		o.auth = "sha1 lab-secret"
 	}
 	l, err := lab.New(lab.Options{
-		Nodes: names(2), Clients: o.clients, Bin: binDir(), Links: 1, WholeHACF: o.haCF(), AuthKeys: "auth 1\n1 " + o.auth + "\n",
+		Nodes: names(len(kinds)), Clients: o.clients, Bin: binDir(), Links: 1, WholeHACF: o.haCF(), AuthKeys: "auth 1\n1 " + o.auth + "\n",
 		RebootStarts: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &classicLab{Lab: l, t: t, kinds: map[string]kind{"node1": o.node1, "node2": o.node2}}
+	c := &classicLab{Lab: l, t: t, kinds: kinds}
 	t.Cleanup(c.end)
 	c.must(os.Mkdir(filepath.Join(l.SharedDir(), "fail"), 0o755))
 	scripts := filepath.Join("..", "..", "agents", "ha.d")
@@ -132,9 +139,11 @@ func (o classicOptions) haCF() string {
 	case "mcast":
 		b.WriteString("mcast eth0 239.192.0.42 694 1 0\n")
 	default:
-		fmt.Fprintf(&b, "ucast eth0 %s\nucast eth0 %s\n", lab.Address(0, 1).IP, lab.Address(0, 2).IP)
+		for i := range 2 + len(o.more) {
+			fmt.Fprintf(&b, "ucast eth0 %s\n", lab.Address(0, i+1).IP)
+		}
 	}
-	fmt.Fprintf(&b, "auto_failback %s\nnode node1\nnode node2\n", o.failback)
+	fmt.Fprintf(&b, "auto_failback %s\nnode %s\n", o.failback, strings.Join(names(2+len(o.more)), " "))
 	for _, line := range o.extra {
 		b.WriteString(line + "\n")
 	}

@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"linuxha/deploy/lab"
+)
+
+// ccmClient is the package's program that prints the membership of its node's
+// ccm; it goes on until it is ended.
+const ccmClient = "/usr/libexec/heartbeat/ccm_testclient"
+
+var (
+	oldInstance = regexp.MustCompile(`info: instance=(\d+)\n`)
+	oldMember   = regexp.MustCompile(`nodeid=\d+, uname=(\S+), born=\d+`)
+	ourView     = regexp.MustCompile(`new membership with Heartbeat 3\.0\.6 number=(\d+) leader=(\S+) members="?([^"]*?)"? quorate=(\w+)`)
+)
+
+// membership is what a node says about the one with 3.0.6: its number and
+// members; "none". Ours must know by which of them there is quorum.
+func (c *classicLab) membership(node string) string {
+	c.t.Helper()
+	n := c.MustNode(node)
+	if c.kinds[node] == ours {
+		log, err := os.ReadFile(n.Path("/var/log/ha-log"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			c.t.Fatal(err)
+		}
+		text := string(log)
+		text = text[max(0, strings.LastIndex(text, "Local status now set to: 'up'")):] // of this life
+		all := ourView.FindAllStringSubmatchIndex(text, -1)
+		if len(all) == 0 || strings.Contains(text[all[len(all)-1][1]:], "has no membership with Heartbeat 3.0.6 any more") {
+			return "none"
+		}
+		last := ourView.FindStringSubmatch(text[all[len(all)-1][0]:])
+		members, total := strings.Fields(last[3]), len(c.kinds)
+		if quorate := fmt.Sprint(total == 2 || 2*len(members) > total); last[4] != quorate {
+			c.t.Errorf("%s: %d of %d: quorate=%s", node, len(members), total, last[4])
+		}
+		return last[1] + ": " + last[3]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// It prints what is in force and then waits for changes.
+	out, err := n.Run(ctx, "sh", "-c", "timeout 1 "+ccmClient+" 2>&1 || [ $? = 124 ]")
+	if err != nil {
+		return "none"
+	}
+	number := oldInstance.FindAllStringSubmatch(out, -1)
+	if len(number) == 0 {
+		return "none"
+	}
+	var members []string
+	all, _, _ := strings.Cut(out[strings.LastIndex(out, "info: instance="):], "NEW MEMBERS")
+	for _, m := range oldMember.FindAllStringSubmatch(all, -1) {
+		members = append(members, m[1])
+	}
+	slices.Sort(members)
+	return number[len(number)-1][1] + ": " + strings.Join(members, " ")
+}
+
+// agree waits until the nodes have one membership, of just them.
+func (c *classicLab) agree(nodes ...string) {
+	c.t.Helper()
+	said := map[string]string{}
+	ok := func() bool {
+		for _, n := range nodes {
+			said[n] = c.membership(n)
+		}
+		for _, n := range nodes {
+			if said[n] != said[nodes[0]] || !strings.HasSuffix(said[n], ": "+strings.Join(nodes, " ")) {
+				return false
+			}
+		}
+		return true
+	}
+	for end := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("not within %v: one membership of %v; they say %v", patience, nodes, said)
+		}
+	}
+	c.Event("agreed", nodes[0], said[nodes[0]])
+	c.t.Logf("membership %s", said[nodes[0]])
+}
+
+// TestMembership306: the ccm of 3.0.6 and ours form one membership, whoever
+// leads it, comes first, dies or leaves.
+func TestMembership306(t *testing.T) {
+	full(t)
+	for _, o := range []classicOptions{
+		{node1: old, node2: ours},
+		{node1: ours, node2: old, more: []kind{ours}},
+		{node1: old, node2: ours, more: []kind{old}},
+	} {
+		o.extra = []string{"crm ccm-only"}
+		all := names(2 + len(o.more))
+		t.Run(strings.Join(append([]string{string(o.node1), string(o.node2)}, kindNames(o.more)...), ", "), func(t *testing.T) {
+			c := newClassicLab(t, o)
+			for _, n := range all {
+				c.start(n)
+			}
+			c.agree(all...)
+			for _, n := range all {
+				rest := without(all, n)
+				hasOld := slices.ContainsFunc(rest, func(r string) bool { return c.kinds[r] == old })
+				c.kill(n)
+				if hasOld {
+					c.agree(rest...)
+				} else {
+					c.await("no membership with 3.0.6", func() bool {
+						return !slices.ContainsFunc(rest, func(r string) bool { return c.membership(r) != "none" })
+					})
+				}
+				c.back(n)
+				c.agree(all...)
+			}
+			if len(all) > 2 {
+				for _, n := range all { // 3.0.6 with its ccm does not restart after a partition
+					rest := without(all, n)
+					c.must(c.Cut([]string{n}, rest, lab.BothWays))
+					if slices.ContainsFunc(rest, func(r string) bool { return c.kinds[r] == old }) {
+						c.agree(rest...)
+					} else {
+						c.agree(n)
+					}
+					c.must(c.Heal())
+					c.agree(all...)
+				}
+			}
+			leaver := all[1]
+			c.stop(leaver)
+			if rest := without(all, leaver); slices.ContainsFunc(rest, func(r string) bool { return c.kinds[r] == old }) {
+				c.agree(rest...)
+			}
+			c.start(leaver)
+			c.agree(all...)
+		})
+	}
+}
+
+func kindNames(kinds []kind) []string {
+	var out []string
+	for _, k := range kinds {
+		out = append(out, string(k))
+	}
+	return out
+}
