@@ -101,16 +101,18 @@ func (c *arbitration) better(a, b []string) bool {
 	return strings.Compare(slices.Min(a), slices.Min(b)) < 0
 }
 
-// Holders are the nodes whose leases run, for people.
-func (a *Arbiter) Holders(now time.Time, cluster string) []string {
-	var out []string
-	if c := a.clusters[cluster]; c != nil {
+// Holders are the nodes whose leases run, by cluster, for people: a cluster
+// of which none holds one is there with no nodes.
+func (a *Arbiter) Holders(now time.Time) map[string][]string {
+	out := map[string][]string{}
+	for cluster, c := range a.clusters {
+		out[cluster] = nil
 		for node, until := range c.leases {
 			if now.Before(until) {
-				out = append(out, node)
+				out[cluster] = append(out[cluster], node)
 			}
 		}
+		slices.Sort(out[cluster])
 	}
-	slices.Sort(out)
 	return out
 }

@@ -13,18 +13,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/hamsg"
 	"linuxha/heartbeatd/quorum"
+	"linuxha/internal/ipc"
 	"linuxha/internal/paths"
 	"linuxha/tools/background"
 )
 
 const usage = `usage: ha_quorumd [-s] [-k] [-f] [-l ADDRESS:PORT] [-a AUTHKEYS] [-g GRACE] [-h]
 
-  -s           tell whether ha_quorumd is running
+  -s           tell whether ha_quorumd is running, and who has quorum by it
   -k           end it
   -f           stay in the foreground
   -l ADDRESS   where to listen (default 0.0.0.0:` + quorum.DefaultPort + `, UDP)
@@ -101,6 +103,9 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		return 1
 	case verb == "-s":
 		fmt.Fprintf(stdout, "quorum server is running [pid %d]\n", pid)
+		if err := printHolders(ctx, layout, stdout); err != nil {
+			return fail(err)
+		}
 		return 0
 	case verb == "-k":
 		if err := background.Stop(pidFile); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -132,7 +137,17 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	if err != nil {
 		return fail(err)
 	}
-	d.arbiter = quorum.NewArbiter(grace)
+	d.arbiter, d.began = quorum.NewArbiter(grace), time.Now()
+	status, err := ipc.Listen(statusSocket(layout))
+	if err != nil {
+		return fail(err)
+	}
+	// Whom a cluster consists of is not everybody's business.
+	if err := os.Chmod(statusSocket(layout), 0o600); err != nil {
+		return fail(err)
+	}
+	go d.serveStatus(status)
+	defer status.Close()
 	if err := d.serve(ctx, conn); err != nil {
 		return fail(err)
 	}
@@ -159,8 +174,9 @@ func loadKeys(file string, layout paths.Layout) (*hamsg.Keys, error) {
 	return keys, err
 }
 
-// server is a running ha_quorumd; one goroutine does all.
+// server is a running ha_quorumd. One goroutine answers nodes, another people.
 type server struct {
+	mu      sync.Mutex
 	keys    *hamsg.Keys
 	arbiter *quorum.Arbiter
 	log     io.Writer
@@ -179,7 +195,6 @@ func (s *server) serve(ctx context.Context, conn net.PacketConn) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	fmt.Fprintf(s.log, "quorum server at %s\n", conn.LocalAddr())
-	s.began = time.Now()
 	buf := make([]byte, 64<<10)
 	for {
 		n, from, err := conn.ReadFrom(buf)
@@ -205,6 +220,8 @@ func (s *server) serve(ctx context.Context, conn net.PacketConn) error {
 
 // answer decides on one datagram; what is not authentic gets no answer.
 func (s *server) answer(p []byte, now time.Time) (quorum.Answer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	m, _, err := hamsg.Decode(p, s.keys)
 	if err != nil {
 		return quorum.Answer{}, false

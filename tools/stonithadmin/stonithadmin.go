@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -221,6 +223,23 @@ func (t *tool) devices(ctx context.Context, target string) error {
 	}
 	if res.Rc != 0 {
 		return answer(res.Rc, res.Error, nil)
+	}
+	if t.p.Has("verbose") && len(res.Local) > 0 {
+		for _, d := range res.Local {
+			agent, from := d.Agent, "a client"
+			if d.Namespace != "" {
+				agent = d.Namespace + ":" + agent
+			}
+			if d.FromCib {
+				from = "the configuration"
+			}
+			fmt.Fprintf(&t.text, "# %s: agent %s, registered by %s\n", d.Id, agent, from)
+			for _, name := range slices.Sorted(maps.Keys(d.Params)) {
+				if strings.HasPrefix(name, "pcmk_") { // the agent's own may be passwords
+					fmt.Fprintf(&t.text, "#   %s=%s\n", name, d.Params[name])
+				}
+			}
+		}
 	}
 	t.list("registered fence devices", "device", res.Devices, "fence device", "fence devices")
 	return nil

@@ -97,6 +97,15 @@ func TestCommands(t *testing.T) {
 		{"-R st -a fence_test -o pcmk_host_list=n1,n2", 0, "", ""},
 		{"-R bad -a fence_test -o pcmk_host_list=n3 -e mode -o pcmk_off_retries=1", 0, "", ""},
 		{"-L", 0, "bad\nst\n2 fence devices found\n", ""},
+		{"-L -V", 0, `# bad: agent fence_test, registered by a client
+#   pcmk_host_list=n3
+#   pcmk_off_retries=1
+# st: agent fence_test, registered by a client
+#   pcmk_host_list=n1,n2
+bad
+st
+2 fence devices found
+`, ""},
 		{"-l n2", 0, "st\n1 fence device found\n", ""},
 		{"-l n2 --output-as xml", 0, `<pacemaker-result api-version="2.25" request="stonith_admin -l n2 --output-as xml">
   <list name="registered fence devices" count="1">
