@@ -66,10 +66,18 @@ func subtract(n, skeleton *cibdoc.Node) {
 	}
 }
 
-// merge sets on n what the skeleton has, and adds what is new.
+// merge sets on n what the skeleton has, and adds what is new. The skeleton has
+// all attributes of an element, so that their order is right, too.
 func merge(n, skeleton *cibdoc.Node) {
+	rest := n.Attrs
+	n.Attrs = nil
 	for _, a := range skeleton.Attrs {
 		if a.Name != marker {
+			n.SetAttr(a.Name, a.Value)
+		}
+	}
+	for _, a := range rest {
+		if _, set := n.Get(a.Name); !set {
 			n.SetAttr(a.Name, a.Value)
 		}
 	}

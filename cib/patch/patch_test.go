@@ -287,3 +287,50 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
+
+func TestCreateLegacy(t *testing.T) {
+	old := `<cib crm_feature_set="3.0.6" epoch="5" num_updates="7" admin_epoch="0"><configuration q="1"><a id="1" x="1"><b id="2"/></a><a id="3"/></configuration><status/></cib>`
+	for _, c := range []struct{ name, new, want string }{
+		{
+			"configuration", `<cib crm_feature_set="3.0.6" epoch="6" num_updates="0" admin_epoch="0"><configuration q="1"><a id="1" x="2" y="3"><b id="2"/><c id="9"><d id="10"/></c></a><!--new--></configuration><status/></cib>`,
+			`<diff-removed admin_epoch="0" epoch="5" num_updates="7"><cib epoch="5" num_updates="7" admin_epoch="0"><configuration><a id="1" x="1"/><a id="3" __crm_diff_marker__="removed:top"/></configuration></cib></diff-removed>` +
+				`<diff-added admin_epoch="0" epoch="6" num_updates="0"><cib crm_feature_set="3.0.6" epoch="6" num_updates="0" admin_epoch="0"><configuration q="1"><a id="1" x="2" y="3"><c id="9" __crm_diff_marker__="added:top"><d id="10"/></c></a><!--new--></configuration></cib></diff-added></diff>`,
+		},
+		{
+			"status", strings.Replace(old, "<status/>", `<status a="1"/>`, 1),
+			`<diff-removed admin_epoch="0" epoch="5" num_updates="7"><cib num_updates="7"/></diff-removed>` +
+				`<diff-added admin_epoch="0" epoch="5" num_updates="7"><cib crm_feature_set="3.0.6" epoch="5" num_updates="7" admin_epoch="0"><status a="1"/></cib></diff-added></diff>`,
+		},
+	} {
+		a, b := parse(t, old), parse(t, c.new)
+		if !Legacy(a) {
+			t.Error("feature set 3.0.6 is not taken for an old one")
+		}
+		diff := CreateLegacy(a, b, Options{})
+		if got := string(cibdoc.New(diff).Bytes()); got != `<diff crm_feature_set="`+cibdoc.FeatureSet+`" format="1" digest="`+b.Digest()+`">`+c.want {
+			t.Errorf("%s:\n%s", c.name, got)
+		}
+	}
+	if Legacy(parse(t, `<cib crm_feature_set="3.0.9"/>`)) || !Legacy(parse(t, `<cib/>`)) {
+		t.Error("format 1 is for 3.0.8, older ones and what names none")
+	}
+}
+
+// What has no comments and whose elements keep their order survives format 1.
+func TestLegacyRoundTrip(t *testing.T) {
+	old := parse(t, `<cib epoch="1" num_updates="2" admin_epoch="0"><configuration><a id="1" x="1" y="2"><b id="2"/></a><c/></configuration></cib>`)
+	for _, text := range []string{
+		`<cib epoch="1" num_updates="3" admin_epoch="0"><configuration><a id="1" x="1" y="2"><b id="2"/></a><c/></configuration></cib>`,
+		`<cib epoch="2" num_updates="0" admin_epoch="0"><configuration><a id="1" y="2"><b id="2"/></a><c/></configuration></cib>`,
+		`<cib epoch="2" num_updates="0" admin_epoch="0"><configuration><a id="1" y="3"><b id="2" z="1"/></a></configuration></cib>`,
+		`<cib epoch="2" num_updates="0" admin_epoch="0"><configuration><c/><d id="5"><e/></d></configuration></cib>`,
+	} {
+		want := parse(t, text)
+		got, err := Apply(old, CreateLegacy(old, want, Options{}))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got.Digest() != want.Digest() {
+			t.Errorf("%s:\n%s", text, got.Bytes())
+		}
+	}
+}

@@ -34,12 +34,19 @@ func (p Problem) String() string {
 	return b.String() + ": " + p.Text
 }
 
+// NoFile names a document that is no file in ReferenceLines.
+const NoFile = "Entity: line"
+
 // ReferenceLines is what the reference's tools print about p: lines of the form
 // "FILE:LINE: element TAG: Relax-NG validity error : TEXT". Without a file they
 // begin with "element".
 func (p Problem) ReferenceLines(file string) []string {
 	where := ""
-	if file != "" {
+	switch {
+	case file == "" || p.Line == 0: // or what was not there, but added
+	case file == NoFile:
+		where = fmt.Sprintf("%s %d: ", file, p.Line)
+	default:
 		where = fmt.Sprintf("%s:%d: ", file, p.Line)
 	}
 	kind := "Relax-NG validity error"

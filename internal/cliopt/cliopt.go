@@ -139,10 +139,11 @@ func (s *Spec) mistake(old, new string, args ...any) error {
 	return &UsageError{fmt.Sprintf(new, args...)}
 }
 
-func (s *Spec) unknown(name string) error {
+func (s *Spec) unknown(word string) error {
+	name, _, _ := strings.Cut(word, "=")
 	all := s.meant(name)
 	if len(all) < 2 {
-		return s.mistake("unrecognized option '--%s'", "Unknown option --%s", name)
+		return s.mistake("unrecognized option '--%s'", "Unknown option --%s", word)
 	}
 	var b strings.Builder
 	for _, o := range all {
@@ -155,7 +156,7 @@ func (s *Spec) long(p *Parsed, word string, rest []string) (used int, err error)
 	name, value, has := strings.Cut(word, "=")
 	o := s.byLong(name)
 	if o == nil {
-		return 0, s.unknown(name)
+		return 0, s.unknown(word)
 	}
 	if o.Arg == NoArg && has {
 		return 0, s.mistake("option '--%s' doesn't allow an argument", "Option --%s takes no value", o.Long)

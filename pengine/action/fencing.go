@@ -13,6 +13,10 @@ func Fence(c *state.Cluster) {
 	state.Each(c.Resources, func(r *state.Resource) { managed = managed || r.Managed })
 	var dcFence, dcDown, last *state.Action
 	var fences, downs []*state.Action
+	unfenced := false
+	if !managed && c.Why.Asks() {
+		c.Why.Log(state.Notice, "schedule_fencing_and_shutdowns", "No fencing will be done until there are resources to manage")
+	}
 	for _, n := range c.Nodes {
 		if n.IsGuest() {
 			if n.RequiresReset && managed && c.CanFence(n) {
@@ -38,6 +42,7 @@ func Fence(c *state.Cluster) {
 			continue
 		}
 		if n.Unclean && c.Why.Asks() {
+			unfenced = true
 			c.Why.Log(state.Warning, "schedule_fencing_and_shutdowns", "Node "+n.Name+" is unclean but cannot be fenced")
 		}
 		if n.IsRemote() || !n.Online || !n.ShuttingDown {
@@ -49,6 +54,9 @@ func Fence(c *state.Cluster) {
 		} else {
 			downs = append(downs, d)
 		}
+	}
+	if unfenced && !c.Quorum && c.Opts.NoQuorum == state.QuorumStop {
+		c.Why.Log(state.Notice, "schedule_fencing_and_shutdowns", "Unclean nodes will not be fenced until quorum is attained or no-quorum-policy is set to ignore")
 	}
 	dc := dcFence
 	if dcDown != nil {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 
 	"linuxha/pengine/internal/value"
@@ -400,6 +401,9 @@ func (c *Cluster) resourceHistory(n *Node, l *xmldoc.Elem) *Resource {
 	}
 	c.activeRecurring(r, n, ops)
 	h.conclude()
+	if r.Orphan && slices.Contains(r.Active, n) {
+		c.Why.Log(Warning, "process_rsc_state", "Detected active orphan "+r.ID+" running on "+n.Name)
+	}
 	if req := c.requestedRole(r); req != Unknown {
 		if r.NextRole == Unknown || req < r.NextRole {
 			r.NextRole = req

@@ -176,8 +176,14 @@ func (c *Cluster) readOptions() {
 		if v, ok := c.Root.Get("no-quorum-panic"); ok {
 			panicked = value.Int(v)
 		}
-		if o.Stonith && (panicked != 0 || c.Quorum) {
+		switch {
+		case !o.Stonith:
+			c.Note(Error, "unpack_config", "Resetting no-quorum-policy to 'stop' because fencing is disabled")
+		case panicked != 0 || c.Quorum:
 			o.NoQuorum = QuorumSuicide
+			c.Why.Log(Notice, "unpack_config", "On loss of quorum: Fence all remaining nodes")
+		default:
+			c.Why.Log(Notice, "unpack_config", "Resetting no-quorum-policy to 'stop': cluster has never had quorum")
 		}
 	}
 	c.HaveFenceDevice = o.HaveWatchdog
@@ -185,7 +191,7 @@ func (c *Cluster) readOptions() {
 	if o.NoQuorum == QuorumIgnore {
 		c.Why.Log(Notice, "unpack_config", "On loss of quorum: Ignore")
 	}
-	if o.Stonith && !c.Quorum && o.NoQuorum != QuorumIgnore {
+	if !c.Quorum && o.NoQuorum != QuorumIgnore {
 		defer c.Why.Log(Warning, "cluster_status", "Fencing and resource management disabled due to lack of quorum")
 	}
 	if !o.StartupFencing {

@@ -39,9 +39,6 @@ var spec = &cliopt.Spec{
 // 1 where there is one.
 func Run(_ context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p, err := spec.Parse(args)
-	if err == nil {
-		err = output.NoOperands(p.Operands)
-	}
 	if err != nil {
 		return output.Usage(stderr, name, err)
 	}
@@ -53,13 +50,31 @@ func Run(_ context.Context, name string, args []string, stdin io.Reader, stdout,
 		fmt.Fprint(stdout, output.VersionText)
 		return 0
 	case p.Has("cib") && p.Has("no-version"):
-		return output.Usage(stderr, name, errors.New("-u/--no-version and -c/--cib cannot be used together"))
+		fmt.Fprintln(stderr, "error: -u/--no-version incompatible with -c/--cib")
+		return int(exitcode.Usage)
 	}
 	code, err := run(p, stdin, stdout)
-	if err != nil {
+	if _, isInput := errors.AsType[*inputError](err); isInput {
+		fmt.Fprintln(stderr, err)
+	} else if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	}
 	return int(code)
+}
+
+// inputError is that one of the two documents cannot be read: what is said of
+// it has the reference's words, and the reason below them.
+type inputError struct {
+	which string // first, second
+	cause error  // nil: it is missing
+}
+
+func (e *inputError) Error() string {
+	text := "Could not parse the " + e.which + " XML fragment"
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
 }
 
 func run(p *cliopt.Parsed, stdin io.Reader, stdout io.Writer) (exitcode.Code, error) {
@@ -69,16 +84,29 @@ func run(p *cliopt.Parsed, stdin io.Reader, stdout io.Writer) (exitcode.Code, er
 		return exitcode.DataErr, err
 	}
 	if p.Has("patch") {
+		if err := output.NoOperands(p.Operands); err != nil {
+			return exitcode.Usage, err
+		}
 		return applied(p, in, old, stdout)
 	}
 	changed, err := in.document("new", "new-string")
 	if err != nil {
 		return exitcode.DataErr, err
 	}
+	if err := output.NoOperands(p.Operands); err != nil {
+		return exitcode.Usage, err
+	}
+	if a, b := old.Root().Tag, changed.Root().Tag; a != b {
+		return exitcode.DataErr, fmt.Errorf("<%s> and <%s> have nothing to compare: both documents have to begin with the same element", a, b)
+	}
 	opts := patch.Options{NoVersion: p.Has("no-version"), Digest: p.Has("cib")}
 	if opts.NoVersion {
 		e := changed.Edit()
-		cibdoc.SetVersion(e.Own(nil), old.Version())
+		for _, field := range []string{"admin_epoch", "epoch", "num_updates"} {
+			if v, ok := old.Root().Get(field); ok {
+				e.Own(nil).SetAttr(field, v)
+			}
+		}
 		changed = e.Doc()
 	}
 	if p.Has("cib") {
@@ -86,7 +114,11 @@ func run(p *cliopt.Parsed, stdin io.Reader, stdout io.Writer) (exitcode.Code, er
 		e.SetRoot(orderedAs(old.Root(), changed.Root()))
 		changed = e.Doc()
 	}
-	diff := patch.Create(old, changed, opts)
+	create := patch.Create
+	if patch.Legacy(old) {
+		create = patch.CreateLegacy
+	}
+	diff := create(old, changed, opts)
 	if diff == nil {
 		return exitcode.OK, nil
 	}
@@ -99,11 +131,11 @@ func run(p *cliopt.Parsed, stdin io.Reader, stdout io.Writer) (exitcode.Code, er
 func applied(p *cliopt.Parsed, in inputs, old *cibdoc.Doc, stdout io.Writer) (exitcode.Code, error) {
 	text, err := in.read(p.Value("patch"))
 	if err != nil {
-		return exitcode.NoInput, err
+		return exitcode.DataErr, &inputError{"second", err}
 	}
 	diff, err := cibdoc.ParseNode(text)
 	if err != nil {
-		return exitcode.DataErr, fmt.Errorf("Could not parse the patch: %w", err)
+		return exitcode.DataErr, &inputError{"second", err}
 	}
 	if p.Has("cib") {
 		if err := patch.Check(old, diff); err != nil {
@@ -126,6 +158,8 @@ type inputs struct {
 	stdin io.Reader
 }
 
+var which = map[string]string{"original": "first", "new": "second"}
+
 func (in inputs) document(file, text string) (*cibdoc.Doc, error) {
 	var b []byte
 	var err error
@@ -137,14 +171,14 @@ func (in inputs) document(file, text string) (*cibdoc.Doc, error) {
 	case in.p.Has("stdin"):
 		b, err = io.ReadAll(in.stdin)
 	default:
-		return nil, fmt.Errorf("give the documents to compare: --%s FILE or --%s XML", file, text)
+		return nil, &inputError{which: which[file]}
 	}
 	if err != nil {
-		return nil, err
+		return nil, &inputError{which[file], err}
 	}
 	n, err := cibdoc.ParseNode(b)
 	if err != nil {
-		return nil, fmt.Errorf("Could not parse the %s XML: %w", file, err)
+		return nil, &inputError{which[file], err}
 	}
 	return cibdoc.New(n), nil
 }

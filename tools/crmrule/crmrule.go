@@ -85,7 +85,7 @@ func (r *report) run(ctx context.Context, name string, p *cliopt.Parsed, stdin i
 	if v := p.Value("date"); v != "" {
 		var ok bool
 		if at, ok = isotime.Parse(v, now); !ok {
-			return r.fail(exitcode.DataErr, name+": No valid date given: "+v)
+			return r.fail(exitcode.DataErr, name+": Invalid date specified: '"+v+"'")
 		}
 	}
 	doc, code, text := source(ctx, p, stdin, r.stderr)

@@ -136,7 +136,7 @@ func (t *tool) run() error {
 	}
 	force := t.p.Has("force")
 	if slices.Contains(dangerous, g.Long) && !force {
-		return &failure{exitcode.Usage, "The supplied command is considered dangerous.\nTo prevent accidental destruction of the cluster, the --force flag is required in order to proceed."}
+		return &failure{exitcode.Usage, "The supplied command is considered dangerous.  To prevent accidental destruction of the cluster, the --force flag is required in order to proceed."}
 	}
 	if g.HasValue && g.Long != "switch" && g.Long != "create" && t.active != "" && t.active != name && !force {
 		return &failure{exitcode.Usage, fmt.Sprintf("The supplied shadow instance (%s) is not the same as the active one (%s).\nTo prevent accidental destruction of the cluster, the --force flag is required in order to proceed.", name, t.active)}
@@ -158,7 +158,7 @@ func (t *tool) live() (cibclient.Client, error) {
 		return os.Getenv(n)
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("Could not connect to the CIB: %w", err)
+		return nil, &failure{cibclient.ExitCode(err), "Could not connect to CIB: " + cibdoc.RCOf(err).Error()}
 	}
 	return c, nil
 }
@@ -280,7 +280,7 @@ func (t *tool) createEmpty(name string) error {
 // mayCreate refuses to overwrite a shadow unless forced.
 func (t *tool) mayCreate(name string) error {
 	if _, err := os.Stat(t.path(name)); err == nil && !t.p.Has("force") {
-		return &failure{exitcode.CantCreate, fmt.Sprintf("A shadow instance '%s' already exists.\nTo prevent accidental destruction of the cluster, the --force flag is required in order to proceed.", name)}
+		return &failure{exitcode.CantCreate, fmt.Sprintf("A shadow instance '%s' already exists.\n  To prevent accidental destruction of the cluster, the --force flag is required in order to proceed.", name)}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/beevik/etree"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -52,6 +53,7 @@ var spec = &cliopt.Spec{
 		{Short: 't', Long: "ticket", Arg: cliopt.RequiredArg, Name: "TICKET", Help: "ticket ID", Group: "Additional options"},
 		{Short: 'n', Long: "set-name", Arg: cliopt.RequiredArg, Name: "ID", Help: "accepted for compatibility", Group: "Additional options"},
 		{Short: 'i', Long: "nvpair", Arg: cliopt.RequiredArg, Name: "ID", Help: "accepted for compatibility", Group: "Additional options"},
+		{Short: 'x', Long: "xml-file", Arg: cliopt.RequiredArg, Name: "FILE", Help: "work on the CIB in a file instead of the cluster's", Group: "Additional options"},
 		{Short: 'Q', Long: "quiet", Help: "print only the value on stdout", Group: "Additional options"},
 	},
 }
@@ -59,9 +61,6 @@ var spec = &cliopt.Spec{
 // Run is the tool's entry.
 func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	p, err := spec.Parse(args)
-	if err == nil {
-		err = output.NoOperands(p.Operands)
-	}
 	if err != nil {
 		return output.Usage(stderr, name, err)
 	}
@@ -111,15 +110,18 @@ type tool struct {
 
 func (t *tool) run() error {
 	var err error
-	if t.client, err = cibclient.Open(t.ctx); err != nil {
-		_, reason := output.FromRPC(err)
-		return &failure{cibclient.ExitCode(err), "Could not connect to the CIB: " + reason}
+	if t.client, err = cibclient.OpenWith(t.ctx, cibclient.InFile(t.p.Value("xml-file"))); err != nil {
+		return &failure{cibclient.ExitCode(err), "Could not connect to the CIB: " + cibdoc.RCOf(err).Error()}
 	}
 	doc, err := t.document()
 	if err != nil {
 		return err
 	}
 	p := t.p
+	query := p.Has("constraints") || p.Has("raw") || p.Has("info") || p.Has("details") || p.Has("query-xml")
+	if err := output.NoOperands(p.Operands); err != nil && (query || t.id != "") {
+		return &failure{exitcode.Usage, err.Error()}
+	}
 	switch {
 	case p.Has("constraints"):
 		return t.constraints(doc)
@@ -142,7 +144,7 @@ func (t *tool) run() error {
 	case p.Has("cleanup"):
 		return t.cleanup(doc)
 	case p.Has("set-attr") && !p.Has("attr-value"):
-		return &failure{exitcode.Usage, "Must supply attribute value with -v for ticket with -S"}
+		return &failure{exitcode.Usage, "Must supply value with -v for -S " + p.Value("set-attr")}
 	}
 	return t.change(doc, t.changes())
 }
@@ -211,12 +213,14 @@ func (t *tool) list(doc *etree.Element) error {
 	return nil
 }
 
-// details are the attributes of a ticket's state: the two that every ticket
-// has, then the others in their order; times are quoted.
+// details are the attributes of a ticket's state: the two that the cluster acts
+// on, then the others in their order; times are quoted.
 func details(e *etree.Element) []string {
-	out := []string{
-		"granted=" + strconv.FormatBool(truth(e.SelectAttrValue("granted", ""))),
-		"standby=" + strconv.FormatBool(truth(e.SelectAttrValue("standby", ""))),
+	var out []string
+	for _, name := range []string{"granted", "standby"} {
+		if a := e.SelectAttr(name); a != nil {
+			out = append(out, name+"="+strconv.FormatBool(truth(a.Value)))
+		}
 	}
 	for _, a := range e.Attr {
 		switch text := shown(a.Key, a.Value); {
@@ -346,9 +350,11 @@ If you really want to revoke 'ID' from this site now, and you know what you are 
 please specify --force.`
 )
 
+func (t *tool) tell(text string) { fmt.Fprintln(t.out, strings.ReplaceAll(text, "ID", t.id)) }
+
 func (t *tool) warn(text string) error {
-	fmt.Fprintln(t.out, strings.ReplaceAll(text, "ID", t.id))
-	return &failure{exitcode.InsufficientPriv, "Nothing was changed: this needs --force"}
+	t.tell(text)
+	return &failure{exitcode.InsufficientPriv, "Ticket modification not allowed"}
 }
 
 // change alters the ticket's state. What the whole federation has to agree on
@@ -374,17 +380,23 @@ func (t *tool) change(doc *etree.Element, changes []change) error {
 	if len(states) == 0 && !slices.ContainsFunc(changes, func(c change) bool { return !c.del }) {
 		return nil // there is nothing to take away
 	}
-	granted := truth(state.SelectAttrValue("granted", ""))
-	for _, ch := range changes {
-		if ch.del {
-			state.RemoveAttr(ch.name)
-			continue
-		}
-		state.CreateAttr(ch.name, ch.value)
-		if ch.name == "granted" && truth(ch.value) && !granted {
-			state.CreateAttr("last-granted", strconv.FormatInt(time.Now().Unix(), 10))
+	set := func(grant bool) {
+		for _, ch := range changes {
+			switch {
+			case (ch.name == "granted") != grant:
+			case ch.del:
+				state.RemoveAttr(ch.name)
+			default:
+				state.CreateAttr(ch.name, ch.value)
+			}
 		}
 	}
+	granted := truth(state.SelectAttrValue("granted", ""))
+	set(true)
+	if !granted && truth(state.SelectAttrValue("granted", "")) { // in the end
+		state.CreateAttr("last-granted", strconv.FormatInt(time.Now().Unix(), 10))
+	}
+	set(false)
 	tickets := etree.NewElement("tickets")
 	var others []*etree.Element
 	if old := doc.FindElement("./status/tickets"); old != nil {
@@ -417,7 +429,8 @@ func (t *tool) cleanup(doc *etree.Element) error {
 	case len(states) == 0:
 		return t.noTicket()
 	case truth(states[0].SelectAttrValue("granted", "")) && !t.p.Has("force"):
-		return t.warn(revoking)
+		t.tell(revoking)
+		return &failure{code: exitcode.InsufficientPriv}
 	}
 	key := etree.NewElement("ticket_state")
 	key.CreateAttr("id", t.id)

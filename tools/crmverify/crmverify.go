@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -35,12 +35,27 @@ var spec = &cliopt.Spec{
 	}, output.Common("text, xml")...),
 }
 
+// line is something to tell: with From it is an entry of the log.
+type line struct {
+	state.Note
+	plain bool // told without -V, too
+}
+
 // result is what a check found.
 type result struct {
-	errors, warnings []string
-	logged           []string // what is no fault, but is told under -V
+	lines            []line // in the order in which it was found
+	errors, warnings int    // faults of the configuration
 	code             exitcode.Code
 	summary          string
+}
+
+func (r *result) plain(text string) {
+	r.lines = append(r.lines, line{Note: state.Note{Severity: state.Error, Text: text}, plain: true})
+}
+
+func (r *result) fault(from, text string) {
+	r.errors++
+	r.lines = append(r.lines, line{Note: state.Note{Severity: state.Error, From: from, Text: text}})
 }
 
 // Run is the tool's entry.
@@ -51,52 +66,83 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	}
 	verbose := p.Count("verbose")
 	var r result
-	cib, origin, err := source(ctx, p, stdin)
+	cib, from, err := source(ctx, p, stdin)
 	if err != nil {
 		r.code, r.summary = sourceError(err)
+		if from.name != "" && errors.Is(err, fs.ErrNotExist) {
+			why := fmt.Sprintf("failed to load external entity \"%s\"", from.name)
+			r.fault("log_xmllib_err", "XML Error: I/O warning : "+why)
+			r.fault("filename2xml", "Parsing failed (domain=8, level=1, code=1549): "+why)
+			r.fault("filename2xml", "Couldn't parse "+from.name)
+		}
 	} else {
-		r = check(cib, origin, stderr)
+		r = check(cib, from)
 	}
 	if file := p.Value("save-xml"); file != "" && err == nil {
 		if werr := os.WriteFile(file, cib, 0o600); werr != nil {
 			r.code, r.summary = exitcode.CantCreate, werr.Error()
 		}
 	}
-	all := append(append([]string{}, r.errors...), r.warnings...)
-	if p.Value("output-as") == "xml" {
-		var errs []string
-		if verbose > 0 {
-			errs = all
-		}
-		if err := output.Result(stdout, name, args, r.code, errs); err != nil {
-			return int(exitcode.IOErr)
-		}
-		return int(r.code)
-	}
-	if verbose > 0 {
-		for _, l := range r.logged {
-			fmt.Fprintln(stderr, l)
-		}
-		for _, e := range r.errors {
-			fmt.Fprintf(stderr, "%s\n", e)
-		}
-		for _, w := range r.warnings {
-			fmt.Fprintf(stderr, "%s\n", w)
-		}
-	}
+	r.print(stderr, verbose)
 	if r.summary != "" {
 		fmt.Fprintf(stderr, "%s: %s\n", name, r.summary)
-		if verbose == 0 && err == nil && len(all) > 0 {
+		if verbose == 0 && err == nil && r.errors+r.warnings > 0 {
 			fmt.Fprintln(stderr, "-V may provide more details")
+		}
+	}
+	// What was found stands on stderr in either form: the result has the verdict.
+	if p.Value("output-as") == "xml" {
+		if err := output.Result(stdout, name, args, r.code, nil); err != nil {
+			return int(exitcode.IOErr)
 		}
 	}
 	return int(r.code)
 }
 
+// severities are what each -V adds: errors, warnings, notices and so on. Where
+// the environment asks for the log, the first of them is told in any case.
+var severities = []state.Severity{state.Error, state.Warning, state.Notice, state.Info, state.Debug, state.Trace}
+
+var severityNames = map[state.Severity]string{
+	state.Error: "error", state.Warning: "warning", state.Notice: "notice", state.Info: "info", state.Debug: "debug", state.Trace: "trace",
+}
+
+func (r *result) print(w io.Writer, verbose int) {
+	if output.LogsToStderr() {
+		verbose++
+	}
+	told := map[string]bool{}
+	for _, l := range r.lines {
+		text := l.Text
+		if !l.plain {
+			if verbose == 0 || l.Severity < severities[min(verbose, len(severities))-1] {
+				continue
+			}
+			if l.From != "" {
+				text = output.Logged(l.From, severityNames[l.Severity], text)
+			}
+		}
+		if l.Once && told[text] {
+			continue
+		}
+		told[text] = true
+		fmt.Fprintln(w, text)
+	}
+}
+
 var (
-	errNoSource = errors.New("No configuration source specified. Use --help for usage information.")
+	errNoSource = errors.New("No configuration source specified.  Use --help for usage information.")
 	errNoLive   = errors.New("CIB query failed: Input file not available")
 )
+
+// unread is that a configuration cannot be read, in the reference's words.
+type unread struct {
+	text  string
+	cause error
+}
+
+func (e unread) Error() string { return e.text }
+func (e unread) Unwrap() error { return e.cause }
 
 func sourceError(err error) (exitcode.Code, string) {
 	switch {
@@ -108,13 +154,20 @@ func sourceError(err error) (exitcode.Code, string) {
 	return exitcode.Error, err.Error()
 }
 
-// source is the configuration to check, and its name for messages.
-func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte, origin string, err error) {
+// origin says where a configuration comes from.
+type origin struct {
+	name   string // in messages about its lines
+	unread string // what is said if it cannot be read
+	stdin  bool
+}
+
+// source is the configuration to check, and where it comes from.
+func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) ([]byte, origin, error) {
 	switch {
 	case p.Has("live-check"):
 		c, err := cibclient.Open(ctx)
 		if err != nil {
-			return nil, "", errNoLive
+			return nil, origin{}, errNoLive
 		}
 		defer c.Close()
 		resp, err := c.Query(ctx, &cibv1.QueryRequest{})
@@ -122,38 +175,41 @@ func source(ctx context.Context, p *cliopt.Parsed, stdin io.Reader) (cib []byte,
 			err = cibclient.Err(resp)
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("CIB query failed: %w", err)
+			return nil, origin{}, fmt.Errorf("CIB query failed: %w", err)
 		}
-		return resp.Xml, "live", nil
+		return resp.Xml, origin{"live", "Couldn't parse the cluster's configuration", false}, nil
 	case p.Has("xml-file"):
-		b, err := os.ReadFile(p.Value("xml-file"))
+		from := origin{p.Value("xml-file"), "Couldn't parse input file: " + p.Value("xml-file"), false}
+		b, err := os.ReadFile(from.name)
 		if err != nil {
-			return nil, "", fmt.Errorf("Couldn't parse input file: %w", err)
+			return nil, from, unread{from.unread, err}
 		}
-		return b, p.Value("xml-file"), nil
+		return b, from, nil
 	case p.Has("xml-text"):
-		return []byte(p.Value("xml-text")), "(text)", nil
+		return []byte(p.Value("xml-text")), origin{schema.NoFile, "Couldn't parse input string: " + p.Value("xml-text"), false}, nil
 	case p.Has("xml-pipe"):
+		from := origin{schema.NoFile, "Couldn't parse input from STDIN.", true}
 		b, err := io.ReadAll(stdin)
-		return b, "(stdin)", err
+		return b, from, err
 	}
-	return nil, "", errNoSource
+	return nil, origin{}, errNoSource
 }
 
 // oldest is the schema that the scheduler's language begins with.
 const oldest = "pacemaker-3.0"
 
 // check judges a configuration: its form first, whether it can be brought to a
-// language that the scheduler reads, then what the scheduler says. plain takes
-// what the reference prints in any case (cib 10.2).
-func check(cib []byte, origin string, plain io.Writer) result {
+// language that the scheduler reads, then what the scheduler says.
+func check(cib []byte, from origin) result {
 	root, err := cibdoc.ParseNode(cib)
 	if err != nil {
-		code := exitcode.Config
+		var r result
 		if !bytes.Contains(cib, []byte("<")) {
-			code = exitcode.Error // there is nothing to check
+			return nothing(cib, from)
 		}
-		return result{code: code, errors: []string{fmt.Sprintf("%s: %v", origin, err)}, summary: fmt.Sprintf("Couldn't parse %s: %v", origin, err)}
+		r.fault("", fmt.Sprintf("%s: %v", from.name, err))
+		r.code, r.summary = exitcode.Config, fmt.Sprintf("%s: %v", from.unread, err)
+		return r
 	}
 	if root.Tag != "cib" {
 		return result{code: exitcode.Protocol, summary: "This tool can only check complete configurations (i.e. those starting with <cib>)."}
@@ -163,29 +219,52 @@ func check(cib []byte, origin string, plain io.Writer) result {
 	}
 	var r result
 	doc := cibdoc.New(root)
-	if r.form(doc, origin); len(r.errors) == 0 {
-		if doc = r.current(doc, plain); doc != nil {
+	if r.form(doc, from.name); r.errors == 0 {
+		if doc = r.current(doc); doc != nil {
 			r.schedule(doc)
 		}
 	}
 	switch {
-	case len(r.errors) > 0:
+	case r.errors > 0:
 		r.code, r.summary = exitcode.Config, "Errors found during check: config not valid"
-	case len(r.warnings) > 0:
+	case r.warnings > 0:
 		r.code, r.summary = exitcode.Config, "Warnings found during check: config may not be valid"
 	}
 	return r
 }
 
-// form checks a document against its schema. What the reference says is
-// followed by what would be valid.
+// nothing is the verdict on a text without an element, with what the
+// reference's XML library says of it.
+func nothing(text []byte, from origin) result {
+	r := result{code: exitcode.Error, summary: from.unread}
+	if from.stdin && len(text) == 0 {
+		return r
+	}
+	why, code, lines := output.NoElement(string(text), from.name)
+	for _, l := range lines {
+		r.fault("log_xmllib_err", "XML Error: "+l)
+	}
+	if from.name != schema.NoFile {
+		r.fault("filename2xml", fmt.Sprintf("Parsing failed (domain=1, level=3, code=%d): %s", code, why))
+		r.fault("filename2xml", "Couldn't parse "+from.name)
+	} else {
+		r.log(state.Note{Severity: state.Warning, From: "string2xml", Text: fmt.Sprintf("Parsing failed (domain=1, level=3, code=%d): %s", code, why)})
+	}
+	r.errors = 0 // of a configuration; there is none
+	return r
+}
+
+// form checks a document against its schema. What the reference says, -V or
+// not, is followed by what would be valid.
 func (r *result) form(doc *cibdoc.Doc, origin string) {
 	for _, p := range schema.Validate(doc) {
-		r.errors = append(r.errors, p.ReferenceLines(origin)...)
-		r.errors = append(r.errors, fmt.Sprintf("%s:%d: element %s: validity error : %s", origin, p.Line, named(p), p.Text))
+		for _, l := range p.ReferenceLines(origin) {
+			r.plain(l)
+		}
+		r.fault("", fmt.Sprintf("%s:%d: element %s: validity error : %s", origin, p.Line, named(p), p.Text))
 	}
-	if len(r.errors) > 0 {
-		r.errors = append(r.errors, output.Logged("main", "error", "CIB did not pass schema validation"))
+	if r.errors > 0 {
+		r.fault("main", "CIB did not pass schema validation")
 	}
 }
 
@@ -198,79 +277,76 @@ func named(p schema.Problem) string {
 
 // current is the document in a language that the scheduler reads, nil if there
 // is no way there.
-func (r *result) current(doc *cibdoc.Doc, plain io.Writer) *cibdoc.Doc {
+func (r *result) current(doc *cibdoc.Doc) *cibdoc.Doc {
 	claimed, named := doc.Root().Get("validate-with")
 	if !named || claimed == "none" {
-		fmt.Fprintln(plain, "Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
+		r.plain("Schema validation of configuration is disabled (enabling is encouraged and prevents common misconfigurations)")
 		return doc
 	}
 	if v, known := schema.Lookup(claimed); known && v.AtLeast(3, 0) {
 		return doc
 	}
+	var tried result // on the way: no faults if it leads there
 	out, err := schema.UpgradeWith(doc, schema.UpgradeOptions{Report: func(m schema.Message) {
 		switch {
 		case m.Problem != nil:
-			r.errors = append(r.errors, output.Logged("xml_log", "error", m.Problem.String()))
+			tried.fault("xml_log", m.Problem.String())
 		case m.From == "":
-			fmt.Fprintln(plain, m.Text)
+			r.plain(m.Text)
 		case m.Level == "error":
-			r.errors = append(r.errors, output.Logged(m.From, m.Level, m.Text))
+			tried.fault(m.From, m.Text)
 		}
 	}})
 	if err == nil && schema.Index(out.Root().Attr("validate-with")) >= schema.Index(oldest) {
-		r.errors = nil // what was tried on the way
 		return out
 	}
 	reached := claimed
 	if err == nil {
 		reached = out.Root().Attr("validate-with")
 	}
-	fmt.Fprintf(plain, "Cannot upgrade configuration (claiming schema %s) to at least %s because it would not upgrade past %s\n", claimed, oldest, reached)
-	r.errors = append(r.errors, fmt.Sprintf("The cluster will NOT be able to use this configuration.\nPlease manually update the configuration to conform to the %s syntax.", cibdoc.LatestSchema))
+	r.lines = append(r.lines, tried.lines...)
+	r.plain(fmt.Sprintf("Cannot upgrade configuration (claiming schema %s) to at least %s because it would not upgrade past %s", claimed, oldest, reached))
+	r.fault("", fmt.Sprintf("The cluster will NOT be able to use this configuration.\nPlease manually update the configuration to conform to the %s syntax.", cibdoc.LatestSchema))
 	return nil
 }
 
-// schedule adds what the scheduler has against the configuration.
+// schedule adds what the scheduler has against the configuration, and the rest
+// of its log.
 func (r *result) schedule(doc *cibdoc.Doc) {
 	plan, err := schedule.Schedule(schedule.Input{CIB: doc.Bytes(), Now: time.Now(), Explain: true})
 	if err != nil {
-		r.errors = append(r.errors, err.Error())
+		r.fault("", err.Error())
 		return
 	}
 	for _, n := range plan.Notes {
 		switch n.Severity {
 		case schedule.Error:
-			r.errors = append(r.errors, output.Logged(n.From, "error", n.Text))
+			r.errors++
 		case schedule.Warning:
-			r.warn(output.Logged(n.From, "warning", n.Text))
+			r.warnings++
 		}
 	}
-	for _, w := range deprecated(doc) {
-		r.warn(w)
-	}
+	old := deprecated(doc)
+	r.warnings += len(old.nodes) + len(old.rest)
 	// What runs without being configured, and who has to be fenced, are faults of
 	// the whole to the reference (cib 10.2).
-	state.EachLeaf(plan.Cluster.Resources, func(rsc *state.Resource) {
-		if rsc.Orphan {
-			for _, n := range rsc.Active {
-				r.warn(output.Logged("process_rsc_state", "warning", fmt.Sprintf("Detected active orphan %s running on %s", rsc.ID, n.Name)))
-			}
-		}
-	})
 	for _, l := range plan.Cluster.Why.Logs {
-		line := output.Logged(l.From, "warning", l.Text)
-		if l.Severity == schedule.Warning && l.From == "schedule_fencing" {
-			r.warn(line)
-			continue
+		if l.Severity == schedule.Warning && (l.From == "process_rsc_state" || l.From == "schedule_fencing") {
+			r.warnings++
 		}
-		if l.Severity == schedule.Warning && !slices.Contains(r.warnings, line) && !slices.Contains(r.logged, line) {
-			r.logged = append(r.logged, line)
+		// Nodes are read once the options are.
+		if l.From != "unpack_config" && l.From != "cluster_status" {
+			r.log(old.nodes...)
+			old.nodes = nil
 		}
+		r.log(l)
 	}
+	r.log(old.nodes...)
+	r.log(old.rest...)
 }
 
-func (r *result) warn(w string) {
-	if !slices.Contains(r.warnings, w) {
-		r.warnings = append(r.warnings, w)
+func (r *result) log(notes ...state.Note) {
+	for _, n := range notes {
+		r.lines = append(r.lines, line{Note: n})
 	}
 }

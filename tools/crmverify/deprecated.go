@@ -4,25 +4,30 @@ import (
 	"fmt"
 
 	"linuxha/cib/cibdoc"
-	"linuxha/tools/output"
+	"linuxha/pengine/state"
 )
+
+// warnings are log entries about what will not work for ever.
+type warnings struct{ nodes, rest []state.Note }
 
 // deprecated lists what is valid and works, and will not for ever, in the
 // reference's words and from its places (cib 10.2).
-func deprecated(doc *cibdoc.Doc) []string {
+func deprecated(doc *cibdoc.Doc) warnings {
+	var out warnings
 	config := doc.Configuration()
 	if config == nil {
-		return nil
+		return out
 	}
-	var out []string
-	warn := func(from, format string, args ...any) {
-		out = append(out, output.Logged(from, "warning", fmt.Sprintf(format, args...)))
+	into := func(list *[]state.Note) warnFunc {
+		return func(from, format string, args ...any) {
+			*list = append(*list, state.Note{Severity: state.Warning, From: from, Text: fmt.Sprintf(format, args...)})
+		}
 	}
 	if nodes := config.Child("nodes"); nodes != nil {
-		oldNodes(nodes, warn)
+		oldNodes(nodes, into(&out.nodes))
 	}
 	if constraints := config.Child("constraints"); constraints != nil {
-		oldConstraints(constraints, warn)
+		oldConstraints(constraints, into(&out.rest))
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"linuxha/cib/schema"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -195,28 +196,38 @@ func LogLine(from, level, text string) string {
 // (clients 3.4).
 func LogsToStderr() bool { return cibclient.LogsToStderr(os.Getenv) }
 
-// LogNoElement logs why text holds no element at all, in the words of the XML
-// library that the reference uses: the line, and a mark below the place.
+// LogNoElement logs why text holds no element at all, if the environment asks
+// for a log.
 func LogNoElement(w io.Writer, text string) {
 	if !LogsToStderr() {
 		return
 	}
-	why, at := "Start tag expected, '<' not found", len(text)-len(strings.TrimLeft(text, " \t\r\n"))
+	_, _, lines := NoElement(text, schema.NoFile)
+	for _, l := range lines {
+		fmt.Fprintln(w, LogLine("log_xmllib_err", "error", "XML Error: "+l))
+	}
+}
+
+// NoElement says why a file's text, or one that is schema.NoFile, holds no
+// element at all, in the words and with the number of the XML library that the
+// reference uses. lines are its message: the place, its line, and a mark below.
+func NoElement(text, file string) (why string, code int, lines []string) {
+	why, code = "Start tag expected, '<' not found", 4
+	at := len(text) - len(strings.TrimLeft(text, " \t\r\n"))
 	switch {
 	case text == "":
 		why = "Document is empty"
 	case strings.HasPrefix(text[at:], "<"):
-		why, at = "StartTag: invalid element name", at+1
+		why, code, at = "StartTag: invalid element name", 68, at+1
 	}
 	begin := strings.LastIndexByte(text[:at], '\n') + 1
 	line, _, _ := strings.Cut(text[begin:], "\n")
-	for _, l := range []string{
-		fmt.Sprintf("Entity: line %d: parser error : %s", strings.Count(text[:at], "\n")+1, why),
-		line,
-		strings.Repeat(" ", at-begin) + "^",
-	} {
-		fmt.Fprintln(w, LogLine("log_xmllib_err", "error", "XML Error: "+l))
+	number := strings.Count(text[:at], "\n") + 1
+	where := fmt.Sprintf("%s:%d", file, number)
+	if file == schema.NoFile {
+		where = fmt.Sprintf("%s %d", file, number)
 	}
+	return why, code, []string{where + ": parser error : " + why, line, strings.Repeat(" ", at-begin) + "^"}
 }
 
 // NoOperands refuses words that no option takes.
