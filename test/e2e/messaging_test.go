@@ -392,6 +392,11 @@ func TestQuorumServer(t *testing.T) {
 	}
 	quorate(true, winners...)
 	quorate(false, losers...)
+	out, err := m.MustNode("arbiter").Run(t.Context(), "/usr/lib/heartbeat/ha_quorumd", "-s")
+	m.must(err)
+	if !strings.Contains(string(out), ": "+strings.Join(winners, " ")+"\n") {
+		t.Errorf("the server tells %q, but %v have quorum", out, winners)
+	}
 	for _, name := range winners {
 		_, err := m.MustNode(name).Kill()
 		m.must(err)
