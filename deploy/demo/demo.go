@@ -233,7 +233,7 @@ func (s *story) bringBack(ctx context.Context) error {
 	if gap > noticed {
 		return fmt.Errorf("no request was answered for %v while %s came back", gap, off.Name)
 	}
-	s.say("   meanwhile %d requests failed; the longest time between two good answers was %d ms", failed, gap.Milliseconds())
+	s.say("   meanwhile %d requests failed; the longest wait for a good answer was %d ms", failed, gap.Milliseconds())
 	return nil
 }
 
@@ -241,19 +241,28 @@ func (s *story) bringBack(ctx context.Context) error {
 // may fail on a busy machine, whose visitor gives each just 50 ms.
 const noticed = 300 * time.Millisecond
 
-// longestGap is the longest time between two good answers after a moment, and
-// how many requests failed since.
+// longestGap is the longest time without a good answer while the visitor asked,
+// after a moment, and how many requests failed since. It begins with the first
+// request after a good answer: on a machine so busy that the visitor itself does
+// not run, nobody waits for an answer.
 func longestGap(answers []lab.Answer, after time.Time) (gap time.Duration, failed int) {
-	last := after
+	var since int64 // first request since the last good answer; 0: none
 	for _, a := range answers {
-		switch {
-		case a.AskedNS <= after.UnixNano():
-		case !a.OK():
-			failed++
-		default:
-			gap = max(gap, a.At().Sub(last))
-			last = a.At()
+		if a.AskedNS <= after.UnixNano() {
+			continue
 		}
+		if since == 0 {
+			since = a.AskedNS
+		}
+		if !a.OK() {
+			failed++
+			continue
+		}
+		gap = max(gap, time.Duration(a.At().UnixNano()-since))
+		since = 0
+	}
+	if since != 0 { // it still waits
+		gap = max(gap, time.Duration(answers[len(answers)-1].AtNS-since))
 	}
 	return gap, failed
 }
