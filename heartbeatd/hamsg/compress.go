@@ -111,6 +111,54 @@ func compressWhole(m *Message, netstring []byte, keys *Keys, opt Options) ([]byt
 	return netstringBody(outer, nil, Options{})
 }
 
+// compressFields returns m with its Expandable fields compressed, and the
+// algorithm as its last field (HB 3.6.1). A message without such fields comes
+// back as it is, and all do without an algorithm. m is not changed.
+func compressFields(m *Message, alg string) (*Message, error) {
+	if alg == "" || !has(m, Expandable) {
+		return m, nil
+	}
+	if given := m.Get(algorithmField); given != "" { // other fields are compressed already
+		alg = given
+	}
+	m = m.Clone()
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		if f.Type != Expandable {
+			continue
+		}
+		if f.Sub == nil {
+			return nil, fmt.Errorf("field %q: struct without content", f.Name)
+		}
+		packed, err := compressStruct(f.Sub, alg)
+		if err != nil {
+			return nil, fmt.Errorf("field %q: %w", f.Name, err)
+		}
+		*f = Field{Name: f.Name, Type: Compressed, Value: packed, Sub: f.Sub}
+	}
+	m.Set(algorithmField, alg)
+	return m, nil
+}
+
+// compressStruct compresses the classic text of m with its final NUL, or the
+// netstring form if m has structs of its own.
+func compressStruct(m *Message, alg string) ([]byte, error) {
+	var plain []byte
+	var err error
+	if hasStruct(m) {
+		plain, err = netstringBody(m, nil, Options{})
+	} else if plain, err = encodeClassicSigned(m, nil); err == nil {
+		plain = append(plain, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(plain) > MaxPlain {
+		return nil, fmt.Errorf("%w: %d bytes uncompressed, at most %d", ErrTooBig, len(plain), MaxPlain)
+	}
+	return compress(alg, plain)
+}
+
 func compress(alg string, plain []byte) ([]byte, error) {
 	var b bytes.Buffer
 	var w io.WriteCloser

@@ -252,44 +252,57 @@ func parseClassicFields(body []byte, depth int) (*Message, error) {
 		if len(line) == 0 {
 			continue
 		}
-		name, value, ok := bytes.Cut(line, []byte{'='})
-		if !ok || len(name) == 0 {
-			return nil, fmt.Errorf("line %.20q doesn't contain '='", line)
-		}
-		f := Field{}
-		if len(name) > 3 && name[0] == '(' && name[2] == ')' {
-			f.Type, name = Type(name[1]-'0'), name[3:]
-		}
-		f.Name = string(name)
-		var err error
-		switch f.Type {
-		case String:
-			f.Value = bytes.Clone(value)
-			replace(f.Value, newlineAt(0), '\n')
-		case Binary, Compressed:
-			f.Value = make([]byte, base64.StdEncoding.DecodedLen(len(value)))
-			var n int
-			n, err = base64.StdEncoding.Decode(f.Value, value)
-			f.Value = f.Value[:n]
-		case List:
-			f.List, err = parseList(value)
-		case Struct, Expandable:
-			text := bytes.Clone(value)
-			replace(text, newlineAt(depth+1), '\n')
-			inner, isClassic := bytes.CutPrefix(text, []byte(classicStart))
-			inner, ended := bytes.CutSuffix(inner, []byte(classicEnd))
-			if !isClassic || !ended {
-				err = ErrNotMessage
-				break
-			}
-			f.Sub, err = parseClassicFields(inner, depth+1)
-		default:
-			err = fmt.Errorf("unknown type %s", strconv.Itoa(int(f.Type)))
-		}
+		f, err := parseClassicField(line, depth)
 		if err != nil {
-			return nil, fmt.Errorf("field %q: %w", name, err)
+			return nil, err
 		}
 		m.Fields = append(m.Fields, f)
 	}
 	return m, nil
+}
+
+// ParseClassicField reads one line of a message in the classic encoding,
+// without its newline: "name=value", "(1)name=BASE64" and so on (HB 3.3). Of
+// nested messages the newlines are written as the depth asks for (0x14).
+func ParseClassicField(line []byte) (Field, error) { return parseClassicField(line, 0) }
+
+func parseClassicField(line []byte, depth int) (Field, error) {
+	name, value, ok := bytes.Cut(line, []byte{'='})
+	if !ok || len(name) == 0 {
+		return Field{}, fmt.Errorf("line %.20q doesn't contain '='", line)
+	}
+	f := Field{}
+	if len(name) > 3 && name[0] == '(' && name[2] == ')' {
+		f.Type, name = Type(name[1]-'0'), name[3:]
+	}
+	f.Name = string(name)
+	var err error
+	switch f.Type {
+	case String:
+		f.Value = bytes.Clone(value)
+		replace(f.Value, newlineAt(0), '\n')
+	case Binary, Compressed:
+		f.Value = make([]byte, base64.StdEncoding.DecodedLen(len(value)))
+		var n int
+		n, err = base64.StdEncoding.Decode(f.Value, value)
+		f.Value = f.Value[:n]
+	case List:
+		f.List, err = parseList(value)
+	case Struct, Expandable:
+		text := bytes.Clone(value)
+		replace(text, newlineAt(depth+1), '\n')
+		inner, isClassic := bytes.CutPrefix(text, []byte(classicStart))
+		inner, ended := bytes.CutSuffix(inner, []byte(classicEnd))
+		if !isClassic || !ended {
+			err = ErrNotMessage
+			break
+		}
+		f.Sub, err = parseClassicFields(inner, depth+1)
+	default:
+		err = fmt.Errorf("unknown type %s", strconv.Itoa(int(f.Type)))
+	}
+	if err != nil {
+		return Field{}, fmt.Errorf("field %q: %w", name, err)
+	}
+	return f, nil
 }

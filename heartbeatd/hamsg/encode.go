@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,6 +39,10 @@ type Options struct {
 	InnerAuth bool   // `msgfmt classic`: add the field auth where 3.0.6 does (HB 3.5.2)
 	Compress  string // zlib or bz2: compress the whole message (HB 3.6.2) ...
 	Threshold int    // ... when it has more than this many bytes
+	// Fields is zlib or bz2: compress each Expandable field (HB 3.6.1), whatever
+	// its size, unless the whole message is compressed. Empty: they go out as
+	// they are, which no receiver expects but within a whole-message compression.
+	Fields string
 }
 
 // ErrTooBig says that a message exceeds what peers accept.
@@ -50,16 +55,15 @@ func Encode(m *Message, keys *Keys, opt Options) ([]byte, error) {
 		return encodeSealed(m, keys, opt)
 	}
 	if opt.Format == Classic {
-		return encodeClassicSigned(m, keys)
-	}
-	body, err := netstringBody(m, keys, opt)
-	if err != nil {
-		return nil, err
-	}
-	if opt.Compress != "" && len(body) > opt.Threshold {
-		if body, err = compressWhole(m, body, keys, opt); err != nil {
+		m, err := compressFields(m, opt.Fields)
+		if err != nil {
 			return nil, err
 		}
+		return encodeClassicSigned(m, keys)
+	}
+	body, err := compressedBody(m, keys, opt)
+	if err != nil {
+		return nil, err
 	}
 	if keys != nil {
 		token, err := keys.sign(body)
@@ -74,16 +78,32 @@ func Encode(m *Message, keys *Keys, opt Options) ([]byte, error) {
 	return body, nil
 }
 
-// encodeSealed seals m; what would be the inner authentication is of no use.
-func encodeSealed(m *Message, keys *Keys, opt Options) ([]byte, error) {
-	body, err := netstringBody(m, nil, Options{})
+// compressedBody is the message up to and including "%%%\n", compressed as a
+// whole, or its fields, or not at all.
+func compressedBody(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	if opt.Compress != "" {
+		body, err := netstringBody(m, keys, opt)
+		if err == nil && len(body) > opt.Threshold {
+			body, err = compressWhole(m, body, keys, opt)
+		} else if err == nil && opt.Fields != "" && has(m, Expandable) {
+			opt.Compress = ""
+			return compressedBody(m, keys, opt)
+		}
+		return body, err
+	}
+	m, err := compressFields(m, opt.Fields)
 	if err != nil {
 		return nil, err
 	}
-	if opt.Compress != "" && len(body) > opt.Threshold {
-		if body, err = compressWhole(m, body, nil, Options{Compress: opt.Compress}); err != nil {
-			return nil, err
-		}
+	return netstringBody(m, keys, opt)
+}
+
+// encodeSealed seals m; what would be the inner authentication is of no use.
+func encodeSealed(m *Message, keys *Keys, opt Options) ([]byte, error) {
+	opt.InnerAuth = false
+	body, err := compressedBody(m, nil, opt)
+	if err != nil {
+		return nil, err
 	}
 	outer, err := keys.seal(body)
 	if err != nil {
@@ -236,13 +256,11 @@ func listValue(list []string) []byte {
 	return b
 }
 
-func hasStruct(m *Message) bool {
-	for _, f := range m.Fields {
-		if f.Type == Struct || f.Type == Compressed || f.Type == Expandable {
-			return true
-		}
-	}
-	return false
+func hasStruct(m *Message) bool { return has(m, Struct, Compressed, Expandable) }
+
+// has tells whether a field of m, not of what is nested in it, has one of types.
+func has(m *Message, types ...Type) bool {
+	return slices.ContainsFunc(m.Fields, func(f Field) bool { return slices.Contains(types, f.Type) })
 }
 
 func encodeClassicSigned(m *Message, keys *Keys) ([]byte, error) {

@@ -59,7 +59,8 @@ func (s *Server) readFIFO(ctx context.Context, f *os.File) {
 	}
 }
 
-// fifoParser makes messages of lines: >>>, name=value, <<<.
+// fifoParser makes messages of lines: >>>, name=value, <<<. Fields may have a
+// type, as in the classic encoding; (5)NAME is a struct to be compressed.
 type fifoParser struct{ message *hamsg.Message }
 
 // line returns the message that is complete with it, if any. After a mistake
@@ -84,14 +85,17 @@ func (p *fifoParser) line(text string) (*hamsg.Message, error) {
 		if !injectable(m.Type()) {
 			return nil, fmt.Errorf("a message of type %q cannot be sent from outside", m.Type())
 		}
+		if _, err := m.Clone().Expand(); err != nil { // the others could not read it
+			return nil, fmt.Errorf("a message of type %q: %w", m.Type(), err)
+		}
 		return m, nil
 	}
-	name, value, ok := strings.Cut(text, "=")
-	if !ok || name == "" || strings.HasPrefix(name, "(") {
+	f, err := hamsg.ParseClassicField([]byte(text))
+	if err != nil {
 		p.message = nil
-		return nil, fmt.Errorf("line doesn't contain '=': %q", text)
+		return nil, err
 	}
-	m.Add(name, value)
+	m.AddField(f)
 	return nil, nil
 }
 

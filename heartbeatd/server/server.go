@@ -398,8 +398,11 @@ func (s *Server) note(n link.Note) {
 // transmit signs a packet and puts it on all media.
 func (s *Server) transmit(p *link.Packet) {
 	opt := hamsg.Options{InnerAuth: s.config().InnerAuth && !strings.HasPrefix(p.Type, ours)}
-	if s.config().CompressWhole && !strings.HasPrefix(p.Type, ours) {
-		opt.Compress, opt.Threshold = s.config().Compression, s.config().Threshold
+	if !strings.HasPrefix(p.Type, ours) {
+		opt.Fields = s.config().Compression
+		if s.config().CompressWhole {
+			opt.Compress, opt.Threshold = s.config().Compression, s.config().Threshold
+		}
 	}
 	data, err := hamsg.Encode(p.Message, s.keys.Load(), opt)
 	if err != nil {

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/zlib"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -247,35 +251,66 @@ func TestMixedMedia(t *testing.T) {
 				c.moved("node1", "hb_standby", "all", "node2", "node1=none", "node2=all")
 				if len(extra) > 1 {
 					// Long enough to be compressed, and known to both.
-					c.compressed()
+					c.compressed(c.longMessage)
+				} else {
+					c.compressed(c.markedMessage)
 				}
 			})
 		}
 	}
 }
 
-// compressed sends a message of some KiB through each node's FIFO; both nodes
-// understand it.
-func (c *classicLab) compressed() {
-	c.t.Helper()
-	var padding strings.Builder // 3.0.6 reads lines of at most a kilobyte from its FIFO
+// longMessage has several KiB, but no line that 3.0.6 does not read from its
+// FIFO: it reads at most a kilobyte.
+func (c *classicLab) longMessage(string) string {
+	var padding strings.Builder
 	for i := range 8 {
-		fmt.Fprintf(&padding, "padding%d=%s\\n", i, strings.Repeat("linux-ha ", 40))
+		fmt.Fprintf(&padding, "padding%d=%s\n", i, strings.Repeat("linux-ha ", 40))
 	}
+	return padding.String()
+}
+
+// markedMessage has a struct to be compressed, as a CRM's messages have. Ours
+// does that itself; into 3.0.6 only its own programs can put such a struct, so
+// it gets what comes of it.
+func (c *classicLab) markedMessage(node string) string {
+	table := ">>>\n"
+	for i := range 20 {
+		table += fmt.Sprintf("k%02d=value number %d of a long table\n", i, i)
+	}
+	table += "<<<\n"
+	if c.kinds[node] == ours {
+		return "(5)crm_xml=" + strings.ReplaceAll(table, "\n", "\x14") + "\n"
+	}
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	_, err := w.Write([]byte(table + "\x00"))
+	c.must(errors.Join(err, w.Close()))
+	return "(4)crm_xml=" + base64.StdEncoding.EncodeToString(packed.Bytes()) + "\n_compression_algorithm=zlib\n"
+}
+
+// compressed sends a message with more through each node's FIFO; both nodes
+// understand it, and it was compressed on its way.
+func (c *classicLab) compressed(more func(node string) string) {
+	c.t.Helper()
+	seen := c.overhear()
 	for _, n := range c.Nodes() {
 		site := "site-of-" + n.Name
-		send := fmt.Sprintf("printf '>>>\\nt=setsite\\nnode=%s\\nsite=%s\\n%s<<<\\n' >>/var/lib/heartbeat/fifo", n.Name, site, padding.String())
+		c.must(os.WriteFile(n.Path("/var/log/message"), fmt.Appendf(nil, ">>>\nt=setsite\nnode=%s\nsite=%s\n%s<<<\n", n.Name, site, more(n.Name)), 0o600))
 		sent := time.Time{}
 		for _, reader := range names(2) {
 			c.await(fmt.Sprintf("%s to know the site of %s", reader, n.Name), func() bool {
 				if sent.IsZero() || c.kinds[n.Name] == old && time.Since(sent) > 10*time.Second { // 3.0.6 may lose it, see moved
 					sent = time.Now()
-					_, err := n.Run(c.ctx(), "sh", "-c", send)
+					_, err := n.Run(c.ctx(), "sh", "-c", "dd if=/var/log/message of=/var/lib/heartbeat/fifo bs=64k oflag=append conv=notrunc 2>/dev/null") // one write
 					c.must(err)
 				}
 				return c.status(reader, "nodesite", n.Name) == site
 			})
 		}
+	}
+	for _, n := range c.Nodes() {
+		c.await("a compressed message of "+n.Name+" on the wire", func() bool { return seen(n.Name) })
 	}
 	for _, n := range c.Nodes() {
 		log, err := os.ReadFile(n.Path("/var/log/ha-log"))
