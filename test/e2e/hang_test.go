@@ -15,6 +15,9 @@ import (
 // and a look before it, and as much again for the machine that tests run on.
 const hung = 25 * time.Second
 
+// impatient has a daemon hang for 4 s only.
+func impatient(o *lab.Options) { o.HACF = append(o.HACF, "env unresponsive=4s") }
+
 // replaced waits until a node's daemon is another process than before.
 func (c *cluster) replaced(node, daemon string, before int, also func(*lab.View) bool) *lab.View {
 	c.t.Helper()
@@ -30,7 +33,7 @@ func (c *cluster) replaced(node, daemon string, before int, also func(*lab.View)
 // is replaced, and the cluster works again.
 func TestHungDaemons(t *testing.T) {
 	full(t)
-	c := newCluster(t, 3, nil)
+	c := newCluster(t, 3, impatient)
 	c.configure(fencing, resources(power, recorder("r"), `<clone id="clones">`+recorder("clone")+`</clone>`))
 	c.apart("r")
 	whole := func(v *lab.View) bool {
@@ -121,7 +124,7 @@ func TestTheDCsFencerHangs(t *testing.T) {
 // daemon may hang has none killed when it comes to.
 func TestAPausedNodeKeepsItsDaemons(t *testing.T) {
 	full(t)
-	c := newCluster(t, 1, nil)
+	c := newCluster(t, 1, impatient)
 	c.configure(noFencing, resources(recorder("r")))
 	c.runs("r", "node1")
 	pids := map[string]int{}
@@ -133,13 +136,13 @@ func TestAPausedNodeKeepsItsDaemons(t *testing.T) {
 	}
 	at := time.Now()
 	c.must(c.MustNode("node1").Freeze())
-	time.Sleep(12 * time.Second) // the pause itself: nothing to be awaited
+	time.Sleep(6 * time.Second) // the pause itself: nothing to be awaited
 	c.must(c.MustNode("node1").Thaw())
 	c.breaks("r", "node1")
 	c.await("a failure to be noticed and mended", func(v *lab.View) bool {
 		return c.count("r", "start-end", at) == 1 && v.Settled() && v.Where("r") == "node1"
 	})
-	time.Sleep(5 * time.Second) // two looks at each
+	time.Sleep(2 * time.Second) // two looks at each
 	for _, d := range daemons {
 		if pid := c.pidOf("node1", d); pid != pids[d] {
 			t.Errorf("%s was process %d, is %d", d, pids[d], pid)
