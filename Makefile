@@ -60,7 +60,7 @@ clidiff: build ## command lines of every tool with ours and with an installed re
 fuzz: ## each fuzz target for FUZZTIME (default 10s); findings land in testdata/fuzz
 	@set -e; for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) $$p; done; done
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) -fuzzminimizetime 20x $$p; done; done
 
 .PHONY: bench
 bench: build ## failover times on real processes, and Go benchmarks (see docs/benchmarks.md)

@@ -89,3 +89,21 @@ func TestStorm(t *testing.T) {
 	change()
 	e.want("compute +a_start_0")
 }
+
+// TestLongStorm: computations that take long have a fifth of the time.
+func TestLongStorm(t *testing.T) {
+	e := newEngine(t, "n1")
+	e.graph(g(0))
+	for i := range stormAfter + 1 {
+		e.input = Version{0, int64(i) + 1, 0}
+		e.step(Aborted{Reason: "Configuration change", Version: e.input, Config: true})
+		if e.c.Phase() == PhaseComputing {
+			e.now = e.now.Add(100 * time.Millisecond)
+			e.graph(g(i + 1))
+		}
+	}
+	begun := e.now.Add(-100 * time.Millisecond)
+	if at := e.c.Step(e.now, Woken{}).WakeAt; !at.Equal(begun.Add(500 * time.Millisecond)) {
+		t.Errorf("computes %v after the last computation began", at.Sub(begun))
+	}
+}

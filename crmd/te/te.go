@@ -81,6 +81,7 @@ type Core struct {
 	// A storm of changes of the configuration that call for no action.
 	idle    int       // computations in a row that it asked for, without an action
 	askedAt time.Time // last computation
+	took    time.Duration
 	urgent  bool      // what is waited for, or void already, is not of the configuration alone
 
 	failures map[string]int       // failed fencing per target, also while not active
@@ -273,13 +274,16 @@ func (c *Core) abortBy(now time.Time, ev Aborted) {
 
 // A storm is so many computations in a row that changes of the configuration
 // asked for and that found nothing to do. While it lasts, a computation begins
-// this long after the one before, at the earliest: whoever writes a thousand
-// changes a second does not wait for a thousand computations, and they do not
-// take the processor from the CIB. News of anything else is never held back.
+// stormPause after the one before, at the earliest, and takes a fifth of the
+// time at most: whoever writes a thousand changes a second does not wait for a
+// thousand computations, and they do not take the processor from the CIB. News
+// of anything else is never held back.
 const (
-	stormAfter = 3
-	stormPause = 50 * time.Millisecond
-	stormEnd   = time.Second // without a computation
+	stormAfter   = 3
+	stormPause   = 50 * time.Millisecond
+	stormShare   = 5
+	longestStorm = time.Second     // pause
+	stormEnd     = 2 * time.Second // without a computation
 )
 
 // earliest is when the next computation may begin; zero: at once.
@@ -288,7 +292,7 @@ func (c *Core) earliest(now time.Time) time.Time {
 	case c.opts.TransitionDelay > 0:
 		return now.Add(c.opts.TransitionDelay)
 	case c.idle >= stormAfter && !c.urgent:
-		return c.askedAt.Add(stormPause)
+		return c.askedAt.Add(min(max(stormPause, stormShare*c.took), longestStorm))
 	}
 	return time.Time{} // a recheck that was set has nothing to add
 }
@@ -342,6 +346,7 @@ func (c *Core) scheduled(now time.Time, ev Scheduled) {
 		c.note(Info, "pe_calc calculation %d is obsolete", ev.Ref)
 		return
 	}
+	c.took = now.Sub(c.askedAt)
 	if c.idle++; len(ev.Graph.Synapses) > 0 {
 		c.idle = 0
 	}
