@@ -82,7 +82,7 @@ type Core struct {
 	idle    int       // computations in a row that it asked for, without an action
 	askedAt time.Time // last computation
 	took    time.Duration
-	urgent  bool      // what is waited for, or void already, is not of the configuration alone
+	urgent  bool // what is waited for, or void already, is not of the configuration alone
 
 	failures map[string]int       // failed fencing per target, also while not active
 	retryAt  map[string]time.Time // no new attempt before
