@@ -193,6 +193,58 @@ func TestClassicKilledDaemon(t *testing.T) {
 	}
 }
 
+// TestClassicFailedStop: a resource that cannot be stopped resets its machine;
+// until then nobody else starts the group. The watchdog is left armed, for a
+// machine that does not go down.
+func TestClassicFailedStop(t *testing.T) {
+	full(t)
+	const watchdog = "/var/log/watchdog" // a file stands for the device
+	c := newClassicLab(t, classicOptions{node1: ours, node2: ours, extra: []string{"watchdog " + watchdog}})
+	c.startBoth()
+	fail := filepath.Join(c.SharedDir(), "fail", "last.stop@node1")
+	c.must(os.WriteFile(fail, nil, 0o644))
+	n := c.MustNode("node1")
+	asked := time.Now()
+	c.tool("node1", "hb_standby", "all")
+	c.await("node1 to reset itself", func() bool {
+		procs, err := n.Processes() // but the first, which the kernel ends with them
+		return err != nil || len(procs) == 0
+	})
+	reset := time.Now()
+	c.Record(lab.Event{AtNS: reset.UnixNano(), Kind: "kill", Node: "node1", Text: "reset itself"})
+	if took := reset.Sub(asked); took < 10*time.Second {
+		t.Errorf("reset after %v: the stop was to be tried eleven times, a second apart", took)
+	}
+	tried := (&cluster{Lab: c.Lab, t: t}).count("last", "stop-failed", asked)
+	if tried != 11 {
+		t.Errorf("stop was tried %d times, not 11", tried)
+	}
+	log, err := os.ReadFile(n.Path("/var/log/ha-log"))
+	c.must(err)
+	for _, want := range []string{"Retrying failed stop operation [rec::last]", "CRIT: Resource STOP failure. Reboot required!", "CRIT: Killing heartbeat ungracefully!", "CRIT: this machine is reset"} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("no %q in node1's log", want)
+		}
+	}
+	if n.On() {
+		c.kill("node1") // what is left of the machine: its network
+	}
+	beats, err := os.ReadFile(n.Path(watchdog))
+	c.must(err)
+	if len(beats) == 0 || bytes.Contains(beats, []byte("V")) {
+		t.Errorf("the watchdog was disarmed, or never fed: %d bytes", len(beats))
+	}
+	c.settled("node2", "node2=all")
+	c.must(os.Remove(fail))
+	c.back("node1")
+	c.settled("node1", "node1=local", "node2=local")
+	for _, s := range c.stays() {
+		if s.node == "node2" && s.from < reset.Add(-time.Second).UnixNano() {
+			t.Errorf("node2 had the group before node1 was reset: %v", s)
+		}
+	}
+}
+
 // TestClassicFencing: a node that is silent is reset before its group is taken.
 func TestClassicFencing(t *testing.T) {
 	c := newClassicLab(t, classicOptions{node1: ours, node2: ours, extra: []string{"stonith_host * fence_lab"}})

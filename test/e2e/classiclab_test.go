@@ -60,7 +60,7 @@ type classicOptions struct {
 }
 
 // recScript is a resource script that writes down, as the agent Recorder does,
-// where it runs. It fails to start where a file tells it to.
+// where it runs. It fails to start or to stop where a file tells it to.
 const recScript = `#!/bin/sh
 shared=/lab/shared
 read -r node </proc/sys/kernel/hostname
@@ -73,6 +73,7 @@ start)
 	note "$1" start-end
 	;;
 stop)
+	if [ -e "$shared/fail/$1.stop@$node" ]; then note "$1" stop-failed; exit 1; fi
 	[ ! -e "/run/rec-$1" ] || note "$1" stop-begin
 	[ ! -e "/run/rec-$1" ] || { rm -f "/run/rec-$1"; note "$1" stop-end; }
 	;;
