@@ -48,12 +48,13 @@ func daemon(t *testing.T) *bench {
 func TestAHungChildIsReplaced(t *testing.T) {
 	b := daemon(t)
 	b.run()
-	b.wait(1, "answers")
+	b.wait(2, "answers") // with the second question the first answer has arrived
 	pid := b.pid(0)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	b.wait(1, fmt.Sprintf("asked[%d] is unresponsive to ipc after 5 tries: killing it", pid))
+	b.wait(1, fmt.Sprintf("asked[%d] is unresponsive to ipc after 5 tries", pid))
+	b.wait(1, "tries: killing it")
 	b.wait(1, fmt.Sprintf("process %d killed by signal 9.", pid))
 	now := b.pid(0)
 	if now == pid {

@@ -69,7 +69,7 @@ func (d *daemon) hang() func() {
 	return func() { close(on) }
 }
 
-var quick = health.Limits{Period: 40 * time.Millisecond, Tries: 5, Patience: 3}
+var quick = health.Limits{Period: 80 * time.Millisecond, Tries: 5, Patience: 3}
 
 func (d *daemon) keep(limits health.Limits) (ended chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
