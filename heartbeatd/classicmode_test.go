@@ -89,7 +89,7 @@ func TestClassicMode(t *testing.T) {
 		t.Errorf("in the end: %s", got)
 	}
 	for _, line := range []string{
-		"line doesn't contain '='", "a message begins within another one", "cannot be sent from outside",
+		"doesn't contain '='", "a message begins within another one", "cannot be sent from outside",
 		"info: Acquiring resource group: solo rec::a rec::b", "info: Giving up all HA resources.", "info: All HA resources relinquished.",
 	} {
 		if !strings.Contains(r.log(), line) {
