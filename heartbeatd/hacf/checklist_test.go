@@ -92,6 +92,9 @@ var checklist = []struct {
 	{"respawn", "respawn hacluster /bin/x a b", func(c *Config) bool {
 		return c.Respawn[0].UID == 102 && len(c.Respawn[0].Command) == 3 && !c.Respawn[0].FailFast
 	}, "respawn nobody1 /bin/x", "Invalid uid [nobody1] specified for client child"},
+	{"respawn", "respawn hacluster /nowhere/heartbeat/ccm", func(c *Config) bool {
+		return len(c.Respawn) == 0 && noted(c, "Client child command [/nowhere/heartbeat/ccm] is not started")
+	}, "respawn hacluster", "Bad value"},
 	{"failfast", "failfast root /bin/x", func(c *Config) bool { return c.Respawn[0].FailFast }, "failfast root x", "Client child command [x] is not full pathname"},
 	{"initdead", "initdead 45", func(c *Config) bool { return c.InitDead == 45*time.Second }, "initdead 5", "Initial dead time [5000] is smaller than deadtime [30000]"},
 	{"node", "node ALICE dora", func(c *Config) bool { return slices.Contains(c.Nodes, "dora") && !slices.Contains(c.Nodes, "ALICE") }, "", ""},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -530,6 +531,10 @@ func applyRespawn(p *parser, v string, failFast bool) {
 	}
 	if !strings.HasPrefix(words[1], "/") {
 		p.fail(fmt.Sprintf("Client child command [%s] is not full pathname", words[1]), "write the command's path from / on")
+		return
+	}
+	if filepath.Base(words[1]) == "ccm" && filepath.Base(filepath.Dir(words[1])) == "heartbeat" {
+		p.note(Info, "Client child command [%s] is not started: ccm is a part of heartbeatd", words[1])
 		return
 	}
 	if err := p.sys.Exec(words[1]); err != nil {

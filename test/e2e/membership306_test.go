@@ -96,11 +96,10 @@ func (c *classicLab) agree(nodes ...string) {
 func TestMembership306(t *testing.T) {
 	full(t)
 	for _, o := range []classicOptions{
-		{node1: old, node2: ours},
-		{node1: ours, node2: old, more: []kind{ours}},
-		{node1: old, node2: ours, more: []kind{old}},
+		{node1: old, node2: ours, extra: []string{"respawn hacluster /usr/libexec/heartbeat/ccm"}}, // beside haresources
+		{node1: ours, node2: old, more: []kind{ours}, extra: []string{"crm ccm-only"}},
+		{node1: old, node2: ours, more: []kind{old}, extra: []string{"crm ccm-only"}},
 	} {
-		o.extra = []string{"crm ccm-only"}
 		all := names(2 + len(o.more))
 		t.Run(strings.Join(append([]string{string(o.node1), string(o.node2)}, kindNames(o.more)...), ", "), func(t *testing.T) {
 			c := newClassicLab(t, o)
