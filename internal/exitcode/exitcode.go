@@ -90,7 +90,7 @@ var table = map[Code]entry{
 	Unsatisfied:    {"CRM_EX_UNSATISFIED", "Not applicable under current conditions"},
 	Timeout:        {"CRM_EX_TIMEOUT", "Timeout occurred"}, Degraded: {"CRM_EX_DEGRADED", "Service is active but might fail soon"},
 	DegradedPromoted: {"CRM_EX_DEGRADED_PROMOTED", "Service is promoted but might fail soon"},
-	None:             {"CRM_EX_NONE", "No exit status available"}, Max: {"CRM_EX_MAX", "Error occurred"},
+	None:             {"CRM_EX_NONE", "No exit status available"}, Max: {"CRM_EX_UNKNOWN", "Error occurred"},
 }
 
 // Text is what the tools print for the status.

@@ -28,8 +28,6 @@ func Code(rc string) string {
 		return "OCF_DEGRADED"
 	case "191":
 		return "promoted (degraded)"
-	case "193":
-		return "none"
 	}
 	return "unknown"
 }

@@ -299,6 +299,25 @@ func resourceOf(key string) string {
 func (p printer) group(r *state.Resource) []Item {
 	title := "Resource Group: " + r.ID
 	var flags []string
+	var shown []*state.Resource
+	hidden := 0
+	for _, k := range r.Children {
+		left := !p.o.Inactive && !k.IsActive(false)
+		if left {
+			hidden++
+		}
+		// Who asks for a member by its name sees it, and counts are of all.
+		if p.o.Shows(k) && (!left || p.o.Brief || p.o.Resources != nil && p.o.names(k)) {
+			shown = append(shown, k)
+		}
+	}
+	switch hidden {
+	case 0:
+	case 1:
+		flags = append(flags, "1 member inactive")
+	default:
+		flags = append(flags, fmt.Sprintf("%d members inactive", hidden))
+	}
 	if !r.Managed {
 		flags = append(flags, "unmanaged")
 	}
@@ -309,12 +328,6 @@ func (p printer) group(r *state.Resource) []Item {
 		title += " (" + strings.Join(flags, ", ") + ")"
 	}
 	var members []Item
-	var shown []*state.Resource
-	for _, k := range r.Children {
-		if p.o.Shows(k) {
-			shown = append(shown, k)
-		}
-	}
 	if p.o.Brief {
 		members = Counts(shown, true)
 	} else {

@@ -3,13 +3,13 @@ package crmadmin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"linuxha/cib/cibdoc"
 	"linuxha/internal/cibclient"
 	"linuxha/internal/cliopt"
 	"linuxha/internal/exitcode"
@@ -52,7 +52,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	if v := p.Value("timeout"); v != "" {
 		d, ok := interval.Parse(v)
 		if !ok || d <= 0 {
-			return output.Usage(stderr, name, fmt.Errorf("bad value %q for --timeout: give a time such as 30s or 500ms", v))
+			return output.Usage(stderr, name, fmt.Errorf("Error parsing option -t: %q is no time such as 30s or 500ms", v))
 		}
 		timeout = d
 	}
@@ -68,53 +68,66 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	var code exitcode.Code
 	var body *output.Element
 	var text string
-	switch {
-	case p.Has("dc_lookup"):
+	var problems []string
+	peer := "controller"
+	// The last command given wins.
+	command := ""
+	for _, g := range p.Given {
+		if slices.Contains([]string{"dc_lookup", "status", "nodes", "pacemakerd"}, g.Long) {
+			command = g.Long
+		}
+	}
+	switch command {
+	case "dc_lookup":
 		body, text, code, err = q.dc(ctx)
-	case p.Has("status"):
+	case "status":
 		body, text, code, err = q.state(ctx, p.Value("status"))
-	case p.Has("nodes"):
-		for _, kind := range strings.Split(p.Value("nodes"), ",") {
-			if kind != "" && kind != "all" && !slices.Contains(nodeKinds, kind) {
-				return output.Usage(stderr, name, fmt.Errorf("bad value %q for --nodes: kinds are cluster, guest and remote", kind))
-			}
-		}
+	case "nodes":
+		peer = ""
 		if body, text, code, err = q.nodes(ctx, p.Value("nodes")); err != nil {
-			var reason string
-			if code, reason = output.FromRPC(err); code != exitcode.Disconnect {
-				code = cibclient.ExitCode(err)
+			reason := cibdoc.RCOf(err).Error()
+			if code = cibclient.ExitCode(err); code == exitcode.Disconnect {
+				code, reason = exitcode.NoInput, exitcode.NoInput.Text() // as other tools say it that only read
 			}
-			err = fmt.Errorf("Could not connect to the CIB: %s", reason)
+			problems = append(problems, "error: Command failed: "+reason)
+		} else {
+			for _, kind := range strings.Split(p.Value("nodes"), ",") {
+				if kind != "" && kind != "all" && !slices.Contains(nodeKinds, kind) {
+					return output.Usage(stderr, name, fmt.Errorf("bad value %q for --nodes: kinds are cluster, guest and remote", kind))
+				}
+			}
 		}
-	case p.Has("pacemakerd"):
+	case "pacemakerd":
+		peer = "launcher"
 		body, text, code, err = q.pacemakerd(ctx)
-	case p.Has("health"):
-		return output.Usage(stderr, name, errors.New("--health is no longer supported: use --status NODE"))
 	default:
-		return output.Usage(stderr, name, errors.New("Must supply a command option: --dc_lookup, --status, --nodes or --pacemakerd"))
+		code = exitcode.Usage
+		if p.Has("health") {
+			problems = append(problems, "Cluster-wide health option not supported: use --status NODE")
+		}
+		problems = append(problems, "error: Must specify a command option", spec.Help())
+	}
+	if err != nil && code != exitcode.OK && len(problems) == 0 {
+		problems = append(problems, "error: "+err.Error())
 	}
 	if err != nil && code == exitcode.OK {
 		var reason string
 		code, reason = output.FromRPC(err)
 		text, body = "", nil
-		err = fmt.Errorf("Could not connect to controller: %s", reason)
+		problems = append(problems, "error: Could not connect to "+peer+": "+reason, "error: Command failed: "+reason)
 	}
 	if p.Value("output-as") == "xml" {
-		var errs []string
-		if err != nil {
-			errs = []string{err.Error()}
-		}
 		var elements []*output.Element
 		if body != nil {
 			elements = append(elements, body)
 		}
-		if werr := output.Result(stdout, name, args, code, errs, elements...); werr != nil {
+		if werr := output.Result(stdout, name, args, code, problems, elements...); werr != nil {
 			return int(exitcode.IOErr)
 		}
 		return int(code)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "error: %v\n", err)
+	for _, problem := range problems {
+		fmt.Fprintln(stderr, problem)
 	}
 	fmt.Fprint(stdout, text)
 	return int(code)
@@ -186,10 +199,10 @@ func (q query) nodes(ctx context.Context, kinds string) (*output.Element, string
 			}
 			list.Add(output.New("node", "type", kind, "name", n.Name, "id", n.ID))
 			switch {
-			case q.export:
-				text += fmt.Sprintf("export %s=%s\n", n.Name, n.ID)
 			case q.quiet:
 				text += n.Name + "\n"
+			case q.export:
+				text += fmt.Sprintf("export %s=%s\n", n.Name, n.ID)
 			default:
 				text += fmt.Sprintf("%s node: %s (%s)\n", kind, n.Name, n.ID)
 			}

@@ -77,7 +77,7 @@ func TestQuestions(t *testing.T) {
 		{"-Pq", 0, "running\n", ""},
 		{"-H", 64, "", "--status"},
 		{"-D extra", 64, "", "[1 of 1] extra"},
-		{"-t soon -D", 64, "", `bad value "soon"`},
+		{"-t soon -D", 64, "", `Error parsing option -t: "soon"`},
 		{"-Z", 64, "", "Unknown option -Z"},
 		{"--version", 0, "Pacemaker 2.1.5\n", ""},
 	} {

@@ -117,8 +117,12 @@ func cibText(err error) string {
 
 func (c *call) print(code exitcode.Code) error {
 	errs := make([]string, len(c.errs))
+	name := c.name
+	if code != exitcode.Usage && (name == "crm_standby" || name == "crm_master" || name == "crm_failcount") {
+		name = "crm_attribute" // which they stand for
+	}
 	for i, e := range c.errs {
-		errs[i] = c.name + ": " + e
+		errs[i] = name + ": " + e
 	}
 	if c.xml {
 		return output.Result(c.out, c.name, c.args, code, errs, c.body...)
@@ -242,7 +246,11 @@ func (c *call) remove(ctx context.Context, s *store, sub subject) error {
 		if has(c.p, "quiet", "quiet-old") {
 			continue
 		}
-		fmt.Fprintf(&c.text, "Deleted %s %s: id=%s name=%s\n", sub.section, kind, m.id, m.name)
+		set := ""
+		if sub.set != "" {
+			set = " set=" + sub.set
+		}
+		fmt.Fprintf(&c.text, "Deleted %s %s: id=%s%s name=%s\n", sub.section, kind, m.id, set, m.name)
 	}
 	return err
 }
@@ -256,6 +264,9 @@ func (c *call) query(ctx context.Context, s *store, sub subject) error {
 	switch {
 	case len(found) == 0 && hasDefault:
 		c.show(sub.section, sub.id, sub.name, byDefault)
+		if sub.section == "status" {
+			c.body[len(c.body)-1].Set("host", sub.node)
+		}
 		return nil
 	case len(found) == 0:
 		return &failure{exitcode.NoSuch, "Error performing operation: No such device or address"}

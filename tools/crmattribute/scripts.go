@@ -98,6 +98,9 @@ func standby(ctx context.Context, c *call) error {
 				return nil
 			}
 		}
+		if value(c.p, "lifetime") == "forever" { // only what is for now has a default
+			return &failure{exitcode.NoSuch, "Error performing operation: No such device or address"}
+		}
 		c.show(sub.section, "", sub.name, "off")
 		return nil
 	})

@@ -137,27 +137,77 @@ func (s *store) locate(ctx context.Context, sub *subject) error {
 		}
 		sub.node = name
 	}
-	for _, where := range []struct{ section, tag string }{{"nodes", "node"}, {"status", "node_state"}} {
-		e, err := s.section(ctx, where.section)
-		if err != nil {
-			return err
-		}
-		if e == nil {
-			continue
-		}
-		for _, n := range e.SelectElements(where.tag) {
+	nodes, err := s.section(ctx, "nodes")
+	if err != nil {
+		return err
+	}
+	if nodes != nil {
+		for _, n := range nodes.SelectElements("node") {
 			if strings.EqualFold(n.SelectAttrValue("uname", ""), sub.node) {
 				sub.nodeID, sub.node = n.SelectAttrValue("id", ""), n.SelectAttrValue("uname", "")
-				sub.remote = n.SelectAttrValue("type", "") == "remote" || n.SelectAttrValue("remote_node", "") == "true"
+				sub.remote = n.SelectAttrValue("type", "") == "remote"
 				return nil
 			}
 		}
+	}
+	remote, err := s.isRemote(ctx, sub.node)
+	if err != nil {
+		return err
+	}
+	if remote { // its name is its id
+		sub.nodeID, sub.remote = sub.node, true
+		return nil
 	}
 	if id := s.memberID(ctx, sub.node); id != "" {
 		sub.nodeID = id
 		return nil
 	}
 	return &failure{exitcode.NoSuch, fmt.Sprintf("Could not map name=%s to a UUID", sub.node)}
+}
+
+// isRemote says whether a resource makes a remote or guest node of that name, or
+// the status knows of one that a bundle makes.
+func (s *store) isRemote(ctx context.Context, node string) (bool, error) {
+	resources, err := s.section(ctx, "resources")
+	if err != nil {
+		return false, err
+	}
+	if resources != nil {
+		for _, p := range resources.FindElements(".//primitive") {
+			if p.SelectAttrValue("id", "") == node && p.SelectAttrValue("type", "") == "remote" && p.SelectAttrValue("provider", "") == "pacemaker" {
+				return true, nil
+			}
+			for _, nv := range p.FindElements("./meta_attributes/nvpair") {
+				if nv.SelectAttrValue("name", "") == "remote-node" && nv.SelectAttrValue("value", "") == node {
+					return true, nil
+				}
+			}
+		}
+	}
+	status, err := s.section(ctx, "status")
+	if err != nil || status == nil {
+		return false, err
+	}
+	for _, n := range status.SelectElements("node_state") {
+		if n.SelectAttrValue("uname", "") == node && n.SelectAttrValue("remote_node", "") == "true" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// hasState says whether there is a place for a node's transient attributes.
+func (s *store) hasState(ctx context.Context, id string) (bool, error) {
+	status, err := s.section(ctx, "status")
+	if err != nil || status == nil {
+		return false, err
+	}
+	for _, n := range status.SelectElements("node_state") {
+		if n.SelectAttrValue("id", "") == id {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // localNode is the node the tool works for: agents on remote nodes and in
@@ -171,9 +221,13 @@ func (s *store) localNode(ctx context.Context) (string, error) {
 	if on := os.Getenv("OCF_RESKEY_CRM_meta_on_node"); on != "" {
 		return on, nil
 	}
-	if s.cib.Live() {
-		if st := s.cluster(ctx); st != nil && st.Node != "" {
+	if os.Getenv("CIB_file") == "" {
+		st := s.cluster(ctx)
+		switch {
+		case st != nil && st.Node != "":
 			return st.Node, nil
+		case !s.cib.Live(): // a shadow tells nothing of where we are
+			return "", &failure{exitcode.Disconnect, "Could not connect to controller: Connection refused"}
 		}
 	}
 	name, err := os.Hostname()
@@ -329,6 +383,14 @@ func (s *store) update(ctx context.Context, sub subject, text string) error {
 	if m.id == "" {
 		m.id = sanitize(m.set + "-" + sub.name)
 	}
+	if sub.section == "status" {
+		if known, err := s.hasState(ctx, sub.nodeID); err != nil {
+			return err
+		} else if !known {
+			sub.set = m.set
+			return &notSet{sub, m.name, text, cibdoc.RCNoSuch}
+		}
+	}
 	return s.set(ctx, sub, m, text)
 }
 
@@ -378,6 +440,9 @@ func (s *store) set(ctx context.Context, sub subject, m match, text string) erro
 		set = root
 	case "nodes":
 		root = etree.NewElement("node")
+		if sub.remote {
+			root.CreateAttr("type", "remote")
+		}
 		root.CreateAttr("id", sub.nodeID)
 		root.CreateAttr("uname", sub.node)
 		set = root.CreateElement(sub.setTag())

@@ -114,6 +114,9 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 	} else {
 		set(true, aliases["default"]...)
 	}
+	if p.Has("quiet") { // unless they are asked for
+		set(false, "times")
+	}
 	for _, g := range p.Given {
 		switch g.Long {
 		case "include", "exclude":
@@ -159,9 +162,6 @@ func readOptions(p *cliopt.Parsed) (*options, error) {
 			}
 			o.every = d
 		}
-	}
-	if p.Has("quiet") {
-		set(false, "times")
 	}
 	return o, nil
 }

@@ -19,6 +19,7 @@ type section struct {
 	title string
 	items []status.Item
 	plain []string // lines after the items that stand at the margin
+	bare  bool     // the title stands even if nothing comes below
 }
 
 // writeText prints the view as `crm_mon -1` does (clients 2.2).
@@ -29,7 +30,7 @@ func (v *view) writeText(w io.Writer, o *options) error {
 	}
 	printed := false
 	for _, s := range v.sections(o) {
-		if len(s.items) == 0 && len(s.plain) == 0 {
+		if len(s.items) == 0 && len(s.plain) == 0 && !s.bare {
 			continue
 		}
 		if printed {
@@ -63,9 +64,9 @@ func (v *view) sections(o *options) []section {
 		out = append(out, section{title: "Node Attributes", items: v.attributeItems(o)})
 	}
 	if o.shows("operations") {
-		out = append(out, section{title: "Operations", items: v.operationItems(o)})
+		out = append(out, section{title: "Operations", items: v.operationItems(o), bare: len(v.everyHistory()) > 0})
 	} else if o.shows("failcounts") {
-		out = append(out, section{title: "Migration Summary", items: v.failCountItems(o)})
+		out = append(out, section{title: "Migration Summary", items: v.failCountItems(o), bare: len(v.everyHistory()) > 0})
 	}
 	if o.shows("failures") {
 		out = append(out, section{title: "Failed Resource Actions", items: v.failureItems(o)})
@@ -144,11 +145,11 @@ func (v *view) summary(o *options) section {
 	}
 	switch {
 	case !o.shows("maint-mode"):
-	case c.Opts.StopAll:
-		s.plain = append(s.plain, "", "    *** Resource management is DISABLED ***", "  The cluster will keep all resources stopped")
 	case c.Opts.MaintenanceMode:
 		s.plain = append(s.plain, "", "              *** Resource management is DISABLED ***",
 			"  The cluster will not attempt to start, stop or recover services")
+	case c.Opts.StopAll:
+		s.plain = append(s.plain, "", "    *** Resource management is DISABLED ***", "  The cluster will keep all resources stopped")
 	}
 	return s
 }
@@ -282,7 +283,7 @@ func (v *view) operationItems(o *options) []status.Item {
 }
 
 func operationText(op operation, timing bool) string {
-	text := fmt.Sprintf("(%s) %s", op.call, op.task)
+	text := fmt.Sprintf("(%s) %s", op.call, op.shownTask())
 	sep := ": "
 	if op.interval != "0" {
 		text += fmt.Sprintf(`%sinterval="%sms"`, sep, op.interval)
@@ -376,7 +377,10 @@ func failureText(f state.FailedOp) string {
 	if r := f.Resource; r != nil {
 		text = status.Name(r)
 	}
-	if interval != "" && interval != "0" {
+	switch {
+	case task == "monitor" && interval == "0":
+		task = "probe"
+	case interval != "" && interval != "0":
 		task = fmt.Sprintf("%s-interval %s", state.IntervalText(number(interval)), task)
 	}
 	text += fmt.Sprintf(" %s on %s", task, node)

@@ -180,6 +180,11 @@ type history struct {
 
 // histories collects what status holds, in its order (clients 2.2).
 func (v *view) histories() []history {
+	return slices.DeleteFunc(v.everyHistory(), func(h history) bool { return !v.HasNode(h.node) || !v.wantsHistory(h.rsc) })
+}
+
+// everyHistory is that of all nodes that are there, wanted or not.
+func (v *view) everyHistory() []history {
 	var out []history
 	for _, ns := range v.doc.FindElements("./status/node_state") {
 		node := ns.SelectAttrValue("uname", "")
@@ -197,7 +202,7 @@ func (v *view) histories() []history {
 				h.ops = append(h.ops, readOperation(op))
 			}
 			h.ops = worthShowing(h.ops)
-			if len(h.ops) > 0 && v.HasNode(node) && v.wantsHistory(h.rsc) {
+			if len(h.ops) > 0 {
 				out = append(out, h)
 			}
 		}
@@ -215,6 +220,16 @@ func readOperation(op *etree.Element) operation {
 	}
 }
 
+func (o operation) probe() bool { return o.task == "monitor" && o.interval == "0" }
+
+// shownTask is the task in the words of displays.
+func (o operation) shownTask() string {
+	if o.probe() {
+		return "probe"
+	}
+	return o.task
+}
+
 // worthShowing leaves out probes that found nothing, and orders by call.
 func worthShowing(ops []operation) []operation {
 	var out []operation
@@ -224,8 +239,7 @@ func worthShowing(ops []operation) []operation {
 		}) {
 			continue // the same record stands under its own key too
 		}
-		probe := o.task == "monitor" && o.interval == "0"
-		if probe && (o.rc == "7" || o.rc == "193") || o.task == "notify" {
+		if o.probe() && (o.rc == "7" || o.rc == "193") || o.task == "notify" {
 			continue
 		}
 		out = append(out, o)

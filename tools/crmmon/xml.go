@@ -90,11 +90,7 @@ func (v *view) summaryXML(o *options) *output.Element {
 	c := v.cluster
 	s := output.New("summary")
 	if o.shows("stack") {
-		st := output.New("stack", "type", v.stack())
-		if v.running != "" {
-			st.Set("pacemakerd-state", "running")
-		}
-		s.Add(st)
+		s.Add(output.New("stack", "type", v.stack())) // 2.1.5's schema has no more, and pcs checks
 	}
 	if o.shows("dc") {
 		if c.DC == nil {
@@ -175,7 +171,7 @@ func (v *view) historyXML(o *options) *output.Element {
 			if !o.shows("operations") {
 				break
 			}
-			x := output.New("operation_history", "call", op.call, "task", op.task, "rc", op.rc, "rc_text", ocftext.Code(op.rc))
+			x := output.New("operation_history", "call", op.call, "task", op.shownTask(), "rc", op.rc, "rc_text", ocftext.Code(op.rc))
 			if op.interval != "0" {
 				x.Set("interval", op.interval+"ms")
 			}

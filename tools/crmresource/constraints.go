@@ -15,7 +15,7 @@ import (
 // constraints lists what places the resource: its locations, what is colocated
 // with it, and what it is colocated with; with --stack all along the chains.
 func (s *session) constraints() error {
-	c, r, doc, err := s.resource()
+	c, r, _, err := s.resource()
 	if err != nil {
 		return err
 	}
@@ -26,10 +26,10 @@ func (s *session) constraints() error {
 	if top := r.Top(); !s.force && top != r {
 		id = top.ID
 	}
-	l := lister{s: s, cluster: c, doc: doc, all: s.command == "stack" || s.p.Has("recursive"), out: output.New("constraints")}
+	l := lister{s: s, cluster: c, all: s.command == "stack" || s.p.Has("recursive"), out: output.New("constraints")}
 	l.locations(id, 0)
-	l.dependents(id, 0, []string{id})
-	l.leaders(id, 0, []string{id})
+	l.dependents(id, 0, map[string]bool{})
+	l.leaders(id, 0, map[string]bool{})
 	s.body = append(s.body, l.out)
 	return nil
 }
@@ -38,7 +38,6 @@ func (s *session) constraints() error {
 type lister struct {
 	s       *session
 	cluster *state.Cluster
-	doc     *etree.Element
 	all     bool
 	out     *output.Element
 }
@@ -49,16 +48,6 @@ func (l *lister) line(depth int, format string, a ...any) {
 		bullet = strings.Repeat("  ", depth) + "* "
 	}
 	l.s.say("%s%s", bullet, fmt.Sprintf(format, a...))
-}
-
-func (l *lister) find(tag, attr, id string) []*etree.Element {
-	var out []*etree.Element
-	for _, e := range l.doc.FindElements("./configuration/constraints/" + tag) {
-		if e.SelectAttrValue(attr, "") == id {
-			out = append(out, e)
-		}
-	}
-	return out
 }
 
 // locations are those that hold now, the latest first, a line per node.
@@ -85,56 +74,77 @@ func (l *lister) locations(rsc string, depth int) {
 }
 
 // dependents are the resources colocated with rsc.
-func (l *lister) dependents(rsc string, depth int, path []string) {
-	l.colocations(rsc, depth, path, "with-rsc", "rsc", "Resources colocated with "+rsc+":", l.dependents)
+func (l *lister) dependents(rsc string, depth int, seen map[string]bool) {
+	r := find(l.cluster, rsc)
+	if r == nil {
+		return
+	}
+	other := func(x *state.Colocation) *state.Resource { return x.Dependent }
+	l.colocations(r, depth, seen, r.WithThis, other, "Resources colocated with "+rsc+":", "needs", l.dependents)
 }
 
 // leaders are the resources that rsc is colocated with.
-func (l *lister) leaders(rsc string, depth int, path []string) {
-	l.colocations(rsc, depth, path, "rsc", "with-rsc", "Resources "+rsc+" is colocated with:", l.leaders)
-}
-
-func (l *lister) colocations(rsc string, depth int, path []string, mine, others, title string, follow func(string, int, []string)) {
-	found := l.find("rsc_colocation", mine, rsc)
-	if len(found) == 0 {
+func (l *lister) leaders(rsc string, depth int, seen map[string]bool) {
+	r := find(l.cluster, rsc)
+	if r == nil {
 		return
 	}
-	l.line(depth, "%s", title)
-	for _, e := range found {
-		other, id, score := e.SelectAttrValue(others, ""), e.SelectAttrValue("id", ""), scoreOf(e)
-		x := output.New("rsc_colocation", "id", id, "rsc", e.SelectAttrValue("rsc", ""), "with-rsc", e.SelectAttrValue("with-rsc", ""), "score", score)
-		l.out.Add(x)
-		if slices.Contains(path, other) {
-			l.line(depth+1, "%s (id=%s - loop)", other, id)
+	other := func(x *state.Colocation) *state.Resource { return x.Primary }
+	l.colocations(r, depth, seen, r.ThisWith, other, "Resources "+rsc+" is colocated with:", "with", l.leaders)
+}
+
+// colocations lists one side of a resource's colocations, in the order in which
+// the scheduler looks at them. seen are those whose colocations are listed
+// already: to follow them again would go round in circles.
+func (l *lister) colocations(r *state.Resource, depth int, seen map[string]bool, all []*state.Colocation,
+	other func(*state.Colocation) *state.Resource, title, word string, follow func(string, int, map[string]bool),
+) {
+	seen[r.ID] = true
+	titled := false
+	for _, c := range all {
+		if c.Constraint == "" {
+			continue // what a group implies
+		}
+		if !titled {
+			l.line(depth, "%s", title)
+			titled = true
+		}
+		l.out.Add(colocation(c))
+		o := other(c)
+		if seen[o.ID] {
+			l.line(depth+1, "%s (id=%s - loop)", o.ID, c.ID)
 			continue
 		}
-		roles := ""
-		for _, name := range []string{"rsc-role", "with-rsc-role"} {
-			if v := e.SelectAttrValue(name, ""); v != "" {
-				x.Set(name, v)
-			}
+		role := ""
+		if c.PrimaryRole > state.Started {
+			role = ", " + word + " role=" + c.PrimaryRole.String()
 		}
-		if v := e.SelectAttrValue("with-rsc-role", ""); v != "" {
-			word := "with"
-			if mine == "with-rsc" {
-				word = "needs"
-			}
-			roles = ", " + word + " role=" + v
-		}
-		l.line(depth+1, "%s (score=%s%s, id=%s)", other, score, roles, id)
-		l.locations(other, depth+2)
+		l.line(depth+1, "%s (score=%s%s, id=%s)", o.ID, scoreText(c.Score), role, c.ID)
+		l.locations(o.ID, depth+2)
 		if l.all {
-			follow(other, depth+2, append(slices.Clone(path), other))
+			follow(o.ID, depth+2, seen)
 		}
 	}
+}
+
+func colocation(c *state.Colocation) *output.Element {
+	x := output.New("rsc_colocation", "id", c.ID, "rsc", c.Dependent.ID, "with-rsc", c.Primary.ID, "score", scoreText(c.Score))
+	if c.NodeAttr != "" && c.NodeAttr != "#uname" {
+		x.Set("node-attribute", c.NodeAttr)
+	}
+	if c.DependentRole != state.Unknown {
+		x.Set("rsc-role", c.DependentRole.String())
+	}
+	if c.PrimaryRole != state.Unknown {
+		x.Set("with-rsc-role", c.PrimaryRole.String())
+	}
+	return x
 }
 
 func scoreOf(e *etree.Element) string {
 	v := e.SelectAttrValue("score", "0")
 	switch v {
-	case "+INFINITY":
-		return "INFINITY"
-	case fmt.Sprint(state.Infinity):
+	case "+INFINITY", fmt.Sprint(state.Infinity):
 		return "INFINITY"
 	}
 	return v

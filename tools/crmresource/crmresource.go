@@ -151,7 +151,7 @@ func newSession(ctx context.Context, name string, args []string, p *cliopt.Parse
 		return nil, errors.New("--resource cannot be used with --class, --agent, and --provider")
 	case described && !c.runs:
 		return nil, errors.New("--class, --agent, and --provider can only be used with --validate and --force-*")
-	case s.rsc == "" && (c.rsc || c.runs && !described || s.command == "clear" && !p.Has("expired")):
+	case s.rsc == "" && !p.Has("resource") && (c.rsc || c.runs && !described || s.command == "clear" && !p.Has("expired")):
 		return nil, errors.New("Must supply a resource id with -r")
 	case p.Has("expired") && s.command != "clear":
 		return nil, errors.New("--expired requires --clear or -U")

@@ -186,8 +186,9 @@ func (s *session) clear() error {
 	var err error
 	if s.rsc != "" {
 		var c *state.Cluster
-		if c, _, doc, err = s.resource(); err == nil {
-			err = s.checkNode(c)
+		var r *state.Resource
+		if c, r, doc, err = s.resource(); err == nil {
+			err = s.placeable(c, r)
 		}
 	} else {
 		var c *state.Cluster

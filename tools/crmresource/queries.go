@@ -247,7 +247,7 @@ func (s *session) getParameter() error {
 	}
 	value, ok := set[name]
 	if !ok { // the reference says so and exits 0 (clients 2.3)
-		return failf(exitcode.OK, "Attribute '%s' not found for '%s'", name, s.rsc)
+		return failf(exitcode.OK, "Attribute '%s' not found for '%s'", name, r.ID)
 	}
 	s.say("%s", value)
 	s.body = append(s.body, item("attributes", name, value))

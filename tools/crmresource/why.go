@@ -111,9 +111,6 @@ func (s *session) reasons(c *state.Cluster, r *state.Resource, name string) *out
 	if c.Opts.StopAll {
 		s.say("Cluster option stop-all-resources is set")
 	}
-	if !c.Quorum {
-		s.say("This partition has no quorum (no-quorum-policy decides what may run)")
-	}
 	return check
 }
 

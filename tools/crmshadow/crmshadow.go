@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"linuxha/cib/cibdoc"
@@ -287,7 +288,12 @@ func (t *tool) mayCreate(name string) error {
 
 func (t *tool) setUp(name string, doc *cibdoc.Doc) error {
 	if err := os.WriteFile(t.path(name), doc.File(), 0o600); err != nil {
-		return &failure{exitcode.CantCreate, fmt.Sprintf("Could not create the shadow instance '%s': %v", name, err)}
+		code, why := exitcode.CantCreate, err.Error()
+		if errors.Is(err, fs.ErrNotExist) { // there is no folder for shadows
+			code, why = exitcode.NoSuch, syscall.ENOENT.Error()
+			why = strings.ToUpper(why[:1]) + why[1:]
+		}
+		return &failure{code, fmt.Sprintf("Could not create the shadow instance '%s': %s", name, why)}
 	}
 	fmt.Fprintln(t.out, "Setting up shadow instance")
 	return t.enter(name, "A new shadow instance was created.  To begin using it paste the following into your shell:")

@@ -33,7 +33,7 @@ func (v Writer) Nodes(inside bool) *output.Element {
 		kind := map[state.NodeKind]string{state.Member: "member", state.RemoteNode: "remote", state.Ping: "unknown"}[n.Kind]
 		e := output.New("node", "name", n.Name, "id", n.ID, "online", yes(n.Online), "standby", yes(n.Standby), "standby_onfail", yes(n.StandbyOnFail),
 			"maintenance", yes(n.Maintenance), "pending", yes(n.Pending), "unclean", yes(n.Unclean), "health", status.Health(v.Cluster, n))
-		if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member {
+		if fs := status.FeatureSet(n); fs != "" && n.Kind == state.Member && n.Online {
 			e.Set("feature_set", fs)
 		}
 		e.Set("shutdown", yes(n.ShuttingDown)).Set("expected_up", yes(n.ExpectedUp)).Set("is_dc", yes(n.IsDC)).
@@ -43,7 +43,9 @@ func (v Writer) Nodes(inside bool) *output.Element {
 		}
 		if inside {
 			for _, r := range n.Running {
-				e.Add(v.Primitive(r))
+				if v.Has(r) {
+					e.Add(v.Primitive(r))
+				}
 			}
 		}
 		list.Add(e)
