@@ -2,6 +2,7 @@ package cibclient
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,5 +124,35 @@ func TestFileIsWrittenOnClose(t *testing.T) {
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link was replaced: %v %v", info.Mode(), err)
+	}
+}
+
+// TestOverwrite: the file stays the same file, whoever has it open reads the
+// new content, and no copy is left.
+func TestOverwrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "cib.xml")
+	if err := os.WriteFile(name, []byte("a long content"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, text := range []string{"short", "much longer than what was there before", ""} {
+		if err := overwrite(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		n, err := f.ReadAt(b, 0)
+		if err != io.EOF || string(b[:n]) != text {
+			t.Errorf("reads %q, %v after %q", b[:n], err, text)
+		}
+	}
+	if list, err := os.ReadDir(filepath.Dir(name)); err != nil || len(list) != 1 {
+		t.Errorf("%v %v", list, err)
+	}
+	if err := overwrite(name+".absent", nil); err == nil {
+		t.Error("made a file")
 	}
 }

@@ -251,7 +251,7 @@ func (f *file) Close() error {
 		}
 		b = z.Bytes()
 	}
-	return replaceFile(f.name, b)
+	return overwrite(f.name, b)
 }
 
 // writeClusters changes the stopped daemon's own file, with backup and digest
@@ -291,26 +291,37 @@ func Install(layout paths.Layout, doc *cibdoc.Doc) error {
 	return f.writeClusters()
 }
 
-// replaceFile writes name anew in one step, keeping mode and owner.
-func replaceFile(name string, b []byte) error {
-	info, err := os.Stat(name)
+// overwrite writes name anew as the reference does, in the same file: pcs keeps
+// it open and reads on. Until that is done a copy lies beside it, so that
+// nothing is lost on the way; it stays if the file could not be written. Where
+// no file can be made beside it, there is no copy.
+func overwrite(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
+	defer f.Close()
+	spare, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // mode 0600
+	switch {
+	case err == nil:
+		_, err = spare.Write(b)
+		if err = errors.Join(err, spare.Sync(), spare.Close()); err != nil {
+			return errors.Join(err, os.Remove(spare.Name()))
+		}
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		spare = nil
+	default:
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	owner := info.Sys().(*syscall.Stat_t)
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()))
-	if os.Geteuid() == 0 {
-		err = errors.Join(err, tmp.Chown(int(owner.Uid), int(owner.Gid)))
-	}
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err != nil {
+	_, err = f.WriteAt(b, 0)
+	if err = errors.Join(err, f.Truncate(int64(len(b))), f.Sync()); err != nil {
+		if spare != nil {
+			err = fmt.Errorf("%w; what was to be written is in %s", err, spare.Name())
+		}
 		return err
 	}
-	return os.Rename(tmp.Name(), name)
+	if spare != nil {
+		return os.Remove(spare.Name())
+	}
+	return nil
 }
