@@ -10,6 +10,7 @@ import (
 	"linuxha/heartbeatd/hacf"
 	"linuxha/heartbeatd/link"
 	"linuxha/heartbeatd/quorum"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
 
 // type306 begins the types of messages between the ccm of 3.0.6 (HB 9.3).
@@ -126,6 +127,19 @@ func (s *Server) step306(now time.Time, ev ccm306.Event) {
 		s.with306.view = nil
 		s.log.Info("this node has no membership with Heartbeat 3.0.6 any more")
 	}
+}
+
+// membership306 is the one in force, for GetStatus; nil: none.
+func (s *Server) membership306() *heartbeatv1.Membership {
+	m := s.with306.view
+	if m == nil {
+		return nil
+	}
+	out := &heartbeatv1.Membership{Number: m.Number, Coordinator: m.Leader, Quorate: m.Quorate}
+	for _, member := range m.Members {
+		out.Members = append(out.Members, &heartbeatv1.Member{Name: member.Name, BornOn: member.BornOn})
+	}
+	return out
 }
 
 // wake306 is when the core wants to be stepped; zero: never.

@@ -111,6 +111,8 @@ func writeMetrics(w io.Writer, st *heartbeatv1.GetStatusResponse) error {
 	single("linuxha_membership_view", "gauge", "Number of the membership in force.", float64(st.Membership.GetNumber()))
 	single("linuxha_membership_members", "gauge", "Nodes in the membership in force.", float64(len(st.Membership.GetMembers())))
 	single("linuxha_membership_quorate", "gauge", "1 if the membership has quorum.", truth(st.Membership.GetQuorate()))
+	single("linuxha_old_membership_number", "gauge", "Number of the membership of Heartbeat 3.0.6's ccm that this node shares with old nodes; 0: none.", float64(st.Membership306.GetNumber()))
+	single("linuxha_old_membership_members", "gauge", "Nodes in the membership with old nodes.", float64(len(st.Membership306.GetMembers())))
 	single("linuxha_clients", "gauge", "Programs of this node that are attached to heartbeatd.", float64(len(st.Clients)))
 	single("linuxha_packets_bad_total", "counter", "Packets that were not authentic or not understood.", float64(st.BadPackets))
 	single("linuxha_messages_resent_total", "counter", "Messages sent again because a node missed them.", float64(st.Resent))

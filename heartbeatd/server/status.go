@@ -248,7 +248,7 @@ func (s *Server) snapshot() *heartbeatv1.GetStatusResponse {
 		Node: s.config().Node, NodeId: s.opt.Identity.ID.String(), Nodes: s.nodeStatuses(nil),
 		Parameters: s.config().Params, Clients: s.clientNames(), ResourceState: s.resourceState(),
 		Known: s.configured(), Deleted: s.link.Deleted(), Generation: s.opt.Identity.Generation,
-		BadPackets: s.bad.Load(), Resent: s.resent, Unacknowledged: uint64(s.link.Unacknowledged()),
+		BadPackets: s.bad.Load(), Resent: s.resent, Unacknowledged: uint64(s.link.Unacknowledged()), Membership306: s.membership306(),
 	}
 	for _, m := range s.media() {
 		resp.Media = append(resp.Media, &heartbeatv1.MediumStatus{

@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"linuxha/deploy/lab"
+	heartbeatv1 "linuxha/proto/heartbeat/v1"
 )
 
 // ccmClient is the package's program that prints the membership of its node's
@@ -21,7 +20,6 @@ const ccmClient = "/usr/libexec/heartbeat/ccm_testclient"
 var (
 	oldInstance = regexp.MustCompile(`info: instance=(\d+)\n`)
 	oldMember   = regexp.MustCompile(`nodeid=\d+, uname=(\S+), born=\d+`)
-	ourView     = regexp.MustCompile(`new membership with Heartbeat 3\.0\.6 number=(\d+) leader=(\S+) members="?([^"]*?)"? quorate=(\w+)`)
 )
 
 // membership is what a node says about the one with 3.0.6: its number and
@@ -30,22 +28,25 @@ func (c *classicLab) membership(node string) string {
 	c.t.Helper()
 	n := c.MustNode(node)
 	if c.kinds[node] == ours {
-		log, err := os.ReadFile(n.Path("/var/log/ha-log"))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			c.t.Fatal(err)
-		}
-		text := string(log)
-		text = text[max(0, strings.LastIndex(text, "Local status now set to: 'up'")):] // of this life
-		all := ourView.FindAllStringSubmatchIndex(text, -1)
-		if len(all) == 0 || strings.Contains(text[all[len(all)-1][1]:], "has no membership with Heartbeat 3.0.6 any more") {
+		if !n.Running() {
 			return "none"
 		}
-		last := ourView.FindStringSubmatch(text[all[len(all)-1][0]:])
-		members, total := strings.Fields(last[3]), len(c.kinds)
-		if quorate := fmt.Sprint(total == 2 || 2*len(members) > total); last[4] != quorate {
-			c.t.Errorf("%s: %d of %d: quorate=%s", node, len(members), total, last[4])
+		cc, err := n.Dial("heartbeatd")
+		c.must(err)
+		defer cc.Close()
+		st, err := heartbeatv1.NewControlClient(cc).GetStatus(c.ctx(), &heartbeatv1.GetStatusRequest{})
+		if err != nil || st.Membership306 == nil {
+			return "none"
 		}
-		return last[1] + ": " + last[3]
+		m := st.Membership306
+		var members []string
+		for _, member := range m.Members {
+			members = append(members, member.Name)
+		}
+		if total := len(c.kinds); m.Quorate != (total == 2 || 2*len(members) > total) {
+			c.t.Errorf("%s: %d of %d: quorate=%v", node, len(members), total, m.Quorate)
+		}
+		return fmt.Sprintf("%d: %s", m.Number, strings.Join(members, " "))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -145,6 +145,8 @@ type Core struct {
 	active   bool
 	phase    phase
 	deadline time.Time
+	remindAt time.Time // when nodes outside of the membership are told of it again
+	remind   int       // keepalives until then
 	out      Output
 
 	asked map[string]uint64 // ccmmajor of those who ask
@@ -191,10 +193,48 @@ func (c *Core) Step(now time.Time, ev Event) Output {
 	if c.phase != idle && !c.deadline.IsZero() && !now.Before(c.deadline) {
 		c.late(now)
 	}
+	if c.phase == member {
+		c.remindOthers(now)
+	}
 	if c.phase != idle {
 		c.out.WakeAt = c.deadline
+		if c.phase == member && !c.remindAt.IsZero() && (c.deadline.IsZero() || c.remindAt.Before(c.deadline)) {
+			c.out.WakeAt = c.remindAt
+		}
 	}
 	return c.out
+}
+
+// remindOthers tells nodes that are heard, and still not in the membership,
+// of it: after a partition two of 3.0.6 may each have begun one alone, and
+// neither says anything any more. Those without a ccm do not care, so they are
+// told ever less often.
+func (c *Core) remindOthers(now time.Time) {
+	var outside []string
+	for _, name := range c.all {
+		if c.alive[name] && !c.has(name) {
+			outside = append(outside, name)
+		}
+	}
+	switch {
+	case len(outside) == 0:
+		c.remindAt, c.remind = time.Time{}, longUpdate
+	case c.remindAt.IsZero():
+		c.remind = longUpdate
+		c.remindAt = now.Add(longUpdate * c.opt.Keepalive)
+	case !now.Before(c.remindAt):
+		for _, name := range outside {
+			c.tellState(name)
+		}
+		c.remind = min(2*c.remind, 32*longUpdate)
+		c.remindAt = now.Add(time.Duration(c.remind) * c.opt.Keepalive)
+	}
+}
+
+func (c *Core) tellState(to string) {
+	m := c.full("STATE_INFO")
+	m.Add("state", stateJoined)
+	c.send(m, to)
 }
 
 func (c *Core) nodes(now time.Time, ev Nodes) {
@@ -227,9 +267,7 @@ func (c *Core) nodes(now time.Time, ev Nodes) {
 	}
 	for _, name := range c.all {
 		if c.alive[name] && (!before[name] || ev.Anew[name]) && c.phase == member {
-			m := c.full("STATE_INFO")
-			m.Add("state", stateJoined)
-			c.send(m, name)
+			c.tellState(name)
 		}
 	}
 	if c.phase == asking {
@@ -257,7 +295,7 @@ func (c *Core) beginAsking(now time.Time) {
 
 func (c *Core) end() {
 	had := c.bornOn != nil
-	c.phase, c.deadline, c.major, c.minor, c.cookie, c.bornOn = idle, time.Time{}, 0, 0, "", nil
+	c.phase, c.deadline, c.minor, c.cookie, c.bornOn = idle, time.Time{}, 0, "", nil // the number stays, as higher ones follow
 	c.out.Membership, c.out.Ended = nil, had
 }
 
@@ -311,6 +349,7 @@ func (c *Core) install(now time.Time, number uint64, cookie string, bornOn map[s
 	c.phase, c.major, c.minor, c.cookie, c.bornOn = member, number, 0, cookie, bornOn
 	c.leader = oldest(bornOn)
 	c.gone, c.newcomer, c.leaver, c.asked = map[string]bool{}, "", "", nil
+	c.remindAt = time.Time{}
 	c.reports, c.confirmed, c.joins, c.answers = map[string]map[string]bool{}, nil, nil, nil
 	m := &Membership{Number: number, Leader: c.leader, Quorate: quorate}
 	for name, at := range bornOn {

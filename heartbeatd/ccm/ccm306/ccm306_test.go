@@ -2,6 +2,7 @@ package ccm306
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -285,6 +286,32 @@ func TestHealed(t *testing.T) {
 				n.fail("number %d after %d", after, before)
 			}
 		})
+	}
+}
+
+// TestTwoBeginAlone: where two have begun alone and neither says anything, they
+// find each other all the same.
+func TestTwoBeginAlone(t *testing.T) {
+	for _, split := range [][]string{{"a", "b c"}, {"b", "a c"}, {"c", "a b"}} {
+		n := newNet(t, 7, "ac", "a", "b", "c")
+		for _, name := range n.names {
+			n.start(name)
+		}
+		n.run(5 * time.Second)
+		n.one("at first")
+		for i, side := range split {
+			bornOn := map[string]uint64{}
+			for j, name := range strings.Fields(side) {
+				bornOn[name] = uint64(j + 1)
+			}
+			for name := range bornOn {
+				core := n.nodes[name].core
+				core.install(n.now, uint64(11+i), fmt.Sprintf("%014d", i), maps.Clone(bornOn), true)
+				n.step(name, Woken{})
+			}
+		}
+		n.run(20 * time.Second)
+		n.one("after " + strings.Join(split, " | "))
 	}
 }
 

@@ -1329,6 +1329,7 @@ type GetStatusResponse struct {
 	BadPackets     uint64                 `protobuf:"varint,13,opt,name=bad_packets,json=badPackets,proto3" json:"bad_packets,omitempty"` // that were not authentic
 	Resent         uint64                 `protobuf:"varint,14,opt,name=resent,proto3" json:"resent,omitempty"`                           // messages sent again on request
 	Unacknowledged uint64                 `protobuf:"varint,15,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`           // messages that wait for acknowledgement
+	Membership306  *Membership            `protobuf:"bytes,16,opt,name=membership306,proto3" json:"membership306,omitempty"`              // of the ccm of Heartbeat 3.0.6, with old nodes; absent: none
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1466,6 +1467,13 @@ func (x *GetStatusResponse) GetUnacknowledged() uint64 {
 		return x.Unacknowledged
 	}
 	return 0
+}
+
+func (x *GetStatusResponse) GetMembership306() *Membership {
+	if x != nil {
+		return x.Membership306
+	}
+	return nil
 }
 
 type SendMessageRequest struct {
@@ -2136,7 +2144,7 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\breceived\x18\x06 \x01(\x04R\breceived\x12\x18\n" +
 	"\adropped\x18\a \x01(\x04R\adropped\x12\x17\n" +
 	"\atoo_big\x18\b \x01(\x04R\x06tooBig\"\x12\n" +
-	"\x10GetStatusRequest\"\xdd\x05\n" +
+	"\x10GetStatusRequest\"\xa5\x06\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x126\n" +
@@ -2160,7 +2168,8 @@ const file_proto_heartbeat_v1_heartbeat_proto_rawDesc = "" +
 	"\vbad_packets\x18\r \x01(\x04R\n" +
 	"badPackets\x12\x16\n" +
 	"\x06resent\x18\x0e \x01(\x04R\x06resent\x12&\n" +
-	"\x0eunacknowledged\x18\x0f \x01(\x04R\x0eunacknowledged\x1a=\n" +
+	"\x0eunacknowledged\x18\x0f \x01(\x04R\x0eunacknowledged\x12F\n" +
+	"\rmembership306\x18\x10 \x01(\v2 .linuxha.heartbeat.v1.MembershipR\rmembership306\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"I\n" +
@@ -2279,29 +2288,30 @@ var file_proto_heartbeat_v1_heartbeat_proto_depIdxs = []int32{
 	23, // 23: linuxha.heartbeat.v1.GetStatusResponse.children:type_name -> linuxha.heartbeat.v1.ChildStatus
 	8,  // 24: linuxha.heartbeat.v1.GetStatusResponse.known:type_name -> linuxha.heartbeat.v1.NodeInfo
 	15, // 25: linuxha.heartbeat.v1.GetStatusResponse.media:type_name -> linuxha.heartbeat.v1.MediumStatus
-	19, // 26: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
-	19, // 27: linuxha.heartbeat.v1.ClusterMessage.fields:type_name -> linuxha.heartbeat.v1.Field
-	13, // 28: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
-	9,  // 29: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
-	0,  // 30: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
-	16, // 31: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
-	24, // 32: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
-	26, // 33: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
-	28, // 34: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
-	18, // 35: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
-	21, // 36: linuxha.heartbeat.v1.Control.WatchMessages:input_type -> linuxha.heartbeat.v1.WatchMessagesRequest
-	5,  // 37: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
-	17, // 38: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
-	25, // 39: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
-	27, // 40: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
-	29, // 41: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
-	20, // 42: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
-	22, // 43: linuxha.heartbeat.v1.Control.WatchMessages:output_type -> linuxha.heartbeat.v1.ClusterMessage
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	9,  // 26: linuxha.heartbeat.v1.GetStatusResponse.membership306:type_name -> linuxha.heartbeat.v1.Membership
+	19, // 27: linuxha.heartbeat.v1.SendMessageRequest.fields:type_name -> linuxha.heartbeat.v1.Field
+	19, // 28: linuxha.heartbeat.v1.ClusterMessage.fields:type_name -> linuxha.heartbeat.v1.Field
+	13, // 29: linuxha.heartbeat.v1.StatusEvent.nodes:type_name -> linuxha.heartbeat.v1.NodeStatus
+	9,  // 30: linuxha.heartbeat.v1.StatusEvent.membership:type_name -> linuxha.heartbeat.v1.Membership
+	0,  // 31: linuxha.heartbeat.v1.Messaging.Attach:input_type -> linuxha.heartbeat.v1.AttachRequest
+	16, // 32: linuxha.heartbeat.v1.Control.GetStatus:input_type -> linuxha.heartbeat.v1.GetStatusRequest
+	24, // 33: linuxha.heartbeat.v1.Control.WatchStatus:input_type -> linuxha.heartbeat.v1.WatchStatusRequest
+	26, // 34: linuxha.heartbeat.v1.Control.Reload:input_type -> linuxha.heartbeat.v1.ReloadRequest
+	28, // 35: linuxha.heartbeat.v1.Control.Stop:input_type -> linuxha.heartbeat.v1.StopRequest
+	18, // 36: linuxha.heartbeat.v1.Control.SendMessage:input_type -> linuxha.heartbeat.v1.SendMessageRequest
+	21, // 37: linuxha.heartbeat.v1.Control.WatchMessages:input_type -> linuxha.heartbeat.v1.WatchMessagesRequest
+	5,  // 38: linuxha.heartbeat.v1.Messaging.Attach:output_type -> linuxha.heartbeat.v1.AttachEvent
+	17, // 39: linuxha.heartbeat.v1.Control.GetStatus:output_type -> linuxha.heartbeat.v1.GetStatusResponse
+	25, // 40: linuxha.heartbeat.v1.Control.WatchStatus:output_type -> linuxha.heartbeat.v1.StatusEvent
+	27, // 41: linuxha.heartbeat.v1.Control.Reload:output_type -> linuxha.heartbeat.v1.ReloadResponse
+	29, // 42: linuxha.heartbeat.v1.Control.Stop:output_type -> linuxha.heartbeat.v1.StopResponse
+	20, // 43: linuxha.heartbeat.v1.Control.SendMessage:output_type -> linuxha.heartbeat.v1.SendMessageResponse
+	22, // 44: linuxha.heartbeat.v1.Control.WatchMessages:output_type -> linuxha.heartbeat.v1.ClusterMessage
+	38, // [38:45] is the sub-list for method output_type
+	31, // [31:38] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_proto_heartbeat_v1_heartbeat_proto_init() }
