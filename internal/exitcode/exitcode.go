@@ -58,7 +58,7 @@ const (
 	Max                Code = 255
 	signalBase         Code = 128
 	firstSignal             = 1
-	lastSignal              = 64
+	lastSignal              = 126 // as far as the reference takes them
 	interruptedMessage      = "Interrupted by signal"
 	unknownMessage          = "Unknown exit status"
 	unknownName             = "CRM_EX_UNKNOWN"

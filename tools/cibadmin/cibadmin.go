@@ -2,6 +2,7 @@
 package cibadmin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,7 +204,7 @@ func (c *call) run() exitcode.Code {
 		fmt.Fprintln(c.stdout, cibdoc.DiskDigest(c.xml))
 		return 0
 	case "md5-sum-versioned":
-		fmt.Fprintf(c.stderr, "Versioned (%s) digest: ", c.xml.Attr("crm_feature_set"))
+		fmt.Fprintf(c.stderr, "Versioned (%s) digest: ", cmp.Or(c.xml.Attr("crm_feature_set"), "(null)"))
 		fmt.Fprintln(c.stdout, cibdoc.Digest(c.xml))
 		return 0
 	}

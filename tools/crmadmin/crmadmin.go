@@ -86,7 +86,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 		peer = ""
 		if body, text, code, err = q.nodes(ctx, p.Value("nodes")); err != nil {
 			reason := cibdoc.RCOf(err).Error()
-			if code = cibclient.ExitCode(err); code == exitcode.Disconnect {
+			if code = cibclient.ExitCode(err); code != exitcode.InsufficientPriv {
 				code, reason = exitcode.NoInput, exitcode.NoInput.Text() // as other tools say it that only read
 			}
 			problems = append(problems, "error: Command failed: "+reason)
@@ -103,7 +103,7 @@ func Run(ctx context.Context, name string, args []string, _ io.Reader, stdout, s
 	default:
 		code = exitcode.Usage
 		if p.Has("health") {
-			problems = append(problems, "Cluster-wide health option not supported: use --status NODE")
+			problems = append(problems, "Cluster-wide health option not supported")
 		}
 		problems = append(problems, "error: Must specify a command option", spec.Help())
 	}

@@ -75,7 +75,7 @@ func TestQuestions(t *testing.T) {
 		{"-S x --output-as=xml", 124, `<status code="124" message="Timeout occurred">`, ""},
 		{"-P", 0, "Status of pacemakerd: 'Pacemaker is running' (last updated ", ""},
 		{"-Pq", 0, "running\n", ""},
-		{"-H", 64, "", "--status"},
+		{"-H", 64, "", "--status=NODE"},
 		{"-D extra", 64, "", "[1 of 1] extra"},
 		{"-t soon -D", 64, "", `Error parsing option -t: "soon"`},
 		{"-Z", 64, "", "Unknown option -Z"},

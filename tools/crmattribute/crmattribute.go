@@ -45,7 +45,10 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	}
 	p, err := tool.spec.Parse(args)
 	if err != nil {
-		return output.Usage(stderr, name, err)
+		if code := output.Usage(stderr, name, err); name == "crm_attribute" || name == "crm_failcount" {
+			return code
+		}
+		return int(exitcode.Error) // as these two always said it
 	}
 	switch {
 	case p.Has("help"), p.Has("help-all"):

@@ -98,7 +98,7 @@ func standby(ctx context.Context, c *call) error {
 				return nil
 			}
 		}
-		if value(c.p, "lifetime") == "forever" { // only what is for now has a default
+		if value(c.p, "lifetime") != "" { // who asks for one place gets what is there
 			return &failure{exitcode.NoSuch, "Error performing operation: No such device or address"}
 		}
 		c.show(sub.section, "", sub.name, "off")
@@ -113,7 +113,7 @@ func master(ctx context.Context, c *call) error {
 		rsc = os.Getenv("OCF_RESOURCE_INSTANCE")
 	}
 	if rsc == "" {
-		return &failure{exitcode.Usage, "crm_master is to be called from an OCF resource agent, or with a resource ID given by --resource"}
+		return &failure{exitcode.Error, "No resource specified: crm_master is to be called from an OCF resource agent, or with a resource ID given by --resource"}
 	}
 	verb, text := c.verb("query")
 	return c.with(ctx, "master-"+rsc, func(s *store, sub subject) error {

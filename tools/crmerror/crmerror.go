@@ -127,7 +127,10 @@ func errno(code, n int) entry {
 		}
 		return entry{code, name, text}
 	}
-	return entry{code, unknown, "Unknown error " + strconv.Itoa(code)}
+	if n < 0 {
+		return entry{code, unknown, "Error"}
+	}
+	return entry{code, unknown, "Unknown error " + strconv.Itoa(n)}
 }
 
 // known is describe for lists, which leave some errnos out.

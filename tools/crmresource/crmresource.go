@@ -184,7 +184,7 @@ func explain(err error) (exitcode.Code, string) {
 	}
 	code, text := output.FromRPC(err)
 	if code == exitcode.Disconnect {
-		text = "Could not connect to the controller: " + text
+		text = "Error connecting to the controller: " + text + "\nError performing operation: Not connected"
 	}
 	return code, text
 }

@@ -68,9 +68,15 @@ func (s *session) digests() error {
 		recurring = nil
 	}
 	add("all", func(string) bool { return true }, recurring)
+	var private []string
 	if op != nil {
-		private := strings.Fields(op.SelectAttrValue("op-secure-params", ""))
-		add("nonprivate", func(name string) bool { return !slices.Contains(private, name) }, nil)
+		private = strings.Fields(op.SelectAttrValue("op-secure-params", ""))
+	}
+	add("nonprivate", func(name string) bool {
+		ofFencer := r.Class == "stonith" && strings.HasPrefix(name, "pcmk_") // its own, not the agent's
+		return !ofFencer && !slices.Contains(private, name)
+	}, nil)
+	if op != nil {
 		if list, ok := attr(op, "op-force-restart"); ok {
 			add("nonreloadable", func(name string) bool { return slices.Contains(strings.Fields(list), name) }, nil)
 		}
