@@ -131,7 +131,14 @@ func TestLogd(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	got, ended := make(chan logd.Entry, 100), make(chan error, 1)
-	go func() { ended <- logd.Serve(ctx, socket, func(e logd.Entry) { got <- e }) }()
+	go func() {
+		ended <- logd.Serve(ctx, socket, func(e logd.Entry) {
+			select {
+			case got <- e:
+			default: // one would do; waiting here would keep the connection open beyond Serve's end
+			}
+		})
+	}()
 	wait("logd gets nothing", func() bool {
 		log.Warn("to the daemon", "k", 1)
 		return len(got) > 0

@@ -429,12 +429,20 @@ func TestASilentNodeIsFoundDeadInTime(t *testing.T) {
 	conns, first := tc.formed(t)
 	at := time.Now()
 	tc.nodes["carol"].die()
+	verdicts := 0
 	for _, name := range names[:2] {
 		m := view(t, conns[name], "", "alice", "bob")
 		took := time.Since(at)
 		if m.Number <= first.Number || !m.Quorate || !slices.Contains(m.Lost, "carol") {
 			t.Errorf("%s: %v after view %d", name, m, first.Number)
 		}
+		if m.LostAtNs["carol"] == 0 { // the other's verdict came first, and the view with it
+			if took > deadtime+150*time.Millisecond {
+				t.Errorf("%s: no verdict, view after %v", name, took)
+			}
+			continue
+		}
+		verdicts++
 		verdict := time.Unix(0, m.LostAtNs["carol"]).Sub(at)
 		// Its last status may be a keepalive old when it dies.
 		if verdict < deadtime-keepalive-20*time.Millisecond || verdict > deadtime+50*time.Millisecond {
@@ -444,6 +452,9 @@ func TestASilentNodeIsFoundDeadInTime(t *testing.T) {
 			t.Errorf("%s: view only %v after the verdict", name, took-verdict)
 		}
 		t.Logf("%s: verdict after %v, view after %v", name, verdict, took)
+	}
+	if verdicts == 0 {
+		t.Error("a view without anybody's verdict")
 	}
 }
 
